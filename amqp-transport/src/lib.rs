@@ -1,0 +1,2 @@
+//! AMQP 1.0 engine.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The `iothub` command.
+fn main() {}
