@@ -1,0 +1,110 @@
+//! The two ends as a careful user of fe2o3-amqp would write them.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use fe2o3_amqp::acceptor::{ConnectionAcceptor, LinkAcceptor, LinkEndpoint, SessionAcceptor};
+use fe2o3_amqp::connection::Connection;
+use fe2o3_amqp::link::delivery::{Delivery, DeliveryInfo};
+use fe2o3_amqp::link::receiver::CreditMode;
+use fe2o3_amqp::session::Session;
+use fe2o3_amqp::{Receiver, Sender};
+use fe2o3_amqp_types::definitions::SenderSettleMode;
+use fe2o3_amqp_types::messaging::Data;
+use fe2o3_amqp_types::primitives::Binary;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::options::Options;
+use crate::run::{BoxError, Meter};
+
+/// Accepts one connection, session and link and accepts every message until the peer leaves.
+pub(crate) async fn serve(listener: TcpListener, options: Options) -> Result<(), BoxError> {
+    let (stream, _) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    let acceptor =
+        ConnectionAcceptor::builder().container_id("server").max_frame_size(MAX_FRAME_SIZE).build();
+    let mut connection = acceptor.accept(stream).await?;
+    let mut session = SessionAcceptor::new().accept(&mut connection).await?;
+    match LinkAcceptor::new().accept(&mut session).await? {
+        LinkEndpoint::Receiver(receiver) => drain(receiver, &options).await,
+        LinkEndpoint::Sender(_) => Err("the client attached a receiver".into()),
+    }
+}
+
+async fn drain(mut receiver: Receiver, options: &Options) -> Result<(), BoxError> {
+    receiver.set_credit_mode(CreditMode::Auto(CREDIT));
+    receiver.set_credit(CREDIT).await?;
+    // Outcomes leave a hundred at a time and at the end of each stretch: one by one costs fe2o3 a write each.
+    let mut pending = Vec::with_capacity(ACCEPT_BATCH);
+    for stretch in [options.warm_up, options.messages] {
+        for received in 1..=stretch {
+            let delivery: Delivery<Data> = receiver.recv().await?;
+            if delivery.body().0.len() != options.payload {
+                return Err("a message lost some of its bytes".into());
+            }
+            pending.push(DeliveryInfo::from(&delivery));
+            if pending.len() == ACCEPT_BATCH || received == stretch {
+                let batch = std::mem::replace(&mut pending, Vec::with_capacity(ACCEPT_BATCH));
+                receiver.accept_all(batch).await?;
+            }
+        }
+    }
+    // Whatever ends the link now is the client going away.
+    let _ = receiver.recv::<Data>().await;
+    Ok(())
+}
+
+/// Sends both stretches and returns the meter with the second one in it.
+pub(crate) async fn send(address: SocketAddr, options: Options, mut meter: Meter) -> Result<Meter, BoxError> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let mut connection = Connection::builder()
+        .container_id("client")
+        .max_frame_size(MAX_FRAME_SIZE)
+        .open_with_stream(stream)
+        .await?;
+    let mut session = Session::begin(&mut connection).await?;
+    let mut sender = Sender::builder()
+        .name("sender")
+        .target("queue")
+        .sender_settle_mode(SenderSettleMode::Unsettled)
+        .attach(&mut session)
+        .await?;
+    send_stretch(&mut sender, &options, options.warm_up).await?;
+    meter.start();
+    send_stretch(&mut sender, &options, options.messages).await?;
+    meter.stop();
+    // Every outcome is here; the server may be gone before the last of these frames, which proves nothing.
+    let _ = sender.close().await;
+    let _ = session.end().await;
+    let _ = connection.close().await;
+    Ok(meter)
+}
+
+async fn send_stretch(sender: &mut Sender, options: &Options, count: usize) -> Result<(), BoxError> {
+    let body = vec![0x5A; options.payload];
+    let mut in_flight = VecDeque::with_capacity(options.in_flight);
+    for _ in 0..count {
+        if in_flight.len() >= options.in_flight
+            && let Some(oldest) = in_flight.pop_front()
+        {
+            accepted(oldest).await?;
+        }
+        in_flight.push_back(sender.send_batchable(Data(Binary::from(body.clone()))).await?);
+    }
+    for outcome in in_flight {
+        accepted(outcome).await?;
+    }
+    Ok(())
+}
+
+async fn accepted(
+    outcome: impl Future<Output = Result<fe2o3_amqp_types::messaging::Outcome, fe2o3_amqp::link::SendError>>,
+) -> Result<(), BoxError> {
+    outcome.await?.accepted_or_else(|other| format!("not accepted: {other:?}")).map_err(BoxError::from)?;
+    Ok(())
+}
+
+const MAX_FRAME_SIZE: u32 = 1024 * 1024;
+const CREDIT: u32 = 2_000;
+const ACCEPT_BATCH: usize = 100;

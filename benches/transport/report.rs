@@ -1,0 +1,82 @@
+//! The printed result.
+
+use std::fmt;
+
+use workspace_benches::statistics::Spread;
+
+use crate::run::{Peer, Run};
+
+/// All runs of one peer.
+#[derive(Debug)]
+pub(crate) struct Report {
+    peer: Peer,
+    runs: Vec<Run>,
+    allocations: f64,
+}
+
+impl Report {
+    pub(crate) fn new(peer: Peer) -> Self {
+        Self { peer, runs: Vec::new(), allocations: 0.0 }
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    pub(crate) fn add(&mut self, run: Run) {
+        self.runs.push(run);
+    }
+
+    pub(crate) fn set_allocations(&mut self, per_message: f64) {
+        self.allocations = per_message;
+    }
+
+    fn spread(&self, figure: impl Fn(&Run) -> f64) -> Spread {
+        Spread::of(self.runs.iter().map(figure))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rate = self.spread(|run| run.messages_per_second);
+        let cpu = self.spread(|run| run.cpu_microseconds_per_message);
+        let writes = self.spread(|run| run.write_calls_per_message);
+        let reads = self.spread(|run| run.read_calls_per_message);
+        write!(
+            f,
+            "{:<6} {:>9.0} msg/s ({:.0}-{:.0})  cpu {:.2} us/msg ({:.2}-{:.2}, both ends)  \
+             writes/msg {:.4}  reads/msg {:.4}  allocations/msg {:.3}",
+            name(self.peer),
+            rate.median,
+            rate.min,
+            rate.max,
+            cpu.median,
+            cpu.min,
+            cpu.max,
+            writes.median,
+            reads.median,
+            self.allocations,
+        )
+    }
+}
+
+/// Prints how many times fe2o3's messages per second ours are, and which share of its processor time they cost.
+#[expect(clippy::print_stdout, reason = "a benchmark's product is what it prints")]
+pub(crate) fn print_ratio(reports: &[Report]) {
+    let find = |peer| reports.iter().find(|report| report.peer == peer);
+    let (Some(ours), Some(theirs)) = (find(Peer::Ours), find(Peer::Fe2o3)) else { return };
+    let rate = |report: &Report| report.spread(|run| run.messages_per_second).median;
+    let cpu = |report: &Report| report.spread(|run| run.cpu_microseconds_per_message).median;
+    println!(
+        "ratio  {:.2} x the messages per second of fe2o3, {:.2} x its processor time",
+        rate(ours) / rate(theirs),
+        cpu(ours) / cpu(theirs)
+    );
+}
+
+fn name(peer: Peer) -> &'static str {
+    match peer {
+        Peer::Ours => "ours",
+        Peer::Fe2o3 => "fe2o3",
+    }
+}
