@@ -1,0 +1,200 @@
+//! What the engine tells its caller. Plain values, pulled one by one with
+//! [`Connection::poll_event`](super::Connection::poll_event).
+
+use std::sync::Arc;
+
+use amqp_codec::{Attach, Begin, DeliveryState, DeliveryTag, Error, Open, Str, Symbol};
+use bytes::Bytes;
+
+use super::config::DetachKind;
+use super::ids::{DeliveryId, LinkId, SessionId};
+use crate::error::ConnectionError;
+
+/// Something happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// Listener: the peer chose a mechanism. Answer with
+    /// [`sasl_challenge`](super::Connection::sasl_challenge) or [`sasl_outcome`](super::Connection::sasl_outcome);
+    /// until then input waits.
+    SaslInit {
+        /// The mechanism's name; one of those offered.
+        mechanism: Symbol,
+        /// The initial response: a secret. Absent differs from empty.
+        initial_response: Option<Bytes>,
+        /// The host the peer means.
+        hostname: Option<Str>,
+    },
+    /// Listener: the peer answered a challenge. Answer as after `SaslInit`.
+    SaslResponse {
+        /// The response: a secret.
+        response: Bytes,
+    },
+    /// Client: the server accepted our credentials.
+    Authenticated,
+    /// The peer's open came. A listener that has not called [`open`](super::Connection::open) yet does so now, or closes.
+    Opened {
+        /// The peer's open.
+        remote: Arc<Open>,
+    },
+    /// Listener: the peer began a session. Answer with [`accept_session`](super::Connection::accept_session).
+    SessionRequested {
+        /// The new session.
+        session: SessionId,
+        /// The peer's begin.
+        begin: Arc<Begin>,
+    },
+    /// The peer answered our begin.
+    SessionBegun {
+        /// The session.
+        session: SessionId,
+    },
+    /// The session is over and its id stale. Its links came before, each with a [`Event::LinkDetached`].
+    SessionEnded {
+        /// The session.
+        session: SessionId,
+        /// Who ended it.
+        cause: EndCause,
+        /// The error given with the end: the peer's, or ours after a violation.
+        error: Option<Error>,
+    },
+    /// Listener: the peer attached a link. Answer with [`accept_attach`](super::Connection::accept_attach) or
+    /// [`refuse_attach`](super::Connection::refuse_attach).
+    AttachRequested {
+        /// The new link.
+        link: LinkId,
+        /// The session it belongs to.
+        session: SessionId,
+        /// The peer's attach, with its unsettled map if it gave one. Its role is the peer's.
+        attach: Arc<Attach>,
+    },
+    /// The peer answered our attach and the link is usable.
+    LinkAttached {
+        /// The link.
+        link: LinkId,
+        /// The peer's attach.
+        attach: Arc<Attach>,
+    },
+    /// The link is over and its id stale. Unsettled deliveries of it are forgotten without further events: a sender's
+    /// outcome is unknown unless a `Settled` event came before.
+    LinkDetached {
+        /// The link.
+        link: LinkId,
+        /// Whether the link's state is destroyed.
+        kind: DetachKind,
+        /// Who detached it, or whether it ever was attached.
+        cause: DetachCause,
+        /// The error given with the detach (or the session's end): the peer's, or ours after a violation.
+        error: Option<Error>,
+    },
+    /// Sender: a [`try_send`](super::Connection::try_send) that was turned away may succeed now, or credit appeared.
+    Writable {
+        /// The link.
+        link: LinkId,
+    },
+    /// Sender: a large message has left the link: all its frames are in the output.
+    Sent {
+        /// The link.
+        link: LinkId,
+        /// The caller's number of the message.
+        user: u32,
+    },
+    /// Sender: the receiver wants its credit used up or given back. Send what there is, then call
+    /// [`drained`](super::Connection::drained).
+    DrainRequested {
+        /// The link.
+        link: LinkId,
+    },
+    /// Receiver: the sender used up or gave back all credit after [`drain`](super::Connection::drain).
+    Drained {
+        /// The link.
+        link: LinkId,
+    },
+    /// Receiver: a whole message.
+    Delivery {
+        /// The link.
+        link: LinkId,
+        /// The message.
+        delivery: IncomingDelivery,
+    },
+    /// Sender: the delivery is settled, nothing more will be heard of it.
+    Settled {
+        /// The link.
+        link: LinkId,
+        /// The caller's number of the message.
+        user: u32,
+        /// The last state the receiver gave, or the source's default outcome; `None` when neither exists (D-028).
+        state: Option<DeliveryState>,
+    },
+    /// Sender: the receiver told a state that is not final, for instance `received`.
+    StateChanged {
+        /// The link.
+        link: LinkId,
+        /// The caller's number of the message.
+        user: u32,
+        /// The state.
+        state: DeliveryState,
+    },
+    /// Receiver: the sender settled a delivery that we had left unsettled: the end of a `second` mode exchange.
+    RemoteSettled {
+        /// The link.
+        link: LinkId,
+        /// The delivery.
+        delivery: DeliveryId,
+        /// The state the sender gave, if any.
+        state: Option<DeliveryState>,
+    },
+    /// The connection is over: the last event. Everything pending on it fails with this error.
+    Closed {
+        /// Why.
+        reason: ConnectionError,
+    },
+}
+
+/// A message that arrived whole.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct IncomingDelivery {
+    /// Its id, for [`settle`](super::Connection::settle).
+    pub id: DeliveryId,
+    /// Its tag.
+    pub tag: DeliveryTag,
+    /// The encoded message: a slice of the read buffer when it came in one frame.
+    pub message: Bytes,
+    /// Its format; 0 when the peer gave none.
+    pub message_format: u32,
+    /// Whether it came settled: no disposition is wanted.
+    pub is_settled: bool,
+    /// The sender's state, for instance that it belongs to a transaction.
+    pub state: Option<Box<DeliveryState>>,
+}
+
+/// Who detached a link.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum DetachCause {
+    /// The peer refused our attach: the link never was usable (L-007).
+    Refused,
+    /// The peer detached it.
+    Remote,
+    /// Our own detach, answered by the peer.
+    Local,
+    /// The peer broke a rule of the link and we detached it with the error given.
+    Violation,
+    /// The peer attached the same name anew (L-002).
+    Stolen,
+    /// Its session ended.
+    SessionEnded,
+}
+
+/// Who ended a session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum EndCause {
+    /// The peer ended it.
+    Remote,
+    /// Our own end, answered by the peer.
+    Local,
+    /// The peer broke a rule of the session and we ended it with the error given.
+    Violation,
+}

@@ -1,0 +1,59 @@
+//! Every bound the engine puts on what a peer, or a careless caller, can make it hold. All have finite defaults.
+
+use std::time::Duration;
+
+/// Bounds of one connection.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Largest frame accepted before the peer's open has been read, in octets. Default 8 KiB: room for a SASL PLAIN
+    /// with a long token, and little for a stranger to fill.
+    pub pre_open_frame_size: u32,
+    /// Time for headers, SASL and open together. Default 30 s.
+    pub handshake_time_out: Duration,
+    /// Time one started frame may take to arrive whole. Default 60 s.
+    pub frame_time_out: Duration,
+    /// Time to wait for the peer's close after ours (C-019). Default 10 s.
+    pub close_time_out: Duration,
+    /// Shortest time between two heartbeats, whatever idle time-out the peer announces. Default 100 ms.
+    pub min_heartbeat_interval: Duration,
+    /// Rounds of a SASL exchange. Default 16.
+    pub sasl_rounds: u32,
+    /// Octets queued for output above which [`try_send`](super::Connection::try_send) answers `OutputFull`. Default 1 MiB.
+    pub output_high_water: usize,
+    /// Octets of frames we owe the peer (answers, dispositions, flows) above which reading pauses. Default 1 MiB.
+    pub owed_output: usize,
+    /// Events waiting to be polled above which input waits. Default 65,536.
+    pub pending_events: usize,
+    /// Octets of payload in events waiting to be polled above which input waits. Default 16 MiB.
+    pub buffered_bytes: usize,
+    /// Octets held of deliveries whose last frame has not come yet, over all links. Default 4 MiB.
+    pub partial_delivery_bytes: usize,
+    /// Transfer frames one delivery may be split into. Default 262,144.
+    pub transfers_per_delivery: u32,
+    /// Links of the connection, attached or on their way there. Default 16,384.
+    pub links: usize,
+    /// Unsettled deliveries of a session, each direction by itself. Default 65,536.
+    pub unsettled: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            pre_open_frame_size: 8 * 1024,
+            handshake_time_out: Duration::from_secs(30),
+            frame_time_out: Duration::from_secs(60),
+            close_time_out: Duration::from_secs(10),
+            min_heartbeat_interval: Duration::from_millis(100),
+            sasl_rounds: 16,
+            output_high_water: 1024 * 1024,
+            owed_output: 1024 * 1024,
+            pending_events: 65_536,
+            buffered_bytes: 16 * 1024 * 1024,
+            partial_delivery_bytes: 4 * 1024 * 1024,
+            transfers_per_delivery: 262_144,
+            links: 16_384,
+            unsettled: 65_536,
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The AMQP 1.0 engine: connection, sessions, links and deliveries as one state machine, both roles.
+//!
+//! Sans-IO: it takes octets and instants, and gives octets, events and a deadline. It never opens a socket, reads a
+//! clock, draws a random number, spawns, sleeps or logs. It knows nothing of hubs and brokers either.
+//!
+//! See [`Connection`] for the contract of its calls.
+
+mod config;
+mod connection;
+mod event;
+mod ids;
+mod limits;
+mod transmit;
+mod violation;
+
+pub use config::{
+    AttachReply, ConnectionConfig, DetachKind, LinkConfig, ListStyle, Outgoing, Payload, SaslLayer, SessionConfig,
+    Settlement, Side, WithoutSasl,
+};
+pub use connection::{Connection, InputStatus};
+pub use event::{DetachCause, EndCause, Event, IncomingDelivery};
+pub use ids::{DeliveryId, LinkId, SessionId};
+pub use limits::Limits;
+pub use transmit::Transmit;
+pub use violation::{EngineError, Scope, TrySendError, Violation};

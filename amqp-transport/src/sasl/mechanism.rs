@@ -1,0 +1,134 @@
+//! The client's mechanisms.
+
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::error::SaslFailure;
+use crate::secret::Secret;
+
+/// What a SASL client says. One value serves one connection.
+pub trait ClientMechanism: fmt::Debug + Send + Sync {
+    /// The mechanism's registered name.
+    fn name(&self) -> &'static str;
+
+    /// What goes with `sasl-init`; absent differs from empty.
+    fn initial_response(&mut self) -> Option<Bytes>;
+
+    /// Answers a challenge.
+    ///
+    /// # Errors
+    /// When the mechanism knows no challenges, or does not accept this one; the exchange is then given up.
+    fn respond(&mut self, challenge: &[u8]) -> Result<Bytes, SaslFailure> {
+        let _ = challenge;
+        Err(SaslFailure::Mechanism { detail: format!("{} knows no challenges", self.name()) })
+    }
+
+    /// Sees the data of a successful outcome and may still refuse it, as mechanisms do that authenticate the server.
+    ///
+    /// # Errors
+    /// When the server failed to prove itself.
+    fn finish(&mut self, additional_data: Option<&[u8]>) -> Result<(), SaslFailure> {
+        let _ = additional_data;
+        Ok(())
+    }
+}
+
+/// ANONYMOUS (RFC 4505), with an optional trace for the server's log.
+#[derive(Clone, Debug, Default)]
+pub struct Anonymous {
+    /// The trace; absent by default.
+    pub trace: Option<String>,
+}
+
+impl ClientMechanism for Anonymous {
+    fn name(&self) -> &'static str {
+        "ANONYMOUS"
+    }
+
+    fn initial_response(&mut self) -> Option<Bytes> {
+        self.trace.take().map(Bytes::from)
+    }
+}
+
+/// PLAIN (RFC 4616). Only ever over TLS or a trusted pipe; the caller answers for that.
+#[derive(Clone, Debug)]
+pub struct Plain {
+    user: String,
+    password: Secret,
+}
+
+impl Plain {
+    /// These credentials, without an authorization identity.
+    pub fn new(user: impl Into<String>, password: Secret) -> Self {
+        Self { user: user.into(), password }
+    }
+}
+
+impl ClientMechanism for Plain {
+    fn name(&self) -> &'static str {
+        "PLAIN"
+    }
+
+    // authzid NUL authcid NUL password.
+    fn initial_response(&mut self) -> Option<Bytes> {
+        let password = self.password.expose().as_bytes();
+        let mut response = BytesMut::with_capacity(self.user.len() + password.len() + 2);
+        response.put_u8(0);
+        response.put_slice(self.user.as_bytes());
+        response.put_u8(0);
+        response.put_slice(password);
+        Some(response.freeze())
+    }
+}
+
+/// EXTERNAL (RFC 4422): the identity is the TLS certificate's.
+#[derive(Clone, Debug, Default)]
+pub struct External {
+    /// The authorization identity; empty means the certificate's own.
+    pub authzid: String,
+}
+
+impl ClientMechanism for External {
+    fn name(&self) -> &'static str {
+        "EXTERNAL"
+    }
+
+    // empty, not absent.
+    fn initial_response(&mut self) -> Option<Bytes> {
+        Some(Bytes::from(self.authzid.clone()))
+    }
+}
+
+/// MSSBCBS: no credentials now, a token on `$cbs` later.
+#[derive(Clone, Debug, Default)]
+pub struct Mssbcbs;
+
+impl ClientMechanism for Mssbcbs {
+    fn name(&self) -> &'static str {
+        "MSSBCBS"
+    }
+
+    fn initial_response(&mut self) -> Option<Bytes> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn initial_responses_are_as_registered() {
+        assert_eq!(Anonymous::default().initial_response(), None);
+        assert_eq!(Plain::new("u", Secret::new("p")).initial_response().unwrap(), &b"\0u\0p"[..]);
+        assert_eq!(External::default().initial_response(), Some(Bytes::new()));
+        assert_eq!(Mssbcbs.initial_response(), None);
+    }
+
+    #[test]
+    fn a_password_is_not_in_the_debug_form() {
+        let text = format!("{:?}", Plain::new("user", Secret::new("hunter2")));
+        assert!(text.contains("user") && !text.contains("hunter2"), "{text}");
+    }
+}
