@@ -1,0 +1,12 @@
+//! The `iothub` command as a person or a script meets it: the built binary, its output and its exit codes, against
+//! the emulator in a process of its own. Every run has a deadline, so that nothing can hang unnoticed.
+
+mod support;
+
+mod demo;
+mod devices;
+mod faults;
+mod telemetry;
+mod wrong_credentials;
+mod wrong_input;
+mod wrong_peers;
