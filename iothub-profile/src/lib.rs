@@ -10,6 +10,8 @@
 pub mod clock;
 pub mod connection_string;
 pub mod credential;
+#[cfg(feature = "emulator")]
+pub mod emulator;
 pub mod error;
 pub mod host;
 pub mod path;
