@@ -1,0 +1,143 @@
+#!/bin/bash
+# Foreign clients against `iothub emulator`, and our own client and listener against foreign AMQP 1.0 peers.
+#
+#   bash tests/interop/run.sh          installs what it needs under target/interop, builds, runs, prints a matrix
+#
+# The clients have host name and port 5671 built in, so everything runs in a network and mount namespace of its own,
+# where that port is free and a hosts file of our own is in place. That needs root. What a client printed is
+# compared with what it must have seen: an exit status alone proves nothing here.
+# Every client is pinned, has a time limit, and leaves its log in target/interop/logs.
+set -uo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+work=$root/target/interop
+logs=$work/logs
+hub=test-hub.azure-devices.net
+key=$(printf 'k%.0s' {1..32} | base64)
+# shellcheck source=tests/interop/lib.sh
+. "$here/lib.sh"
+
+python_packages='uamqp==1.6.11 six==1.17.0 certifi'
+node_packages='azure-iot-device@1.18.4 azure-iot-device-amqp@1.14.4 azure-iothub@1.16.6 rhea@3.0.5'
+debian_packages='libqpid-proton11-dev libqpid-proton11-dev-examples'
+
+if [ "${1:-}" != --inside ]; then
+  mkdir -p "$logs" || exit 1
+  rm -f "$logs"/*
+  install_python "$python_packages" && install_node "$node_packages" && install_proton "$debian_packages" && build || exit 1
+  in_namespace "$0" --inside
+  exit
+fi
+
+trap stop_everything EXIT
+export INTEROP_CA=$work/ca.pem INTEROP_KEY=$key NODE_PATH=$work/npm/node_modules NODE_EXTRA_CA_CERTS=$work/ca.pem
+export PYTHONDONTWRITEBYTECODE=1
+device="HostName=$hub;DeviceId=dev1;SharedAccessKey=$key"
+service="HostName=$hub;SharedAccessKeyName=service;SharedAccessKey=$key"
+python=$work/venv/bin/python
+
+start emulator 20 '^ready' "$work/bin/iothub" emulator --host "$hub" --port 5671 --partitions 2 --ca-out "$INTEROP_CA" \
+  --device "dev1=$key" --policy "service=$key" --policy "device=$key" --feedback-interval 1 || exit 1
+
+# The page's snippet reads what lies after sequence number 2995, so that many events have to be there first.
+run iothub fill 60 "$work/bin/iothub" --ca "$INTEROP_CA" --connection-string "$device" device send filler --count 2996
+finish 'sends 2,996 events'
+
+# --- Python, uamqp 1.6.11: the snippets of Microsoft's page -----------------------------------------------------
+seed() { run uamqp "$1" 45 "$python" "$here/clients/uamqp_seed.py" "$@"; }
+
+seed c2d
+expect 'RESULTS .*SendComplete'
+expect '^DONE'
+command_id=$(sed -n 's/^MESSAGE-ID //p' "$(log_of uamqp c2d)")
+finish 'SASL PLAIN service; command accepted'
+
+seed devbound
+expect "^BODY b'Message content goes here!'"
+expect "^TO b'/devices/dev1/messages/devicebound'"
+expect "^MESSAGE-ID b?'?${command_id:-none}"
+expect '^SEQUENCE-NUMBER [0-9]+'
+expect "^APPLICATION-PROPERTIES .*iothub-ack.*full"
+finish 'SASL PLAIN device; command read and accepted'
+
+seed feedback
+expect "^CONTENT-TYPE b'application/vnd.microsoft.iothub.feedback.json'"
+expect "^FEEDBACK Success ${command_id:-none} dev1"
+expect '^RECORD .*"deviceGenerationId".*"enqueuedTimeUtc": "20'
+finish 'Success for the same message id'
+
+seed d2c
+expect 'RESULTS .*SendComplete'
+event_id=$(sed -n 's/^MESSAGE-ID //p' "$(log_of uamqp d2c)")
+finish 'event accepted'
+
+seed cbs
+expect 'RESULTS .*SendComplete'
+expect '^DONE'
+finish 'SASL MSSBCBS, put-token, event accepted'
+
+# --- Node, Microsoft's device and service SDKs ------------------------------------------------------------------
+node_pair() { # VERDICT STATUS
+  local id=node-$1
+  begin node-device "$1" 60 node "$here/clients/azure_iot_device.js" "$hub" dev1 "$1"
+  run node-service "$1" 45 node "$here/clients/azure_iothub_service.js" "$hub" dev1 "$id"
+  expect '^OPEN'
+  expect '^SENT MessageEnqueued'
+  expect "^FEEDBACK $2 $id dev1"
+  expect '^COMPLETED'
+  expect '^CLOSED'
+  finish "put-token without SASL; command accepted; $2 read and completed"
+  join node-device "$1"
+  expect '^OPEN'
+  expect '^SENT MessageEnqueued'
+  expect '^BODY c2d body'
+  expect "^MESSAGE-ID $id"
+  expect '^TO /devices/dev1/messages/devicebound'
+  expect '^PROPERTIES .*\{"key":"p","value":"v"\}'
+  expect "^SETTLED $1"
+  expect '^CLOSED'
+  finish "put-token without SASL; event accepted; command read, $1"
+}
+node_pair complete Success
+node_pair reject Rejected
+
+# --- What was stored, read by our own monitor and by uamqp after a redirect ---------------------------------------
+run iothub monitor 60 "$work/bin/iothub" --ca "$INTEROP_CA" --connection-string "$service" -o jsonl monitor --from earliest --until-idle 3
+expect_python events.py "$(log_of iothub monitor)" "${event_id:-none}"
+partition=$(sed -n 's/^PARTITION //p' "$logs/check.log")
+finish 'every foreign event is stored with its properties'
+
+seed events "${partition:-0}" 4
+expect "^REDIRECT b'amqps://.*/ConsumerGroups/\\\$Default/Partitions/${partition:-0}'"
+expect "^EVENT 2996 b'Your message payload goes here'"
+expect "^EVENT 2997 b'sent after put-token'"
+expect "^EVENT 2998 b'telemetry body'"
+expect "^EVENT 2999 b'telemetry body'"
+expect_count 4 '^EVENT '
+expect "^OFFSET b?'?[0-9]+"
+expect '^ENQUEUED-TIME [0-9]{13}'
+expect "^ANNOTATIONS .*b?'iothub-connection-device-id'.*dev1"
+expect '^APPLICATION-PROPERTIES .*app_property_key.*app_property_value'
+finish 'redirect followed, selector filter obeyed'
+
+# --- Wrong credentials: refused in words the client understands ---------------------------------------------------
+wrong=$(printf 'w%.0s' {1..32} | base64)
+INTEROP_KEY=$wrong run_failing node-service wrong-key 30 node "$here/clients/azure_iothub_service.js" "$hub" dev1 none
+expect '^FAIL UnauthorizedError'
+finish 'refused as UnauthorizedError'
+
+stop emulator INT
+expect_status emulator 0
+finish 'Ctrl-C ends it with 0'
+
+# --- Our client and listener with peers of other makers -----------------------------------------------------------
+export INTEROP_PROTON=$work/proton INTEROP_NODE_CLIENTS=$here/clients
+start proton-broker 10 'listening' "$work/proton/broker" 127.0.0.1 25673 &&
+  INTEROP_BROKER=127.0.0.1:25673 engine proton_c_broker 'qpid-proton C broker: SASL ANONYMOUS, send and receive'
+stop proton-broker TERM
+start rhea-broker 10 '^LISTENING' node "$here/clients/rhea_broker.js" 25674 &&
+  INTEROP_BROKER=127.0.0.1:25674 engine rhea_broker 'rhea: PLAIN, ANONYMOUS, none; outcomes, large messages, drain'
+stop rhea-broker TERM
+engine proton_c_clients 'qpid-proton C send and receive on our listener'
+
+matrix
