@@ -8,9 +8,9 @@ use crate::support::{DEADLINE, Hub, run, start, wait_until};
 fn a_command_is_received_completed_and_reported() {
     let hub = Hub::start(&["--device", "dev1", "--feedback-interval", "0.1"]);
     let device = hub.string("device", "dev1");
-    let feedback =
-        start(hub.command(&hub.service(), &["feedback", "-o", "jsonl", "--count", "1"]));
-    let args = ["c2d", "send", "dev1", "close the valve", "--ack", "full", "--message-id", "m-1", "-p", "level=3"];
+    let feedback = start(hub.command(&hub.service(), &["feedback", "-o", "jsonl", "--count", "1"]));
+    let args =
+        ["c2d", "send", "dev1", "close the valve", "--ack", "full", "--message-id", "m-1", "-p", "level=3"];
     hub.run(&hub.service(), &args).succeeds();
     let listened = hub.run(&device, &["device", "listen", "-o", "jsonl", "--count", "1"]);
     let command = &listened.succeeds().records()[0];

@@ -12,7 +12,11 @@ fn a_hub_killed_in_the_middle_of_a_send_leaves_an_honest_count() {
     let file = TestFile::new(content.as_bytes());
     let args = ["monitor", "-o", "raw", "--from", "earliest"];
     let monitor = start(hub.command(&hub.service(), &args));
-    assert!(wait_until(Duration::from_secs(10), || monitor.stderr().contains("reading")), "{}", monitor.stderr());
+    assert!(
+        wait_until(Duration::from_secs(10), || monitor.stderr().contains("reading")),
+        "{}",
+        monitor.stderr()
+    );
     let mut command = hub.command(
         &hub.string("device", "dev1"),
         &["device", "send", "--lines", "--file", file.path(), "-o", "jsonl"],
@@ -31,5 +35,8 @@ fn a_hub_killed_in_the_middle_of_a_send_leaves_an_honest_count() {
     assert_eq!(count("rejected"), 0);
     // A monitor attached throughout has seen what was reported accepted, as far as the hub could still write to it.
     let seen: Vec<u64> = monitor.stdout().lines().map(|line| line.parse().expect("a number")).collect();
-    assert!(seen.iter().copied().eq(0..u64::try_from(seen.len()).expect("small")), "in order, once, without a gap");
+    assert!(
+        seen.iter().copied().eq(0..u64::try_from(seen.len()).expect("small")),
+        "in order, once, without a gap"
+    );
 }

@@ -73,7 +73,8 @@ pub(crate) struct Running {
 /// Starts a command whose output is gathered.
 #[track_caller]
 pub(crate) fn start(mut command: Command) -> Running {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
     let (stdout, stderr) = (Arc::default(), Arc::default());
     let readers = vec![
         gather(child.stdout.take().expect("piped"), Arc::clone(&stdout)),
@@ -105,13 +106,14 @@ impl Running {
     #[track_caller]
     pub(crate) fn end(mut self, deadline: Duration) -> Ran {
         let mut code = None;
-        let ended = wait_until(deadline, || match self.child.try_wait().expect("a child can be waited for") {
-            Some(status) => {
-                code = Some(status.code());
-                true
-            }
-            None => false,
-        });
+        let ended =
+            wait_until(deadline, || match self.child.try_wait().expect("a child can be waited for") {
+                Some(status) => {
+                    code = Some(status.code());
+                    true
+                }
+                None => false,
+            });
         if !ended {
             let _ = self.child.kill();
             let _ = self.child.wait();
@@ -168,8 +170,12 @@ impl Hub {
     #[track_caller]
     pub(crate) fn start_on(port: u16, args: &[&str]) -> Self {
         let mut command = iothub(&["emulator", "-o", "jsonl", "--port", &port.to_string()]);
-        let mut child =
-            command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the emulator starts");
+        let mut child = command
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the emulator starts");
         let log = Arc::default();
         let stderr: ChildStderr = child.stderr.take().expect("piped");
         gather(stderr, Arc::clone(&log));

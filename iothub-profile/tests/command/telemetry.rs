@@ -8,7 +8,8 @@ use crate::support::{DEADLINE, Hub, TestFile, start, wait_until};
 #[test]
 fn a_file_sent_by_lines_is_read_back_byte_for_byte_once_and_in_order() {
     let hub = Hub::start(&["--device", "dev1"]);
-    let content: String = (0..20_000).map(|n| format!("{{\"n\":{n},\"text\":\"reading {n} °C\"}}\n")).collect();
+    let content: String =
+        (0..20_000).map(|n| format!("{{\"n\":{n},\"text\":\"reading {n} °C\"}}\n")).collect();
     let file = TestFile::new(content.as_bytes());
     let sent = hub.run(&hub.string("device", "dev1"), &["device", "send", "--lines", "--file", file.path()]);
     assert!(sent.succeeds().stderr.contains("accepted 20000"), "{}", sent.stderr);
@@ -44,7 +45,8 @@ fn a_monitor_starts_where_it_is_told() {
     assert_eq!(events[0]["properties"]["unit"], "C");
     let partition = events[2]["partition"].as_str().expect("a partition");
     let from = |position: &str| -> String {
-        let args = ["monitor", "-o", "raw", "--until-idle", "0.5", "--from", position, "--partition", partition];
+        let args =
+            ["monitor", "-o", "raw", "--until-idle", "0.5", "--from", position, "--partition", partition];
         hub.run(&hub.service(), &args).succeeds().stdout.clone()
     };
     assert_eq!(from(&format!("seq:{}", events[2]["sequence_number"])), "c\nd\n");
@@ -60,7 +62,11 @@ fn a_monitor_from_latest_sees_only_what_comes_after_it() {
     let device = hub.string("device", "dev1");
     hub.run(&device, &["device", "send", "before"]).succeeds();
     let monitor = start(hub.command(&hub.service(), &["monitor", "-o", "raw", "--count", "1"]));
-    assert!(wait_until(Duration::from_secs(10), || monitor.stderr().contains("reading")), "{}", monitor.stderr());
+    assert!(
+        wait_until(Duration::from_secs(10), || monitor.stderr().contains("reading")),
+        "{}",
+        monitor.stderr()
+    );
     hub.run(&device, &["device", "send", "after"]).succeeds();
     assert_eq!(monitor.end(DEADLINE).succeeds().stdout, "after\n");
 }

@@ -50,8 +50,11 @@ fn wrong_keys_unknown_devices_and_unknown_policies_are_refused_as_credentials() 
     assert!(!wrong_key.stderr.contains(KEY) && !wrong_key.stderr.contains("sig="), "{}", wrong_key.stderr);
     hub.run(&format!("{host};DeviceId=nobody;SharedAccessKey={KEY}"), &["device", "send", "x"])
         .fails_with(3, &["nobody"]);
-    hub.run(&format!("{host};DeviceId=dev1;SharedAccessKey={KEY}"), &["device", "send", "x", "--auth", "plain"])
-        .fails_with(3, &[]);
+    hub.run(
+        &format!("{host};DeviceId=dev1;SharedAccessKey={KEY}"),
+        &["device", "send", "x", "--auth", "plain"],
+    )
+    .fails_with(3, &[]);
     let policy = |name: &str| format!("{host};SharedAccessKeyName={name};SharedAccessKey={KEY}");
     hub.run(&policy("service"), &["c2d", "send", "dev1", "x"]).fails_with(3, &["unauthorized"]);
     hub.run(&policy("nobody"), &["c2d", "send", "dev1", "x"]).fails_with(3, &["nobody"]);
@@ -70,7 +73,11 @@ fn a_policy_without_the_right_is_refused() {
 #[test]
 fn an_expired_token_is_told_from_a_wrong_one() {
     let hub = Hub::start(&["--device", &format!("dev1={KEY}")]);
-    let (head, _) = hub.string("device", "dev1").split_once(";SharedAccessKey=").map(|(a, b)| (a.to_owned(), b.to_owned())).expect("a key");
+    let (head, _) = hub
+        .string("device", "dev1")
+        .split_once(";SharedAccessKey=")
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .expect("a key");
     let token = "SharedAccessSignature sr=localhost%2Fdevices%2Fdev1&sig=i%2BYmMcSSZc4KzBi6ejz3l0iL%2B2sN0CE3q6vSm837h2g%3D&se=1700000000";
     let ran = hub.run(&format!("{head};SharedAccessSignature={token}"), &["device", "send", "x"]);
     ran.fails_with(3, &["expired"]);

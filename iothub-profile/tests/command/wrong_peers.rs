@@ -51,10 +51,12 @@ fn a_ca_file_that_is_none_is_a_usage_error() {
 
 #[test]
 fn a_closed_port_and_a_name_that_is_not_there_are_unreachable() {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+    let port =
+        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
     send_to(port, &[]).fails_with(5, &["refused"]);
     let string = format!("HostName=no-such-host.invalid;DeviceId=dev1;SharedAccessKey={KEY}");
-    run(&["device", "send", "hello", "--connection-string", &string]).fails_with(5, &["no-such-host.invalid"]);
+    run(&["device", "send", "hello", "--connection-string", &string])
+        .fails_with(5, &["no-such-host.invalid"]);
 }
 
 #[test]

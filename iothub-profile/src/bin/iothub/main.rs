@@ -9,14 +9,23 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod args;
+mod connect;
 mod exit;
 mod input;
 mod interrupt;
 mod lines;
 mod output;
+mod progress;
+mod tally;
+mod token;
 mod values;
 
+use args::{Cli, Verb};
+
 fn main() -> ExitCode {
-    let cli = args::Cli::parse();
-    ExitCode::SUCCESS
+    let cli = Cli::parse();
+    exit::report(match &cli.verb {
+        Verb::Token(args) => token::run(&cli.global, args),
+        _ => Ok(exit::End::Done),
+    })
 }

@@ -106,6 +106,14 @@ impl<W: Write> Output<W> {
     }
 }
 
+/// The result of writing, where a reader that went away is a good end.
+pub(crate) fn ended(result: Result<(), Stopped>) -> Result<(), Failure> {
+    match result {
+        Ok(()) | Err(Stopped::ReaderGone) => Ok(()),
+        Err(Stopped::Failed(failure)) => Err(failure),
+    }
+}
+
 /// Tells a person something, on standard error; a closed standard error is nobody to tell.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");

@@ -56,7 +56,9 @@ impl Progress {
 
 fn draw(total: Option<u64>) -> ProgressBar {
     let (bar, template) = match total {
-        Some(total) => (ProgressBar::new(total), "{bar:30} {percent:>3} %  {bytes_per_sec}  eta {eta}  {msg}"),
+        Some(total) => {
+            (ProgressBar::new(total), "{bar:30} {percent:>3} %  {bytes_per_sec}  eta {eta}  {msg}")
+        }
         None => (ProgressBar::no_length(), "{spinner} {bytes} read  {msg}"),
     };
     // The templates are constants; one that does not parse leaves indicatif's own style.

@@ -1,0 +1,153 @@
+//! From the command line to the library: which connection string, which authorities, and what a failure of the
+//! library means for the person who typed the command.
+
+use std::error::Error as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use iothub_profile::connection_string::{DeviceString, ServiceString};
+use iothub_profile::{ConnectionString, Error, ErrorKind};
+
+use crate::args::Global;
+use crate::exit::{Class, Failure};
+
+/// The connection string: from its option, its file, or the environment, in this order.
+///
+/// # Errors
+/// None is given, its file cannot be read, or it is malformed; a malformed one is never repeated.
+pub(crate) fn connection_string(global: &Global) -> Result<ConnectionString, Failure> {
+    let text = match (&global.connection_string, &global.connection_string_file) {
+        (Some(text), _) => text.clone(),
+        (None, Some(path)) => read(path, "the connection string file")?,
+        (None, None) => std::env::var(VARIABLE).map_err(|_| {
+            Failure::new(Class::Usage, "no connection string is given").advice(format!(
+                "give --connection-string, --connection-string-file, or set {VARIABLE}; `iothub emulator` prints some"
+            ))
+        })?,
+    };
+    ConnectionString::parse(text.trim()).map_err(|error| failure(&error.into()))
+}
+
+/// The connection string, which must be a device's.
+///
+/// # Errors
+/// As [`connection_string`], and when it is another kind.
+pub(crate) fn device_string(global: &Global) -> Result<(ConnectionString, DeviceString), Failure> {
+    match connection_string(global)? {
+        ConnectionString::Device(device) => Ok((ConnectionString::Device(device.clone()), device)),
+        _ => Err(wrong_kind("a device's (with DeviceId)")),
+    }
+}
+
+/// The connection string, which must be a service's.
+///
+/// # Errors
+/// As [`connection_string`], and when it is another kind.
+pub(crate) fn service_string(global: &Global) -> Result<(ConnectionString, ServiceString), Failure> {
+    match connection_string(global)? {
+        ConnectionString::Service(service) => Ok((ConnectionString::Service(service.clone()), service)),
+        _ => Err(wrong_kind("a policy's (with SharedAccessKeyName)")),
+    }
+}
+
+/// The connection string of something that can read telemetry: a hub's policy, or an event hub.
+///
+/// # Errors
+/// As [`connection_string`], and when it is a device's.
+pub(crate) fn reader_string(global: &Global) -> Result<ConnectionString, Failure> {
+    match connection_string(global)? {
+        ConnectionString::Device(_) => Err(wrong_kind("a policy's or an event hub's")),
+        string => Ok(string),
+    }
+}
+
+/// The file of trusted authorities, checked to exist: the option's, else `SSL_CERT_FILE`'s, else none.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn authorities(global: &Global) -> Result<Option<PathBuf>, Failure> {
+    let path = match &global.ca {
+        Some(path) => path.clone(),
+        None => match std::env::var_os("SSL_CERT_FILE") {
+            Some(path) if !path.is_empty() => path.into(),
+            _ => return Ok(None),
+        },
+    };
+    let text = read(&path, "the file of certificate authorities")?;
+    if !text.contains("-----BEGIN CERTIFICATE-----") {
+        return Err(Failure::new(
+            Class::Usage,
+            format!("{} holds no certificate in PEM form", path.display()),
+        )
+        .advice("give the authority's certificate, the file that `iothub emulator` names"));
+    }
+    Ok(Some(path))
+}
+
+/// What a failure of the library means here.
+pub(crate) fn failure(error: &Error) -> Failure {
+    let class = match error.kind() {
+        ErrorKind::Usage => Class::Usage,
+        ErrorKind::Credential => Class::Credential,
+        ErrorKind::Tls => Class::Tls,
+        ErrorKind::Unreachable | ErrorKind::Protocol => Class::Unreachable,
+        ErrorKind::Refused => Class::Refused,
+        ErrorKind::TooLarge | ErrorKind::Quota => Class::TooLarge,
+        ErrorKind::OutcomeUnknown => Class::OutcomeUnknown,
+        _ => Class::Failed,
+    };
+    let mut what = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !what.contains(&cause_text) {
+            what = format!("{what}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    if let Some(condition) = error.condition().filter(|condition| !what.contains(condition)) {
+        what = format!("{what} ({condition})");
+    }
+    let failure = Failure::new(class, what);
+    let failure = if error.is_retryable() { failure.retry("may help, later") } else { failure };
+    match error.hint() {
+        Some(hint) => failure.advice(hint),
+        None => failure,
+    }
+}
+
+/// Reads a small text file that the command line names.
+pub(crate) fn read(path: &Path, what: &str) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| {
+        Failure::new(Class::Usage, format!("cannot read {what} {}: {error}", path.display()))
+            .advice("give the path of a text file that exists and may be read")
+    })
+}
+
+fn wrong_kind(wanted: &str) -> Failure {
+    Failure::new(Class::Usage, format!("this verb needs {wanted} connection string, and got another kind"))
+        .advice("use the connection string of the device, or of the policy, that this verb acts for")
+}
+
+const VARIABLE: &str = "IOTHUB_CONNECTION_STRING";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_its_causes_once_and_its_condition() {
+        let error = Error::new(ErrorKind::Refused, "the hub refused the link")
+            .with_condition("amqp:not-found")
+            .with_source(Error::new(ErrorKind::Refused, "no consumer group `x`"))
+            .with_hint("create the group");
+        let failure = failure(&error);
+        assert_eq!(failure.class(), Class::Refused);
+        let text = failure.to_string();
+        assert!(
+            text.starts_with("error: the hub refused the link: no consumer group `x` (amqp:not-found)\n"),
+            "{text}"
+        );
+        assert!(text.contains("to do: create the group"));
+    }
+}
