@@ -1,0 +1,162 @@
+//! A management request, as both sides see it.
+
+use std::fmt;
+
+use amqp_codec::{ApplicationProperties, Body, Message, MessageId, Properties, Str, Value};
+
+use super::ManagementRequestError;
+use crate::secret::Secret;
+
+/// What is asked of a management node.
+#[derive(Clone)]
+pub struct ManagementRequest {
+    /// What to do, case-sensitive: `READ`, `QUERY`, ….
+    pub operation: Str,
+    /// The type of the entity it is done to.
+    pub entity_type: Str,
+    /// The entity's name; operations on the node itself have none.
+    pub name: Option<Str>,
+    /// All other application-properties. A value may be a token: `Debug` shows the keys alone.
+    pub properties: ApplicationProperties,
+    /// The body; null for operations that need none.
+    pub body: Value,
+}
+
+impl ManagementRequest {
+    /// A request to read the entity `name` of type `entity_type`.
+    pub fn read(entity_type: impl Into<Str>, name: impl Into<Str>) -> Self {
+        Self {
+            operation: Str::from("READ"),
+            entity_type: entity_type.into(),
+            name: Some(name.into()),
+            properties: ApplicationProperties::default(),
+            body: Value::Null,
+        }
+    }
+
+    /// The same request with one more application-property.
+    #[must_use]
+    pub fn with_property(mut self, key: impl Into<Str>, value: impl Into<Value>) -> Self {
+        self.properties.insert(key, value);
+        self
+    }
+
+    /// The same request with a token as an application-property of type string.
+    #[must_use]
+    pub fn with_secret(self, key: impl Into<Str>, token: &Secret) -> Self {
+        self.with_property(key, Value::String(Str::from(token.expose().to_owned())))
+    }
+
+    /// The same request with a body.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Value>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The request as a message; the reply comes to the link attached as `reply_to`.
+    // MG-001, MG-003
+    #[must_use]
+    pub fn to_message(&self, message_id: MessageId, reply_to: &str) -> Message {
+        let mut application_properties = self.properties.clone();
+        application_properties.insert("operation", Value::String(self.operation.clone()));
+        application_properties.insert("type", Value::String(self.entity_type.clone()));
+        if let Some(name) = &self.name {
+            application_properties.insert("name", Value::String(name.clone()));
+        }
+        let properties = Properties {
+            message_id: Some(message_id),
+            reply_to: Some(Str::from(reply_to.to_owned())),
+            ..Properties::default()
+        };
+        Message {
+            properties: Some(properties),
+            application_properties: Some(application_properties),
+            body: Body::Value(self.body.clone()),
+            ..Message::default()
+        }
+    }
+
+    /// Reads a request that arrived at a management node.
+    ///
+    /// # Errors
+    /// When the operation or the type is missing; [`ManagementRequestError::status`] is the answer to it.
+    // MG-001; MG-002: properties nobody knows are kept for the caller and are no error.
+    pub fn from_message(message: &Message) -> Result<Self, ManagementRequestError> {
+        let mut properties = message.application_properties.clone().unwrap_or_default();
+        let mut text = |key: &'static str| match properties.remove(key) {
+            Some(Value::String(text)) => Ok(text),
+            _ => Err(ManagementRequestError::MissingProperty { key }),
+        };
+        let (operation, entity_type) = (text("operation")?, text("type")?);
+        let name = text("name").ok();
+        let body = match &message.body {
+            Body::Value(value) => value.clone(),
+            _ => Value::Null,
+        };
+        Ok(Self { operation, entity_type, name, properties, body })
+    }
+}
+
+impl fmt::Debug for ManagementRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<&str> = self.properties.iter().map(|(key, _)| key.as_str()).collect();
+        f.debug_struct("ManagementRequest")
+            .field("operation", &self.operation)
+            .field("entity_type", &self.entity_type)
+            .field("name", &self.name)
+            .field("property_keys", &keys)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read() -> ManagementRequest {
+        ManagementRequest::read("example:partition", "hub")
+            .with_property("partition", "3")
+            .with_secret("security_token", &Secret::from("hush"))
+    }
+
+    #[test]
+    fn a_request_has_the_drafts_properties_and_reads_back() {
+        // MG-001, MG-003
+        let message = read().to_message(MessageId::from("m-1"), "replies");
+        let properties = message.properties.clone().unwrap();
+        assert_eq!(properties.message_id, Some(MessageId::from("m-1")));
+        assert_eq!(properties.reply_to.unwrap(), "replies");
+        let application = message.application_properties.clone().unwrap();
+        for (key, value) in [
+            ("operation", "READ"),
+            ("type", "example:partition"),
+            ("name", "hub"),
+            ("partition", "3"),
+            ("security_token", "hush"),
+        ] {
+            assert_eq!(application.get(key), Some(&Value::from(value)), "{key}");
+        }
+        let back = ManagementRequest::from_message(&message).unwrap();
+        assert_eq!((back.operation.as_str(), back.entity_type.as_str()), ("READ", "example:partition"));
+        assert_eq!(back.name.as_deref(), Some("hub"));
+        assert_eq!(back.properties.get("partition"), Some(&Value::from("3")));
+        assert_eq!(back.properties.get("operation"), None);
+    }
+
+    #[test]
+    fn property_values_are_not_printed() {
+        let printed = format!("{:?}", read());
+        assert!(printed.contains("security_token") && !printed.contains("hush"), "{printed}");
+    }
+
+    #[test]
+    fn a_request_without_operation_or_type_is_refused() {
+        let mut message = read().to_message(MessageId::Ulong(1), "r");
+        message.application_properties.as_mut().unwrap().insert("type", Value::Int(1));
+        let error = ManagementRequest::from_message(&message).unwrap_err();
+        assert_eq!(error, ManagementRequestError::MissingProperty { key: "type" });
+        assert_eq!(error.status().code, 400);
+        assert!(ManagementRequest::from_message(&Message::default()).is_err());
+    }
+}
