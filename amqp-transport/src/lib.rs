@@ -1,2 +1,4 @@
 //! AMQP 1.0 engine.
 #![forbid(unsafe_code)]
+
+pub mod recovery;
