@@ -125,8 +125,11 @@ pub(crate) struct EmulatorArgs {
     #[arg(long = "policy", value_name = "NAME=KEY")]
     pub(crate) policies: Vec<PolicyKey>,
     /// Partitions of the built-in event hub
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=128))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=32))]
     pub(crate) partitions: u16,
+    /// Consumer group besides $Default; may be repeated
+    #[arg(long = "group", value_name = "NAME")]
+    pub(crate) groups: Vec<String>,
     /// Longest wait before feedback records are sent
     #[arg(long, value_name = "SECONDS", value_parser = crate::values::seconds)]
     pub(crate) feedback_interval: Option<Duration>,
@@ -137,7 +140,7 @@ pub(crate) struct EmulatorArgs {
     #[arg(long, value_name = "SECONDS", value_parser = crate::values::seconds)]
     pub(crate) default_ttl: Option<Duration>,
     /// Deliveries of a command before the hub gives up on it
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) max_delivery_count: Option<u8>,
 }
 

@@ -10,10 +10,12 @@ use clap::Parser;
 
 mod args;
 mod connect;
+mod emulator;
 mod exit;
 mod input;
 mod interrupt;
 mod lines;
+mod log;
 mod output;
 mod progress;
 mod tally;
@@ -21,11 +23,27 @@ mod token;
 mod values;
 
 use args::{Cli, Verb};
+use exit::{Class, End, Failure};
+use interrupt::Interrupt;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    exit::report(match &cli.verb {
-        Verb::Token(args) => token::run(&cli.global, args),
-        _ => Ok(exit::End::Done),
+    exit::report(run(&cli))
+}
+
+fn run(cli: &Cli) -> Result<End, Failure> {
+    log::start(&cli.verb);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Class::Failed, format!("cannot start the runtime: {error}")))?;
+    runtime.block_on(async {
+        let interrupt = Interrupt::listen()?;
+        let global = &cli.global;
+        match &cli.verb {
+            Verb::Emulator(args) => emulator::run(global, args, &interrupt).await,
+            Verb::Token(args) => token::run(global, args),
+            _ => Ok(End::Done),
+        }
     })
 }

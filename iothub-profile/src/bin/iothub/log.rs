@@ -1,0 +1,24 @@
+//! The log on standard error: what the library notices along the way.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Verb;
+
+/// Starts logging at the level that IOTHUB_LOG asks for, in the directives of `tracing` (`debug`, `amqp=trace`). Without it
+/// the emulator tells who comes and goes, and every other verb only what is wrong.
+pub(crate) fn start(verb: &Verb) {
+    let default = match verb {
+        Verb::Emulator(_) => "info",
+        Verb::Demo(_) => "off",
+        _ => "warn",
+    };
+    let filter = std::env::var("IOTHUB_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new(default)))
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}
