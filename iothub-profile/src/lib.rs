@@ -13,6 +13,9 @@ pub mod credential;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod error;
+#[cfg(any(fuzzing, feature = "__fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod host;
 pub mod path;
 pub mod sas;

@@ -1,0 +1,4 @@
+//! Connection strings.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| iothub_profile::fuzz::fuzz_connection_string(data));
