@@ -1,3 +1,4 @@
 //! Tests that cross rooms.
 
+mod fuzz_seeds;
 mod structure;

@@ -1,0 +1,54 @@
+//! The fuzz targets' invariants over their seeds and over simple damage to them, as ordinary tests: what a fuzz run
+//! finds is added to the seeds and stays found.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+type Target = fn(&[u8]);
+
+const TARGETS: [(&str, Target); 3] = [
+    ("address", iothub_profile::fuzz::fuzz_address),
+    ("connection_string", iothub_profile::fuzz::fuzz_connection_string),
+    ("sas", iothub_profile::fuzz::fuzz_sas),
+];
+
+#[test]
+fn invariants_hold_for_every_seed_and_for_damaged_ones() {
+    for (name, target) in TARGETS {
+        let seeds = files(&fuzz_folder().join("seeds").join(name));
+        assert!(!seeds.is_empty(), "{name} has no seeds");
+        for seed in seeds {
+            let seed = fs::read(seed).unwrap();
+            target(&seed);
+            for end in 0..seed.len() {
+                target(&seed[..end]);
+                for damage in [0x00, 0x25, 0x3b, 0x7f, 0xff] {
+                    let mut damaged = seed.clone();
+                    damaged[end] = damage;
+                    target(&damaged);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_target_is_run_here() {
+    let mut here: Vec<_> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let mut there: Vec<_> = files(&fuzz_folder().join("targets"))
+        .iter()
+        .map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    here.sort();
+    there.sort();
+    assert_eq!(here, there);
+}
+
+fn fuzz_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("fuzz")
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect()
+}
