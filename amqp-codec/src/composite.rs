@@ -1,0 +1,506 @@
+//! Composite and restricted types from tables.
+//!
+//! Owns the two macros that turn a table, one row a field in the specification's order, into a struct, its encoder, its
+//! decoder and the [`FieldSpec`] metadata that a test compares with the specification's facts.
+
+use crate::{
+    cursor::{Cursor, Decode, Result, Scope, Width},
+    error::DecodeErrorKind,
+    format_code as code,
+    sink::{Compound, Encode, Sink},
+};
+
+/// One field of a composite type, in the specification's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldSpec {
+    /// The field's name, such as `container-id`.
+    pub name: &'static str,
+    /// The field's type, such as `string` or `*`.
+    pub type_name: &'static str,
+    /// Whether it must be set.
+    pub mandatory: bool,
+    /// Whether it may hold several values.
+    pub multiple: bool,
+    /// The default, as the specification writes it.
+    pub default: Option<&'static str>,
+}
+
+/// A composite type, in the specification's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompositeSpec {
+    /// The type's name, such as `open`.
+    pub name: &'static str,
+    /// The numeric descriptor.
+    pub code: u64,
+    /// The symbolic descriptor.
+    pub symbol: &'static str,
+    /// The fields in order.
+    pub fields: &'static [FieldSpec],
+}
+
+/// A composite type: a described list with a fixed set of fields (AMQP 1.0 §1.4).
+pub(crate) trait Composite: Sized {
+    const SPEC: CompositeSpec;
+
+    /// The list after the descriptor.
+    fn decode_list(cursor: &mut Cursor<'_>) -> Result<Self>;
+}
+
+/// Every composite type of the specification that this crate knows.
+pub const COMPOSITES: &[CompositeSpec] = &[
+    crate::Open::SPEC,
+    crate::Begin::SPEC,
+    crate::Attach::SPEC,
+    crate::Flow::SPEC,
+    crate::Transfer::SPEC,
+    crate::Disposition::SPEC,
+    crate::Detach::SPEC,
+    crate::End::SPEC,
+    crate::Close::SPEC,
+    crate::Error::SPEC,
+    crate::Header::SPEC,
+    crate::Properties::SPEC,
+    crate::Received::SPEC,
+    crate::Accepted::SPEC,
+    crate::Rejected::SPEC,
+    crate::Released::SPEC,
+    crate::Modified::SPEC,
+    crate::Source::SPEC,
+    crate::Target::SPEC,
+    crate::DeleteOnClose::SPEC,
+    crate::DeleteOnNoLinks::SPEC,
+    crate::DeleteOnNoMessages::SPEC,
+    crate::DeleteOnNoLinksOrMessages::SPEC,
+    crate::Coordinator::SPEC,
+    crate::Declare::SPEC,
+    crate::Discharge::SPEC,
+    crate::Declared::SPEC,
+    crate::TransactionalState::SPEC,
+    crate::SaslMechanisms::SPEC,
+    crate::SaslInit::SPEC,
+    crate::SaslChallenge::SPEC,
+    crate::SaslResponse::SPEC,
+    crate::SaslOutcome::SPEC,
+];
+
+/// Described types of the specification that are not composites: the other message sections.
+pub(crate) const SECTIONS: &[(u64, &str, &str)] = &[
+    (0x71, "amqp:delivery-annotations:map", "delivery-annotations"),
+    (0x72, "amqp:message-annotations:map", "message-annotations"),
+    (0x74, "amqp:application-properties:map", "application-properties"),
+    (0x75, "amqp:data:binary", "data"),
+    (0x76, "amqp:amqp-sequence:list", "amqp-sequence"),
+    (0x77, "amqp:amqp-value:*", "amqp-value"),
+    (0x78, "amqp:footer:map", "footer"),
+];
+
+/// The numeric descriptor of a symbolic one of the specification.
+#[cold]
+pub(crate) fn code_of_symbol(symbol: &[u8]) -> Option<u64> {
+    let composite = COMPOSITES.iter().find(|spec| spec.symbol.as_bytes() == symbol).map(|spec| spec.code);
+    composite
+        .or_else(|| SECTIONS.iter().find(|section| section.1.as_bytes() == symbol).map(|section| section.0))
+}
+
+/// Reads the fields of a composite's list one after the other.
+pub(crate) struct ListReader<'a> {
+    left: usize,
+    /// `None` for a list without octets.
+    scope: Option<Scope<'a>>,
+}
+
+impl<'a> ListReader<'a> {
+    #[inline]
+    pub(crate) fn open(cursor: &mut Cursor<'a>, fields: usize, what: &'static str) -> Result<Self> {
+        let width = match cursor.read_u8()? {
+            code::LIST8 => Width::One,
+            code::LIST32 => Width::Four,
+            code::LIST0 => return Ok(Self { left: 0, scope: None }),
+            other => return Err(cursor.wrong_type(other, what)),
+        };
+        let scope = cursor.open_counted(width, what)?;
+        // T-010: no more elements than the type has fields.
+        if scope.count > fields {
+            return Err(cursor.error(DecodeErrorKind::TooManyFields, what));
+        }
+        Ok(Self { left: scope.count, scope: Some(scope) })
+    }
+
+    /// Whether the next field is there and not null; a null is stepped over (T-009).
+    #[inline]
+    fn has_next(&mut self, cursor: &mut Cursor<'a>) -> Result<bool> {
+        if self.left == 0 {
+            return Ok(false);
+        }
+        self.left -= 1;
+        if cursor.peek() == Some(code::NULL) {
+            cursor.read_u8()?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    // T-012: mandatory fields are neither null nor absent.
+    #[inline]
+    pub(crate) fn required<T: Decode>(&mut self, cursor: &mut Cursor<'a>, what: &'static str) -> Result<T> {
+        if !self.has_next(cursor)? {
+            return Err(cursor.error(DecodeErrorKind::MissingField, what));
+        }
+        T::decode(cursor)
+    }
+
+    #[inline]
+    pub(crate) fn optional<T: Decode>(&mut self, cursor: &mut Cursor<'a>) -> Result<Option<T>> {
+        if self.has_next(cursor)? { T::decode(cursor).map(Some) } else { Ok(None) }
+    }
+
+    // T-013: null and absence mean the default.
+    #[inline]
+    pub(crate) fn defaulted<T: Decode>(&mut self, cursor: &mut Cursor<'a>, default: T) -> Result<T> {
+        if self.has_next(cursor)? { T::decode(cursor) } else { Ok(default) }
+    }
+
+    #[inline]
+    pub(crate) fn close(&mut self, cursor: &mut Cursor<'a>, what: &'static str) -> Result<()> {
+        match &self.scope {
+            Some(scope) => cursor.close(scope, what),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Writes the fields of a composite's list; nulls are held back until a value follows them.
+pub(crate) struct ListWriter {
+    start: usize,
+    count: usize,
+    nulls: usize,
+}
+
+impl ListWriter {
+    /// Descriptor and reserved list header.
+    #[inline]
+    pub(crate) fn begin(out: &mut impl Sink, descriptor: u8) -> Self {
+        let start = out.position() + 3;
+        // One write for descriptor and header: this runs for every frame.
+        out.write(&[code::DESCRIBED, code::SMALL_ULONG, descriptor, code::LIST8, 0, 0]);
+        Self { start, count: 0, nulls: 0 }
+    }
+
+    #[inline]
+    pub(crate) const fn null(&mut self) {
+        self.nulls += 1;
+    }
+
+    #[inline]
+    pub(crate) fn value(&mut self, out: &mut impl Sink, value: &impl Encode) {
+        self.flush_nulls(out);
+        value.encode(out);
+        self.count += 1;
+    }
+
+    #[inline]
+    pub(crate) fn optional<T: Encode>(&mut self, out: &mut impl Sink, value: Option<&T>) {
+        match value {
+            Some(value) => self.value(out, value),
+            None => self.null(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn defaulted<T: Encode + PartialEq>(&mut self, out: &mut impl Sink, value: &T, default: &T) {
+        if out.full_lists() || value != default {
+            self.value(out, value);
+        } else {
+            self.null();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn end(&mut self, out: &mut impl Sink) {
+        if out.full_lists() {
+            self.flush_nulls(out);
+        }
+        if self.count == 0 {
+            out.truncate(self.start);
+            out.byte(code::LIST0);
+        } else {
+            out.end_compound(self.start, Compound::List, self.count);
+        }
+    }
+
+    #[inline]
+    fn flush_nulls(&mut self, out: &mut impl Sink) {
+        while self.nulls > 0 {
+            out.byte(code::NULL);
+            self.nulls -= 1;
+            self.count += 1;
+        }
+    }
+}
+
+/// Declares a composite type. One row a field, in the specification's order:
+/// `rust_name: kind Type, "spec-name" "spec-type" ["spec default"];` where kind is `required`, `optional`,
+/// `defaulted Type = value`, `multiple` or `mechanisms` (mandatory and multiple).
+macro_rules! composite {
+    (
+        $(#[$meta:meta])*
+        $name:ident = $code:literal, $symbol:literal, $label:literal {
+            $(
+                $(#[$field_meta:meta])*
+                $field:ident : $kind:ident $type:ty $(= $default:expr)?,
+                $spec_name:literal $spec_type:literal $($spec_default:literal)? ;
+            )*
+        }
+    ) => {
+        $(#[$meta])*
+        pub struct $name {
+            $( $(#[$field_meta])* pub $field: $crate::composite::field_type!($kind $type), )*
+        }
+
+        impl $name {
+            /// The numeric descriptor.
+            pub const CODE: u64 = $code;
+            /// The symbolic descriptor.
+            pub const SYMBOL: &'static str = $symbol;
+            /// The fields in the specification's order and words.
+            pub const FIELDS: &'static [$crate::composite::FieldSpec] = &[
+                $( $crate::composite::FieldSpec {
+                    name: $spec_name,
+                    type_name: $spec_type,
+                    mandatory: $crate::composite::is_mandatory!($kind),
+                    multiple: $crate::composite::is_multiple!($kind),
+                    default: [$(Some($spec_default),)? None][0],
+                }, )*
+            ];
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $( $field: $crate::composite::field_default!($kind $(= $default)?), )* }
+            }
+        }
+
+        impl $crate::composite::Composite for $name {
+            const SPEC: $crate::composite::CompositeSpec = $crate::composite::CompositeSpec {
+                name: $label,
+                code: $code,
+                symbol: $symbol,
+                fields: Self::FIELDS,
+            };
+
+            #[inline]
+            fn decode_list(cursor: &mut $crate::cursor::Cursor<'_>) -> $crate::cursor::Result<Self> {
+                let list = &mut $crate::composite::ListReader::open(cursor, Self::FIELDS.len(), $label)?;
+                let value = Self {
+                    $( $field: $crate::composite::read_field!(
+                        list, cursor, $kind, concat!($label, ".", $spec_name) $(, $default)?
+                    ), )*
+                };
+                list.close(cursor, $label)?;
+                Ok(value)
+            }
+        }
+
+        impl $crate::cursor::Decode for $name {
+            fn decode(cursor: &mut $crate::cursor::Cursor<'_>) -> $crate::cursor::Result<Self> {
+                if $crate::described::read_code(cursor, $label)? != $code {
+                    return Err(cursor.error($crate::error::DecodeErrorKind::UnknownDescriptor, $label));
+                }
+                $crate::composite::Composite::decode_list(cursor)
+            }
+        }
+
+        impl $crate::sink::Encode for $name {
+            #[inline]
+            fn encode(&self, out: &mut impl $crate::sink::Sink) {
+                let list = &mut $crate::composite::ListWriter::begin(out, $code);
+                $( $crate::composite::write_field!(list, out, $kind, self.$field $(, $default)?); )*
+                list.end(out);
+            }
+        }
+    };
+}
+
+macro_rules! field_type {
+    (required $type:ty) => { $type };
+    (optional $type:ty) => { Option<$type> };
+    (defaulted $type:ty) => { $type };
+    (multiple $type:ty) => { $crate::collection::Multiple<$type> };
+    (mechanisms $type:ty) => { $crate::collection::Multiple<$type> };
+}
+
+macro_rules! field_default {
+    (defaulted = $default:expr) => {
+        $default
+    };
+    ($kind:ident) => {
+        Default::default()
+    };
+}
+
+macro_rules! is_mandatory {
+    (required) => {
+        true
+    };
+    (mechanisms) => {
+        true
+    };
+    ($kind:ident) => {
+        false
+    };
+}
+
+macro_rules! is_multiple {
+    (multiple) => {
+        true
+    };
+    (mechanisms) => {
+        true
+    };
+    ($kind:ident) => {
+        false
+    };
+}
+
+macro_rules! read_field {
+    ($list:ident, $cursor:ident, required, $what:expr) => {
+        $list.required($cursor, $what)?
+    };
+    ($list:ident, $cursor:ident, optional, $what:expr) => {
+        $list.optional($cursor)?
+    };
+    ($list:ident, $cursor:ident, defaulted, $what:expr, $default:expr) => {
+        $list.defaulted($cursor, $default)?
+    };
+    ($list:ident, $cursor:ident, multiple, $what:expr) => {
+        $list.defaulted($cursor, Default::default())?
+    };
+    ($list:ident, $cursor:ident, mechanisms, $what:expr) => {{
+        let values: $crate::collection::Multiple<_> = $list.required($cursor, $what)?;
+        // T-016: neither null nor empty.
+        if values.is_empty() {
+            return Err($cursor.error($crate::error::DecodeErrorKind::MissingField, $what));
+        }
+        values
+    }};
+}
+
+macro_rules! write_field {
+    ($list:ident, $out:ident, required, $value:expr) => {
+        $list.value($out, &$value)
+    };
+    ($list:ident, $out:ident, optional, $value:expr) => {
+        $list.optional($out, $value.as_ref())
+    };
+    ($list:ident, $out:ident, defaulted, $value:expr, $default:expr) => {
+        $list.defaulted($out, &$value, &$default)
+    };
+    ($list:ident, $out:ident, multiple, $value:expr) => {
+        if $value.is_empty() { $list.null() } else { $list.value($out, &$value) }
+    };
+    ($list:ident, $out:ident, mechanisms, $value:expr) => {
+        $list.value($out, &$crate::collection::AlwaysArray(&$value))
+    };
+}
+
+/// Declares a restricted type with choices: `Variant = value, "spec-name";`, numbers or symbols.
+macro_rules! restricted {
+    (
+        $(#[$meta:meta])*
+        $name:ident : $type:ident, $label:literal {
+            $( $(#[$variant_meta:meta])* $variant:ident = $value:literal, $spec_name:literal; )*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name {
+            $( $(#[$variant_meta])* $variant, )*
+        }
+
+        impl $name {
+            /// The choices in the specification's order: name, and value as the specification writes it.
+            pub const CHOICES: &'static [(&'static str, &'static str)] = &[$( ($spec_name, stringify!($value)) ),*];
+        }
+
+        impl $crate::cursor::Decode for $name {
+            #[inline]
+            fn decode(cursor: &mut $crate::cursor::Cursor<'_>) -> $crate::cursor::Result<Self> {
+                let value = $crate::composite::choice_value!($type, cursor);
+                // T-018: no other value than the choices.
+                $( if value == $value { return Ok(Self::$variant); } )*
+                Err(cursor.error($crate::error::DecodeErrorKind::InvalidChoice, $label))
+            }
+        }
+
+        impl $crate::sink::Encode for $name {
+            #[inline]
+            fn encode(&self, out: &mut impl $crate::sink::Sink) {
+                match self {
+                    $( Self::$variant => $crate::composite::write_choice!($type, $value, out), )*
+                }
+            }
+        }
+    };
+}
+
+macro_rules! choice_value {
+    (Symbol, $cursor:ident) => {
+        <$crate::text::Symbol as $crate::cursor::Decode>::decode($cursor)?
+    };
+    ($type:ident, $cursor:ident) => {
+        <$type as $crate::cursor::Decode>::decode($cursor)?
+    };
+}
+
+macro_rules! write_choice {
+    (Symbol, $value:literal, $out:ident) => {
+        $crate::sink::Encode::encode(&$crate::text::Symbol::from_static($value), $out)
+    };
+    ($type:ident, $value:literal, $out:ident) => {{
+        let value: $type = $value;
+        $crate::sink::Encode::encode(&value, $out)
+    }};
+}
+
+/// Dispatches on the descriptor of one of several composite types.
+macro_rules! one_of {
+    (
+        $(#[$meta:meta])*
+        $name:ident, $label:literal { $( $(#[$variant_meta:meta])* $variant:ident($type:ty) ),* $(,)? }
+    ) => {
+        $(#[$meta])*
+        pub enum $name {
+            $( $(#[$variant_meta])* $variant($type), )*
+        }
+
+        impl $crate::cursor::Decode for $name {
+            fn decode(cursor: &mut $crate::cursor::Cursor<'_>) -> $crate::cursor::Result<Self> {
+                match $crate::described::read_code(cursor, $label)? {
+                    $( <$type>::CODE => Ok(Self::$variant($crate::composite::Composite::decode_list(cursor)?)), )*
+                    _ => Err(cursor.error($crate::error::DecodeErrorKind::UnknownDescriptor, $label)),
+                }
+            }
+        }
+
+        impl $crate::sink::Encode for $name {
+            fn encode(&self, out: &mut impl $crate::sink::Sink) {
+                match self {
+                    $( Self::$variant(value) => value.encode(out), )*
+                }
+            }
+        }
+
+        $(
+            impl From<$type> for $name {
+                fn from(value: $type) -> Self {
+                    Self::$variant(value)
+                }
+            }
+        )*
+    };
+}
+
+pub(crate) use {
+    choice_value, composite, field_default, field_type, is_mandatory, is_multiple, one_of, read_field,
+    restricted, write_choice, write_field,
+};

@@ -1,0 +1,200 @@
+//! Error conditions and the error composite (AMQP 1.0 §2.8.14 to §2.8.18).
+
+use core::fmt;
+
+use crate::{
+    collection::Fields,
+    composite::composite,
+    cursor::{Cursor, Decode},
+    error::DecodeError,
+    sink::{Encode, Sink},
+    text::{NotAscii, Str, Symbol},
+};
+
+/// The name of an error. Any symbol is a condition (T-018); the known ones have constants.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ErrorCondition(pub Symbol);
+
+composite! {
+    /// Why a link, session or connection ended or a message was rejected.
+    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    Error = 0x1d, "amqp:error:list", "error" {
+        /// The name of the error.
+        condition: required ErrorCondition, "condition" "symbol";
+        /// Words for people.
+        description: optional Str, "description" "string";
+        /// Facts for programs.
+        info: optional Fields, "info" "fields";
+    }
+}
+
+impl Error {
+    /// An error with a condition only.
+    pub const fn new(condition: ErrorCondition) -> Self {
+        Self { condition, description: None, info: None }
+    }
+
+    /// The error with words for people.
+    #[must_use]
+    pub fn with_description(self, description: impl Into<Str>) -> Self {
+        Self { description: Some(description.into()), ..self }
+    }
+
+    /// The error with facts for programs.
+    #[must_use]
+    pub fn with_info(self, info: Fields) -> Self {
+        Self { info: Some(info), ..self }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.condition.fmt(f)?;
+        match &self.description {
+            Some(description) if !description.is_empty() => write!(f, " ({description})"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+macro_rules! conditions {
+    ($($(#[$meta:meta])* $name:ident = $text:literal;)*) => {
+        impl ErrorCondition {
+            $($(#[$meta])* pub const $name: Self = Self(Symbol::from_static($text));)*
+
+            /// The conditions of the specification and of its Azure extensions that have constants.
+            pub const KNOWN: &'static [&'static str] = &[$($text),*];
+        }
+    };
+}
+
+conditions! {
+    /// An internal error; the operation may succeed later.
+    INTERNAL_ERROR = "amqp:internal-error";
+    /// The peer asked for something that does not exist.
+    NOT_FOUND = "amqp:not-found";
+    /// The peer may not do this.
+    UNAUTHORIZED_ACCESS = "amqp:unauthorized-access";
+    /// Octets could not be decoded.
+    DECODE_ERROR = "amqp:decode-error";
+    /// A limit of the container was passed.
+    RESOURCE_LIMIT_EXCEEDED = "amqp:resource-limit-exceeded";
+    /// The peer tried something the protocol does not allow here.
+    NOT_ALLOWED = "amqp:not-allowed";
+    /// A field has an invalid value.
+    INVALID_FIELD = "amqp:invalid-field";
+    /// The peer asked for something that is not implemented.
+    NOT_IMPLEMENTED = "amqp:not-implemented";
+    /// Something else holds the resource.
+    RESOURCE_LOCKED = "amqp:resource-locked";
+    /// A precondition does not hold.
+    PRECONDITION_FAILED = "amqp:precondition-failed";
+    /// The resource was deleted.
+    RESOURCE_DELETED = "amqp:resource-deleted";
+    /// The peer sent a frame that its state does not permit.
+    ILLEGAL_STATE = "amqp:illegal-state";
+    /// A frame would not fit the agreed size.
+    FRAME_SIZE_TOO_SMALL = "amqp:frame-size-too-small";
+    /// An operator closed the connection.
+    CONNECTION_FORCED = "amqp:connection:forced";
+    /// A valid frame could not be formed from the octets.
+    FRAMING_ERROR = "amqp:connection:framing-error";
+    /// The container is to be found elsewhere.
+    CONNECTION_REDIRECT = "amqp:connection:redirect";
+    /// The peer violated the session's incoming window.
+    WINDOW_VIOLATION = "amqp:session:window-violation";
+    /// Input was received for a link that was detached with an error.
+    ERRANT_LINK = "amqp:session:errant-link";
+    /// An attach used a handle that is in use.
+    HANDLE_IN_USE = "amqp:session:handle-in-use";
+    /// A frame other than attach used a handle that is not attached.
+    UNATTACHED_HANDLE = "amqp:session:unattached-handle";
+    /// An operator detached the link.
+    DETACH_FORCED = "amqp:link:detach-forced";
+    /// The peer sent more deliveries than it had credit for.
+    TRANSFER_LIMIT_EXCEEDED = "amqp:link:transfer-limit-exceeded";
+    /// A message is larger than the link takes.
+    MESSAGE_SIZE_EXCEEDED = "amqp:link:message-size-exceeded";
+    /// The address is to be found elsewhere.
+    LINK_REDIRECT = "amqp:link:redirect";
+    /// The link was attached elsewhere.
+    STOLEN = "amqp:link:stolen";
+    /// The transaction id is unknown.
+    TRANSACTION_UNKNOWN_ID = "amqp:transaction:unknown-id";
+    /// The transaction was rolled back.
+    TRANSACTION_ROLLBACK = "amqp:transaction:rollback";
+    /// The transaction took too long.
+    TRANSACTION_TIMEOUT = "amqp:transaction:timeout";
+}
+
+impl ErrorCondition {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// A condition from text that is only known at run time.
+    ///
+    /// # Errors
+    /// [`NotAscii`] if it has other characters.
+    pub fn new(text: impl Into<alloc::string::String>) -> Result<Self, NotAscii> {
+        Symbol::new(text).map(Self)
+    }
+}
+
+impl Default for ErrorCondition {
+    /// `amqp:internal-error`.
+    fn default() -> Self {
+        Self::INTERNAL_ERROR
+    }
+}
+
+impl fmt::Debug for ErrorCondition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for ErrorCondition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl From<Symbol> for ErrorCondition {
+    fn from(symbol: Symbol) -> Self {
+        Self(symbol)
+    }
+}
+
+impl From<&'static str> for ErrorCondition {
+    fn from(text: &'static str) -> Self {
+        Self(Symbol::from_static(text))
+    }
+}
+
+impl PartialEq<str> for ErrorCondition {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == *other
+    }
+}
+
+impl PartialEq<&str> for ErrorCondition {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == *other
+    }
+}
+
+impl Decode for ErrorCondition {
+    fn decode(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+        Symbol::decode(cursor).map(Self)
+    }
+}
+
+impl Encode for ErrorCondition {
+    fn encode(&self, out: &mut impl Sink) {
+        self.0.encode(out);
+    }
+}

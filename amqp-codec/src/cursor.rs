@@ -1,0 +1,317 @@
+//! The bounds-checked reader under every decoder.
+//!
+//! Owns position, depth and node budget. Reads from a slice, and hands out parts of the owning [`Bytes`] without copying
+//! them. It never allocates and never reads outside the compound it is in.
+
+use bytes::Bytes;
+
+use crate::{
+    error::{DecodeError, DecodeErrorKind},
+    format_code as code,
+    limits::DecodeLimits,
+};
+
+/// What decoding returns.
+pub(crate) type Result<T> = core::result::Result<T, DecodeError>;
+
+/// A value that can be read from a [`Cursor`].
+pub trait Decode: Sized {
+    /// Reads one value, constructor included.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where the octets are not such a value; the cursor is then of no further use.
+    fn decode(cursor: &mut Cursor<'_>) -> core::result::Result<Self, DecodeError>;
+}
+
+/// Decodes a value that fills `bytes` exactly.
+///
+/// # Errors
+/// As [`Decode::decode`], and [`DecodeErrorKind::TrailingOctets`] if octets follow the value.
+pub fn from_bytes<T: Decode>(bytes: &Bytes, limits: &DecodeLimits) -> core::result::Result<T, DecodeError> {
+    let mut cursor = Cursor::new(bytes, limits);
+    let value = T::decode(&mut cursor)?;
+    cursor.finish("value")?;
+    Ok(value)
+}
+
+/// A position in some octets, with the limits that hold there.
+#[derive(Debug)]
+pub struct Cursor<'a> {
+    bytes: &'a Bytes,
+    /// What is left of the innermost open compound.
+    rest: &'a [u8],
+    limits: &'a DecodeLimits,
+    depth_left: usize,
+    nodes_left: usize,
+}
+
+/// An open compound: how many elements it claims, and what follows it.
+#[derive(Debug)]
+pub(crate) struct Scope<'a> {
+    pub(crate) count: usize,
+    after: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    /// A cursor at the start of `bytes`.
+    #[inline]
+    pub fn new(bytes: &'a Bytes, limits: &'a DecodeLimits) -> Self {
+        Self {
+            bytes,
+            rest: bytes.as_ref(),
+            limits,
+            depth_left: limits.max_depth,
+            nodes_left: limits.max_nodes,
+        }
+    }
+
+    /// Octets from the start of the buffer.
+    #[inline]
+    pub fn offset(&self) -> usize {
+        self.rest.as_ptr().addr().wrapping_sub(self.bytes.as_ptr().addr())
+    }
+
+    /// Octets left in the innermost open compound.
+    #[inline]
+    pub const fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// The limits in force.
+    #[inline]
+    pub const fn limits(&self) -> &'a DecodeLimits {
+        self.limits
+    }
+
+    /// Takes everything that is left, without copying: the payload after a performative.
+    #[inline]
+    pub fn rest(&mut self) -> Bytes {
+        let (taken, end) = self.rest.split_at(self.rest.len());
+        self.rest = end;
+        self.share(taken)
+    }
+
+    /// Checks that nothing is left.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::TrailingOctets`] otherwise.
+    #[inline]
+    pub fn finish(&self, what: &'static str) -> core::result::Result<(), DecodeError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(self.error(DecodeErrorKind::TrailingOctets, what)) }
+    }
+
+    /// Steps over one value without looking inside it: its extent is what its constructor and size say.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where the octets end before the value or its constructor is unassigned.
+    pub fn skip_value(&mut self) -> core::result::Result<(), DecodeError> {
+        // A described value is a descriptor and a value, so `0x00` adds one to what is still to be skipped.
+        let mut pending = 1_usize;
+        while pending > 0 {
+            let constructor = self.read_u8()?;
+            if constructor == code::DESCRIBED {
+                pending = pending.saturating_add(1);
+                continue;
+            }
+            self.skip_body(constructor)?;
+            pending -= 1;
+        }
+        Ok(())
+    }
+
+    /// Steps over the octets after a constructor other than `0x00`.
+    #[inline]
+    pub(crate) fn skip_body(&mut self, constructor: u8) -> Result<()> {
+        let length = match code::layout(constructor) {
+            Some(code::Layout::Fixed(width)) => width,
+            Some(code::Layout::Sized8) => usize::from(self.read_u8()?),
+            Some(code::Layout::Sized32) => self.read_length32()?,
+            None => return Err(self.error_before(DecodeErrorKind::InvalidConstructor(constructor), "value")),
+        };
+        self.take(length).map(|_| ())
+    }
+
+    #[inline]
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
+    /// What is left of the innermost open compound.
+    #[inline]
+    pub(crate) const fn peek_all(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    #[inline]
+    pub(crate) fn read_u8(&mut self) -> Result<u8> {
+        match self.rest.split_first() {
+            Some((&first, rest)) => {
+                self.rest = rest;
+                Ok(first)
+            }
+            None => Err(self.truncated()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn read_array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        match self.rest.split_first_chunk::<N>() {
+            Some((chunk, rest)) => {
+                self.rest = rest;
+                Ok(*chunk)
+            }
+            None => Err(self.truncated()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn read_length32(&mut self) -> Result<usize> {
+        let length = u32::from_be_bytes(self.read_array()?);
+        usize::try_from(length).map_err(|_| self.truncated())
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8]> {
+        match self.rest.split_at_checked(length) {
+            Some((taken, rest)) => {
+                self.rest = rest;
+                Ok(taken)
+            }
+            None => Err(self.truncated()),
+        }
+    }
+
+    /// The octets of a one- or four-octet-sized value of the kind whose constructors are given.
+    #[inline]
+    pub(crate) fn read_sized(&mut self, small: u8, large: u8, what: &'static str) -> Result<&'a [u8]> {
+        let constructor = self.read_u8()?;
+        if constructor == small {
+            let length = usize::from(self.read_u8()?);
+            self.take(length)
+        } else if constructor == large {
+            let length = self.read_length32()?;
+            self.take(length)
+        } else {
+            Err(self.wrong_type(constructor, what))
+        }
+    }
+
+    /// Octets of this cursor as a part of the owning buffer, without a copy.
+    #[inline]
+    pub(crate) fn share(&self, part: &'a [u8]) -> Bytes {
+        self.bytes.slice_ref(part)
+    }
+
+    /// Everything read since `start`, an earlier [`offset`](Self::offset).
+    pub(crate) fn since(&self, start: usize) -> Bytes {
+        let end = self.offset();
+        self.bytes.slice(start.min(end)..end)
+    }
+
+    /// Counts one value against the node budget.
+    #[inline]
+    pub(crate) fn spend_node(&mut self, what: &'static str) -> Result<()> {
+        match self.nodes_left.checked_sub(1) {
+            Some(left) => {
+                self.nodes_left = left;
+                Ok(())
+            }
+            None => Err(self.error(DecodeErrorKind::TooManyNodes, what)),
+        }
+    }
+
+    /// One level down (T-047).
+    #[inline]
+    pub(crate) fn enter(&mut self, what: &'static str) -> Result<()> {
+        match self.depth_left.checked_sub(1) {
+            Some(left) => {
+                self.depth_left = left;
+                Ok(())
+            }
+            None => Err(self.error(DecodeErrorKind::TooDeep, what)),
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn leave(&mut self) {
+        self.depth_left = self.depth_left.saturating_add(1);
+    }
+
+    /// Opens a list, map or array whose constructor, one of the 8 or 32 bit forms, was just read. From here to
+    /// [`close`](Self::close) the cursor sees only the compound's own octets.
+    #[inline]
+    pub(crate) fn open(&mut self, wide: Width, what: &'static str) -> Result<Scope<'a>> {
+        self.enter(what)?;
+        let size = match wide {
+            Width::One => usize::from(self.read_u8()?),
+            Width::Four => self.read_length32()?,
+        };
+        // T-046: the size is checked against what is there before anything is believed.
+        let body = self.take(size)?;
+        let after = self.rest;
+        self.rest = body;
+        let count = match wide {
+            Width::One => self.read_u8().map(usize::from),
+            Width::Four => self.read_length32(),
+        };
+        let count = count.map_err(|_| self.error(DecodeErrorKind::SizeMismatch, what))?;
+        Ok(Scope { count, after })
+    }
+
+    /// Opens a compound whose elements take at least one octet each.
+    #[inline]
+    pub(crate) fn open_counted(&mut self, wide: Width, what: &'static str) -> Result<Scope<'a>> {
+        let scope = self.open(wide, what)?;
+        if scope.count > self.rest.len() {
+            return Err(self.error(DecodeErrorKind::CountTooLarge, what));
+        }
+        Ok(scope)
+    }
+
+    /// Closes a compound; its octets must all have been read (T-036).
+    #[inline]
+    pub(crate) fn close(&mut self, scope: &Scope<'a>, what: &'static str) -> Result<()> {
+        if !self.rest.is_empty() {
+            return Err(self.error(DecodeErrorKind::SizeMismatch, what));
+        }
+        self.rest = scope.after;
+        self.leave();
+        Ok(())
+    }
+
+    /// An error at the current position.
+    #[cold]
+    pub(crate) fn error(&self, kind: DecodeErrorKind, what: &'static str) -> DecodeError {
+        DecodeError { kind, offset: self.offset(), what }
+    }
+
+    /// An error about the octet just read.
+    #[cold]
+    pub(crate) fn error_before(&self, kind: DecodeErrorKind, what: &'static str) -> DecodeError {
+        DecodeError { kind, offset: self.offset().saturating_sub(1), what }
+    }
+
+    /// The error for a constructor, just read, that is not one of the wanted type's.
+    #[cold]
+    pub(crate) fn wrong_type(&self, constructor: u8, what: &'static str) -> DecodeError {
+        let known = constructor == code::DESCRIBED || code::layout(constructor).is_some();
+        let kind = if known {
+            DecodeErrorKind::WrongType(constructor)
+        } else {
+            DecodeErrorKind::InvalidConstructor(constructor)
+        };
+        self.error_before(kind, what)
+    }
+
+    #[cold]
+    fn truncated(&self) -> DecodeError {
+        self.error(DecodeErrorKind::Truncated, "value")
+    }
+}
+
+/// How wide a compound's size and count are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Width {
+    One,
+    Four,
+}

@@ -1,0 +1,190 @@
+//! Frames (AMQP 1.0 §2.3).
+//!
+//! Owns the eight octets of a frame's header, and frames as a whole. It assembles nothing: whoever reads the stream
+//! brings a whole frame.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    cursor::{Cursor, Decode},
+    error::{DecodeError, DecodeErrorKind},
+    limits::DecodeLimits,
+    performative::Performative,
+    sasl::SaslPerformative,
+    sink::{Encode, Sink, saturate},
+};
+
+/// The frame size that every peer must accept, in octets (AMQP 1.0 §2.8.19).
+pub const MIN_MAX_FRAME_SIZE: u32 = 512;
+
+/// Octets of a frame's fixed header.
+pub const FRAME_HEADER_LEN: usize = 8;
+
+/// The fixed header of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// The whole frame in octets, this header included.
+    pub size: u32,
+    /// Where the body starts, in words of four octets, at least 2.
+    pub doff: u8,
+    /// What kind of frame.
+    pub frame_type: FrameType,
+    /// The channel; without meaning in SASL frames.
+    pub channel: u16,
+}
+
+/// The kind of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FrameType {
+    /// An AMQP frame (0).
+    Amqp,
+    /// A SASL frame (1).
+    Sasl,
+}
+
+impl FrameHeader {
+    /// Reads a header from the start of a stream; `None` while there are too few octets (F-019).
+    ///
+    /// # Errors
+    /// [`DecodeError`] for sizes below 8, data offsets outside the frame and unknown types. What can be seen to be wrong
+    /// is refused before all eight octets are there.
+    #[inline]
+    pub fn parse(octets: &[u8]) -> Result<Option<Self>, DecodeError> {
+        Self::parse_limited(octets, u32::MAX)
+    }
+
+    /// As [`parse`](Self::parse), refusing frames larger than `max_frame_size` octets.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), and [`DecodeErrorKind::FrameTooLarge`].
+    #[inline]
+    pub fn parse_limited(octets: &[u8], max_frame_size: u32) -> Result<Option<Self>, DecodeError> {
+        let Some((size, rest)) = octets.split_first_chunk::<4>() else { return Ok(None) };
+        let size = u32::from_be_bytes(*size);
+        // F-012: the size counts the eight octets of the header.
+        if size < 8 {
+            return Err(fault(DecodeErrorKind::InvalidFrameSize, 0));
+        }
+        // F-020: seen at the fourth octet, before anything is buffered.
+        if size > max_frame_size {
+            return Err(fault(DecodeErrorKind::FrameTooLarge, 0));
+        }
+        let Some(&[doff, frame_type, high, low]) = rest.first_chunk::<4>() else { return Ok(None) };
+        // F-013: the body starts behind the header and inside the frame.
+        if doff < 2 || u32::from(doff) * 4 > size {
+            return Err(fault(DecodeErrorKind::InvalidDataOffset, 4));
+        }
+        let frame_type = match frame_type {
+            0 => FrameType::Amqp,
+            1 => FrameType::Sasl,
+            // F-015: no other types.
+            other => return Err(fault(DecodeErrorKind::UnknownFrameType(other), 5)),
+        };
+        Ok(Some(Self { size, doff, frame_type, channel: u16::from_be_bytes([high, low]) }))
+    }
+
+    /// Where the body starts, in octets.
+    #[inline]
+    pub const fn body_offset(&self) -> usize {
+        self.doff as usize * 4
+    }
+}
+
+/// A whole AMQP frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AmqpFrame {
+    /// The channel.
+    pub channel: u16,
+    /// What it says; `None` for an empty frame, which only shows that the peer is alive (F-017).
+    pub performative: Option<Performative>,
+    /// What follows a transfer: a part of a message.
+    pub payload: Bytes,
+}
+
+impl AmqpFrame {
+    /// Decodes exactly one frame. Payload, tags and binaries share `frame`.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if `frame` is not one whole AMQP frame.
+    pub fn decode(frame: &Bytes, limits: &DecodeLimits) -> Result<Self, DecodeError> {
+        let mut cursor = Cursor::new(frame, limits);
+        let header = enter_frame(&mut cursor, frame, FrameType::Amqp)?;
+        if cursor.remaining() == 0 {
+            return Ok(Self { channel: header.channel, performative: None, payload: Bytes::new() });
+        }
+        let performative = Performative::decode(&mut cursor)?;
+        // F-018, T-048: only a transfer carries a payload.
+        if !matches!(performative, Performative::Transfer(_)) {
+            cursor.finish("frame")?;
+        }
+        Ok(Self { channel: header.channel, performative: Some(performative), payload: cursor.rest() })
+    }
+}
+
+impl SaslPerformative {
+    /// Decodes exactly one SASL frame.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if `frame` is not one whole SASL frame; an empty one is an error too (AMQP 1.0 §5.3.1).
+    pub fn decode_frame(frame: &Bytes, limits: &DecodeLimits) -> Result<Self, DecodeError> {
+        let mut cursor = Cursor::new(frame, limits);
+        enter_frame(&mut cursor, frame, FrameType::Sasl)?;
+        if cursor.remaining() == 0 {
+            return Err(cursor.error(DecodeErrorKind::EmptySaslFrame, "frame"));
+        }
+        let performative = Self::decode(&mut cursor)?;
+        cursor.finish("frame")?;
+        Ok(performative)
+    }
+}
+
+/// Appends an AMQP frame: its size is set when its body has been written.
+#[inline]
+pub fn encode_frame(out: &mut BytesMut, channel: u16, body: &impl Encode, payload: &[u8]) {
+    let start = out.len();
+    let [high, low] = channel.to_be_bytes();
+    out.extend_from_slice(&[0, 0, 0, 0, 2, 0, high, low]);
+    body.encode(out);
+    out.extend_from_slice(payload);
+    let size = saturate(out.len().saturating_sub(start));
+    out.patch_u32(start, size);
+}
+
+/// Appends a SASL frame.
+pub fn encode_sasl_frame(out: &mut BytesMut, body: &impl Encode) {
+    let start = out.len();
+    out.extend_from_slice(&[0, 0, 0, 0, 2, 1, 0, 0]);
+    body.encode(out);
+    let size = saturate(out.len().saturating_sub(start));
+    out.patch_u32(start, size);
+}
+
+/// Appends an empty AMQP frame, which only keeps the connection alive.
+pub fn encode_empty_frame(out: &mut BytesMut) {
+    out.extend_from_slice(&[0, 0, 0, 8, 2, 0, 0, 0]);
+}
+
+/// Reads the header and steps over the extended header, whose content is ignored (F-014).
+fn enter_frame(
+    cursor: &mut Cursor<'_>,
+    frame: &Bytes,
+    frame_type: FrameType,
+) -> Result<FrameHeader, DecodeError> {
+    let header = FrameHeader::parse(frame)?.ok_or_else(|| fault(DecodeErrorKind::Truncated, 0))?;
+    if usize::try_from(header.size) != Ok(frame.len()) {
+        return Err(fault(DecodeErrorKind::InvalidFrameSize, 0));
+    }
+    if header.frame_type != frame_type {
+        return Err(fault(DecodeErrorKind::UnexpectedFrameType, 5));
+    }
+    cursor.take(header.body_offset())?;
+    Ok(header)
+}
+
+#[cold]
+const fn fault(kind: DecodeErrorKind, offset: usize) -> DecodeError {
+    DecodeError { kind, offset, what: "frame header" }
+}
+
+#[cfg(test)]
+mod tests;

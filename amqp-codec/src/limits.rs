@@ -1,0 +1,71 @@
+//! What a decoder is willing to read.
+//!
+//! Owns every bound on peer-driven memory and time in this crate, and the one list of lenient exceptions.
+
+/// Bounds of one decode. All are finite by default; a count or size declared by the peer never allocates by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeLimits {
+    /// Deepest nesting of lists, maps, arrays and described values. Default 32 for performatives, 64 for messages.
+    pub max_depth: usize,
+    /// Most values inside collections. Default 1,024 for performatives, 262,144 for messages.
+    pub max_nodes: usize,
+    /// Most elements of an array whose elements occupy no octets (they are kept as a value and a count).
+    /// Default 65,536.
+    pub max_zero_width_count: u32,
+    /// Most sections of one message. Default 10,000.
+    pub max_sections: usize,
+    /// What to do with the few deviations real peers are known for. Default [`Strictness::Lenient`].
+    pub strictness: Strictness,
+}
+
+/// How to treat the known deviations of real peers.
+///
+/// `Lenient` accepts exactly these, and nothing else that `Strict` refuses:
+/// 1. an empty array without an element constructor (`e0 01 00`), which serde_amqp and fe2o3 write (T-042);
+/// 2. a message without a body section, which several peers send for an empty body (M-003);
+/// 3. a flow that sets link fields without a handle: they mean nothing there and are dropped, where closing the
+///    connection would punish a harmless habit (AMQP 1.0 §2.7.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strictness {
+    /// Accept the deviations listed above.
+    #[default]
+    Lenient,
+    /// Refuse whatever the specification does not allow.
+    Strict,
+}
+
+impl DecodeLimits {
+    /// The limits for performatives and SASL frames.
+    pub const fn performative() -> Self {
+        Self {
+            max_depth: 32,
+            max_nodes: 1_024,
+            max_zero_width_count: 65_536,
+            max_sections: 10_000,
+            strictness: Strictness::Lenient,
+        }
+    }
+
+    /// The limits for messages.
+    pub const fn message() -> Self {
+        Self { max_depth: 64, max_nodes: 262_144, ..Self::performative() }
+    }
+
+    /// The same limits without the lenient exceptions.
+    #[must_use]
+    pub const fn strict(self) -> Self {
+        Self { strictness: Strictness::Strict, ..self }
+    }
+
+    /// Whether the lenient exceptions are off.
+    pub const fn is_strict(&self) -> bool {
+        matches!(self.strictness, Strictness::Strict)
+    }
+}
+
+impl Default for DecodeLimits {
+    /// [`DecodeLimits::message`].
+    fn default() -> Self {
+        Self::message()
+    }
+}

@@ -1,0 +1,285 @@
+//! Messages (AMQP 1.0 §3.2).
+//!
+//! Owns the sections and their order. [`Message`] owns decoded sections, [`MessageView`] finds them and decodes what is
+//! asked for; both read through the one walker in `sections`.
+
+pub mod batch;
+mod id;
+mod sections;
+mod view;
+
+use alloc::{string::String, vec::Vec};
+
+use bytes::{Bytes, BytesMut};
+
+pub use id::MessageId;
+pub use sections::{Header, Properties};
+pub use view::{BodyData, MessageView};
+
+use crate::{
+    collection::{AnnotationKey, Annotations, ApplicationProperties, List},
+    cursor::{Cursor, Decode},
+    error::{DecodeError, DecodeErrorKind},
+    format_code as code,
+    limits::DecodeLimits,
+    sink::{Encode, Sink},
+    text::{Str, Symbol},
+    value::Value,
+};
+use sections::{BodyKind, Section, Walker};
+
+/// A message with all its sections decoded.
+///
+/// Compared by content: absent sections are not equal to empty ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// How the message is to be delivered.
+    pub header: Option<Header>,
+    /// Annotations for the next hop only.
+    pub delivery_annotations: Option<Annotations>,
+    /// Annotations for all hops.
+    pub message_annotations: Option<Annotations>,
+    /// The standard properties.
+    pub properties: Option<Properties>,
+    /// The sender's own properties.
+    pub application_properties: Option<ApplicationProperties>,
+    /// The body.
+    pub body: Body,
+    /// What can only be known after the body, such as a hash.
+    pub footer: Option<Annotations>,
+}
+
+/// The body of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Body {
+    /// No body section. Not legal, yet sent by some peers (see [`Strictness`](crate::Strictness)).
+    #[default]
+    Empty,
+    /// Octets in one data section.
+    Data(Bytes),
+    /// Octets in several data sections, which form one stream (M-019). Written with at least two, or read as such.
+    DataSections(Vec<Bytes>),
+    /// One or several sequence sections.
+    Sequence(Vec<List>),
+    /// One value.
+    Value(Value),
+}
+
+impl Message {
+    /// A message with octets as its body.
+    pub fn data(body: impl Into<Bytes>) -> Self {
+        Self { body: Body::Data(body.into()), ..Self::default() }
+    }
+
+    /// A message with a value as its body.
+    pub fn value(body: impl Into<Value>) -> Self {
+        Self { body: Body::Value(body.into()), ..Self::default() }
+    }
+
+    /// Decodes a whole message. Octets of the body share `bytes`.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the octets are not a message (M-001, M-003).
+    pub fn decode(bytes: &Bytes, limits: &DecodeLimits) -> Result<Self, DecodeError> {
+        let mut message = Self::default();
+        let mut walker = Walker::new(bytes, limits);
+        while let Some((section, mut cursor)) = walker.next_section()? {
+            message.read_section(section, &mut cursor)?;
+            walker.resume(&cursor);
+        }
+        walker.finish()?;
+        Ok(message)
+    }
+
+    fn read_section(&mut self, section: Section, cursor: &mut Cursor<'_>) -> Result<(), DecodeError> {
+        match section {
+            Section::Header => self.header = Some(sections::decode_header(cursor)?),
+            Section::DeliveryAnnotations => self.delivery_annotations = Some(Annotations::decode(cursor)?),
+            Section::MessageAnnotations => self.message_annotations = Some(Annotations::decode(cursor)?),
+            Section::Properties => self.properties = Some(sections::decode_properties(cursor)?),
+            Section::ApplicationProperties => {
+                self.application_properties = Some(ApplicationProperties::decode(cursor)?);
+            }
+            Section::Body(BodyKind::Data) => {
+                let data = Bytes::decode(cursor)?;
+                self.body = match core::mem::take(&mut self.body) {
+                    Body::Data(first) => Body::DataSections(alloc::vec![first, data]),
+                    Body::DataSections(mut sections) => {
+                        sections.push(data);
+                        Body::DataSections(sections)
+                    }
+                    _ => Body::Data(data),
+                };
+            }
+            Section::Body(BodyKind::Sequence) => {
+                let list = List::decode(cursor)?;
+                match &mut self.body {
+                    Body::Sequence(sections) => sections.push(list),
+                    body => *body = Body::Sequence(alloc::vec![list]),
+                }
+            }
+            Section::Body(BodyKind::Value) => self.body = Body::Value(Value::decode(cursor)?),
+            Section::Footer => self.footer = Some(Annotations::decode(cursor)?),
+        }
+        Ok(())
+    }
+
+    /// The octets of a data body, several sections joined; `None` for other bodies. One section is not copied.
+    pub fn body_bytes(&self) -> Option<Bytes> {
+        match &self.body {
+            Body::Data(data) => Some(data.clone()),
+            Body::DataSections(sections) => {
+                let mut joined = BytesMut::with_capacity(sections.iter().map(Bytes::len).sum());
+                sections.iter().for_each(|section| joined.extend_from_slice(section));
+                Some(joined.freeze())
+            }
+            Body::Empty | Body::Sequence(_) | Body::Value(_) => None,
+        }
+    }
+
+    /// The value of an application property.
+    pub fn application_property(&self, key: &str) -> Option<&Value> {
+        self.application_properties.as_ref()?.get(key)
+    }
+
+    /// The value of a message annotation.
+    pub fn message_annotation(&self, key: &str) -> Option<&Value> {
+        self.message_annotations.as_ref()?.get(key)
+    }
+
+    /// The message with this header.
+    #[must_use]
+    pub fn with_header(self, header: Header) -> Self {
+        Self { header: Some(header), ..self }
+    }
+
+    /// The message with these properties.
+    #[must_use]
+    pub fn with_properties(self, properties: Properties) -> Self {
+        Self { properties: Some(properties), ..self }
+    }
+
+    /// The message with one more application property.
+    #[must_use]
+    pub fn with_application_property(mut self, key: impl Into<Str>, value: impl Into<Value>) -> Self {
+        self.application_properties.get_or_insert_default().insert(key, value);
+        self
+    }
+
+    /// The message with one more message annotation.
+    #[must_use]
+    pub fn with_message_annotation(mut self, key: impl Into<AnnotationKey>, value: impl Into<Value>) -> Self {
+        self.message_annotations.get_or_insert_default().insert(key, value);
+        self
+    }
+
+    /// The message with one more delivery annotation.
+    #[must_use]
+    pub fn with_delivery_annotation(
+        mut self,
+        key: impl Into<AnnotationKey>,
+        value: impl Into<Value>,
+    ) -> Self {
+        self.delivery_annotations.get_or_insert_default().insert(key, value);
+        self
+    }
+
+    /// The message with this id.
+    #[must_use]
+    pub fn with_message_id(mut self, id: impl Into<MessageId>) -> Self {
+        self.properties.get_or_insert_default().message_id = Some(id.into());
+        self
+    }
+
+    /// The message with this correlation id.
+    #[must_use]
+    pub fn with_correlation_id(mut self, id: impl Into<MessageId>) -> Self {
+        self.properties.get_or_insert_default().correlation_id = Some(id.into());
+        self
+    }
+
+    /// The message with the address of the node it is for.
+    #[must_use]
+    pub fn with_to(mut self, to: impl Into<Str>) -> Self {
+        self.properties.get_or_insert_default().to = Some(to.into());
+        self
+    }
+
+    /// The message with the address to which answers go.
+    #[must_use]
+    pub fn with_reply_to(mut self, reply_to: impl Into<Str>) -> Self {
+        self.properties.get_or_insert_default().reply_to = Some(reply_to.into());
+        self
+    }
+
+    /// The message with this content type.
+    #[must_use]
+    pub fn with_content_type(mut self, content_type: impl Into<Symbol>) -> Self {
+        self.properties.get_or_insert_default().content_type = Some(content_type.into());
+        self
+    }
+}
+
+impl Encode for Message {
+    fn encode(&self, out: &mut impl Sink) {
+        if let Some(header) = &self.header {
+            header.encode(out);
+        }
+        let annotations = [
+            (&self.delivery_annotations, DELIVERY_ANNOTATIONS),
+            (&self.message_annotations, MESSAGE_ANNOTATIONS),
+        ];
+        for (annotations, descriptor) in annotations {
+            if let Some(annotations) = annotations {
+                write_section(out, descriptor, annotations);
+            }
+        }
+        if let Some(properties) = &self.properties {
+            properties.encode(out);
+        }
+        if let Some(properties) = &self.application_properties {
+            write_section(out, APPLICATION_PROPERTIES, properties);
+        }
+        match &self.body {
+            Body::Empty => {}
+            Body::Data(data) => write_section(out, DATA, data),
+            Body::DataSections(sections) => sections.iter().for_each(|data| write_section(out, DATA, data)),
+            Body::Sequence(lists) => lists.iter().for_each(|list| write_section(out, SEQUENCE, list)),
+            Body::Value(value) => write_section(out, VALUE, value),
+        }
+        if let Some(footer) = &self.footer {
+            write_section(out, FOOTER, footer);
+        }
+    }
+}
+
+impl From<String> for Body {
+    /// A string value.
+    fn from(text: String) -> Self {
+        Self::Value(text.into())
+    }
+}
+
+#[inline]
+pub(crate) fn write_section(out: &mut impl Sink, descriptor: u8, content: &impl Encode) {
+    out.write(&[code::DESCRIBED, code::SMALL_ULONG, descriptor]);
+    content.encode(out);
+}
+
+/// The error of a section that may not come here.
+pub(crate) fn misplaced(cursor: &Cursor<'_>) -> DecodeError {
+    cursor.error(DecodeErrorKind::SectionOrder, "message")
+}
+
+pub(crate) const HEADER: u8 = 0x70;
+pub(crate) const DELIVERY_ANNOTATIONS: u8 = 0x71;
+pub(crate) const MESSAGE_ANNOTATIONS: u8 = 0x72;
+pub(crate) const PROPERTIES: u8 = 0x73;
+pub(crate) const APPLICATION_PROPERTIES: u8 = 0x74;
+pub(crate) const DATA: u8 = 0x75;
+pub(crate) const SEQUENCE: u8 = 0x76;
+pub(crate) const VALUE: u8 = 0x77;
+pub(crate) const FOOTER: u8 = 0x78;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! The sections of a message and the walk over them.
+//!
+//! Owns the order of sections (M-001): nothing else decides what may follow what.
+
+use bytes::Bytes;
+use nom::{IResult, Parser, bytes::complete::tag, combinator::map_opt, number::complete::u8 as octet};
+
+use super::{
+    APPLICATION_PROPERTIES, DATA, DELIVERY_ANNOTATIONS, FOOTER, HEADER, MESSAGE_ANNOTATIONS, MessageId,
+    PROPERTIES, SEQUENCE, VALUE, misplaced,
+};
+use crate::{
+    composite::{Composite, composite},
+    cursor::{Cursor, Result},
+    described::read_code,
+    error::DecodeErrorKind,
+    format_code as code,
+    limits::DecodeLimits,
+    number::Timestamp,
+    terminus::Address,
+    text::{Str, Symbol},
+};
+
+composite! {
+    /// How a message is to be delivered (AMQP 1.0 §3.2.1). An absent header means all the defaults.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    Header = 0x70, "amqp:header:list", "header" {
+        /// Whether the message must survive. Default false.
+        durable: defaulted bool = false, "durable" "boolean" "false";
+        /// Higher goes first. Default 4.
+        priority: defaulted u8 = 4, "priority" "ubyte" "4";
+        /// How long the message lives, in milliseconds.
+        ttl: optional u32, "ttl" "milliseconds";
+        /// Whether nobody else has acquired it before. Default false.
+        first_acquirer: defaulted bool = false, "first-acquirer" "boolean" "false";
+        /// How many deliveries have failed before. Default 0.
+        delivery_count: defaulted u32 = 0, "delivery-count" "uint" "0";
+    }
+}
+
+composite! {
+    /// The standard properties of a message (AMQP 1.0 §3.2.4).
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    Properties = 0x73, "amqp:properties:list", "properties" {
+        /// The message's own id.
+        message_id: optional MessageId, "message-id" "*";
+        /// Who made the message.
+        user_id: optional Bytes, "user-id" "binary";
+        /// The node it is for.
+        to: optional Address, "to" "*";
+        /// What it is about.
+        subject: optional Str, "subject" "string";
+        /// The node to which answers go.
+        reply_to: optional Address, "reply-to" "*";
+        /// What it answers or belongs to.
+        correlation_id: optional MessageId, "correlation-id" "*";
+        /// The media type of the body.
+        content_type: optional Symbol, "content-type" "symbol";
+        /// How the body is encoded beyond that.
+        content_encoding: optional Symbol, "content-encoding" "symbol";
+        /// When the message is to be considered expired.
+        absolute_expiry_time: optional Timestamp, "absolute-expiry-time" "timestamp";
+        /// When it was made.
+        creation_time: optional Timestamp, "creation-time" "timestamp";
+        /// The group it belongs to.
+        group_id: optional Str, "group-id" "string";
+        /// Its place in the group.
+        group_sequence: optional u32, "group-sequence" "sequence-no";
+        /// The group to which answers belong.
+        reply_to_group_id: optional Str, "reply-to-group-id" "string";
+    }
+}
+
+/// A section of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    Header,
+    DeliveryAnnotations,
+    MessageAnnotations,
+    Properties,
+    ApplicationProperties,
+    Body(BodyKind),
+    Footer,
+}
+
+/// The three kinds of body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyKind {
+    Data,
+    Sequence,
+    Value,
+}
+
+impl Section {
+    const fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            HEADER => Self::Header,
+            DELIVERY_ANNOTATIONS => Self::DeliveryAnnotations,
+            MESSAGE_ANNOTATIONS => Self::MessageAnnotations,
+            PROPERTIES => Self::Properties,
+            APPLICATION_PROPERTIES => Self::ApplicationProperties,
+            DATA => Self::Body(BodyKind::Data),
+            SEQUENCE => Self::Body(BodyKind::Sequence),
+            VALUE => Self::Body(BodyKind::Value),
+            FOOTER => Self::Footer,
+            _ => return None,
+        })
+    }
+
+    /// The section's place in the order.
+    const fn rank(self) -> u8 {
+        match self {
+            Self::Header => 1,
+            Self::DeliveryAnnotations => 2,
+            Self::MessageAnnotations => 3,
+            Self::Properties => 4,
+            Self::ApplicationProperties => 5,
+            Self::Body(_) => 6,
+            Self::Footer => 7,
+        }
+    }
+}
+
+/// Steps from section to section, checking their order.
+pub(super) struct Walker<'a> {
+    bytes: &'a Bytes,
+    limits: &'a DecodeLimits,
+    position: usize,
+    sections: usize,
+    last: Option<Section>,
+    has_body: bool,
+}
+
+impl<'a> Walker<'a> {
+    pub(super) const fn new(bytes: &'a Bytes, limits: &'a DecodeLimits) -> Self {
+        Self { bytes, limits, position: 0, sections: 0, last: None, has_body: false }
+    }
+
+    /// The next section, with a cursor at its content. Call [`resume`](Self::resume) when it has been read.
+    #[inline]
+    pub(super) fn next_section(&mut self) -> Result<Option<(Section, Cursor<'a>)>> {
+        let mut cursor = Cursor::new(self.bytes, self.limits);
+        cursor.take(self.position)?;
+        if cursor.remaining() == 0 {
+            return Ok(None);
+        }
+        self.sections += 1;
+        if self.sections > self.limits.max_sections {
+            return Err(cursor.error(DecodeErrorKind::TooManySections, "message"));
+        }
+        let section = read_section_code(&mut cursor)?;
+        self.check_order(section, &cursor)?;
+        self.last = Some(section);
+        self.has_body |= matches!(section, Section::Body(_));
+        Ok(Some((section, cursor)))
+    }
+
+    /// Continues where `cursor` has stopped.
+    #[inline]
+    pub(super) fn resume(&mut self, cursor: &Cursor<'a>) {
+        self.position = cursor.offset();
+    }
+
+    /// Checks that there was a body.
+    pub(super) fn finish(&self) -> Result<()> {
+        if self.has_body || !self.limits.is_strict() {
+            return Ok(());
+        }
+        Err(Cursor::new(self.bytes, self.limits).error(DecodeErrorKind::MissingBody, "message"))
+    }
+
+    // M-001, M-003: ascending order, each once, but for several data or several sequence sections.
+    fn check_order(&self, section: Section, cursor: &Cursor<'_>) -> Result<()> {
+        let Some(last) = self.last else { return Ok(()) };
+        let repeats = section == last
+            && matches!(section, Section::Body(BodyKind::Data) | Section::Body(BodyKind::Sequence));
+        if repeats || section.rank() > last.rank() { Ok(()) } else { Err(misplaced(cursor)) }
+    }
+}
+
+/// A header's fields, its descriptor read.
+pub(super) fn decode_header(cursor: &mut Cursor<'_>) -> Result<Header> {
+    Header::decode_list(cursor)
+}
+
+/// The properties' fields, their descriptor read.
+pub(super) fn decode_properties(cursor: &mut Cursor<'_>) -> Result<Properties> {
+    Properties::decode_list(cursor)
+}
+
+/// A section's descriptor: nearly always three octets, otherwise any legal form.
+#[inline]
+fn read_section_code(cursor: &mut Cursor<'_>) -> Result<Section> {
+    if let Ok((_, section)) = short_descriptor(cursor.peek_all()) {
+        cursor.take(3)?;
+        return Ok(section);
+    }
+    let number = read_code(cursor, "message")?;
+    u8::try_from(number)
+        .ok()
+        .and_then(Section::from_code)
+        .ok_or_else(|| cursor.error(DecodeErrorKind::UnknownDescriptor, "message"))
+}
+
+#[inline]
+fn short_descriptor(input: &[u8]) -> IResult<&[u8], Section, ()> {
+    let (input, _) = tag(&[code::DESCRIBED, code::SMALL_ULONG][..]).parse(input)?;
+    map_opt(octet, Section::from_code).parse(input)
+}

@@ -1,0 +1,12 @@
+//! The end performative (AMQP 1.0 §2.7.8).
+
+use crate::{composite::composite, condition::Error};
+
+composite! {
+    /// Ends the session.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    End = 0x17, "amqp:end:list", "end" {
+        /// Why.
+        error: optional Error, "error" "error";
+    }
+}

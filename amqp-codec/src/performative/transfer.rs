@@ -1,0 +1,147 @@
+//! The transfer performative and the delivery tag (AMQP 1.0 §2.7.5, §2.8.7).
+
+use core::{fmt, hash};
+
+use crate::{
+    composite::composite,
+    cursor::{Cursor, Decode},
+    delivery_state::DeliveryState,
+    error::{DecodeError, DecodeErrorKind},
+    format_code as code,
+    performative::ReceiverSettleMode,
+    primitive::encode_sized,
+    sink::{Encode, Sink},
+};
+
+composite! {
+    /// Carries a delivery, or a part of it; the payload follows in the frame.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    Transfer = 0x14, "amqp:transfer:list", "transfer" {
+        /// The link.
+        handle: required u32, "handle" "handle";
+        /// The delivery's number in the session; must be set in the first frame of a delivery.
+        delivery_id: optional u32, "delivery-id" "delivery-number";
+        /// The delivery's name on the link; must be set in the first frame of a delivery.
+        delivery_tag: optional DeliveryTag, "delivery-tag" "delivery-tag";
+        /// The format of the payload, 0 for AMQP messages; must be set in the first frame of a delivery.
+        message_format: optional u32, "message-format" "message-format";
+        /// Whether the sender has settled the delivery.
+        settled: optional bool, "settled" "boolean";
+        /// Whether more frames of this delivery follow. Default false.
+        more: defaulted bool = false, "more" "boolean" "false";
+        /// How the receiver is to settle this delivery, where it differs from the link's mode.
+        rcv_settle_mode: optional ReceiverSettleMode, "rcv-settle-mode" "receiver-settle-mode";
+        /// The delivery's state at the sender.
+        state: optional DeliveryState, "state" "*";
+        /// Whether this resumes a delivery of an earlier attach. Default false.
+        resume: defaulted bool = false, "resume" "boolean" "false";
+        /// Whether the delivery is given up; the receiver forgets what it has of it. Default false.
+        aborted: defaulted bool = false, "aborted" "boolean" "false";
+        /// Whether the receiver may take its time with the disposition. Default false.
+        batchable: defaulted bool = false, "batchable" "boolean" "false";
+    }
+}
+
+/// The name of a delivery on its link: up to 32 octets, kept in place.
+#[derive(Clone, Copy, Default)]
+pub struct DeliveryTag {
+    octets: [u8; DeliveryTag::MAX_LEN],
+    len: u8,
+}
+
+impl DeliveryTag {
+    /// Most octets a tag may have.
+    pub const MAX_LEN: usize = 32;
+
+    /// A tag of these octets; `None` if there are more than 32.
+    #[inline]
+    pub fn new(tag: &[u8]) -> Option<Self> {
+        let mut octets = [0; Self::MAX_LEN];
+        octets.get_mut(..tag.len())?.copy_from_slice(tag);
+        Some(Self { octets, len: u8::try_from(tag.len()).ok()? })
+    }
+
+    /// The octets.
+    #[inline]
+    pub fn as_slice(&self) -> &[u8] {
+        self.octets.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
+impl From<u32> for DeliveryTag {
+    /// Four octets, big-endian.
+    #[inline]
+    fn from(number: u32) -> Self {
+        let mut octets = [0; Self::MAX_LEN];
+        if let Some(head) = octets.first_chunk_mut() {
+            *head = number.to_be_bytes();
+        }
+        Self { octets, len: 4 }
+    }
+}
+
+impl From<u64> for DeliveryTag {
+    /// Eight octets, big-endian.
+    #[inline]
+    fn from(number: u64) -> Self {
+        let mut octets = [0; Self::MAX_LEN];
+        if let Some(head) = octets.first_chunk_mut() {
+            *head = number.to_be_bytes();
+        }
+        Self { octets, len: 8 }
+    }
+}
+
+impl AsRef<[u8]> for DeliveryTag {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl PartialEq for DeliveryTag {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for DeliveryTag {}
+
+impl PartialOrd for DeliveryTag {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for DeliveryTag {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        self.as_slice().cmp(other.as_slice())
+    }
+}
+
+impl hash::Hash for DeliveryTag {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        self.as_slice().hash(state);
+    }
+}
+
+impl fmt::Debug for DeliveryTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("0x")?;
+        self.as_slice().iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+    }
+}
+
+impl Decode for DeliveryTag {
+    #[inline]
+    fn decode(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+        let octets = cursor.read_sized(code::BINARY8, code::BINARY32, "delivery-tag")?;
+        Self::new(octets).ok_or_else(|| cursor.error(DecodeErrorKind::TagTooLong, "delivery-tag"))
+    }
+}
+
+impl Encode for DeliveryTag {
+    #[inline]
+    fn encode(&self, out: &mut impl Sink) {
+        encode_sized(out, code::BINARY8, code::BINARY32, self.as_slice());
+    }
+}
