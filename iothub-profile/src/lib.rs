@@ -10,15 +10,24 @@
 pub mod clock;
 pub mod connection_string;
 pub mod credential;
+#[cfg(feature = "client")]
+pub mod device;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod error;
+#[cfg(feature = "client")]
+pub mod events;
 #[cfg(any(fuzzing, feature = "__fuzzing"))]
 #[doc(hidden)]
 pub mod fuzz;
 pub mod host;
+pub mod message;
 pub mod path;
 pub mod sas;
+#[cfg(feature = "client")]
+pub mod service;
+#[cfg(feature = "client")]
+pub mod supervisor;
 
 pub use connection_string::ConnectionString;
 pub use error::{Error, ErrorKind};

@@ -197,7 +197,10 @@ impl ReceivedCommand {
 
     /// What feedback its sender wants; none where it does not say.
     pub fn ack(&self) -> Ack {
-        self.property(names::ACK).and_then(|value| value.as_str()).and_then(|text| text.parse().ok()).unwrap_or_default()
+        self.property(names::ACK)
+            .and_then(|value| value.as_str())
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_default()
     }
 }
 

@@ -75,7 +75,11 @@ impl ReceivedMessage {
 
     /// The properties of the application's own, in the order they came.
     pub fn application_properties(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.message.application_properties.iter().flat_map(|map| map.iter()).map(|(name, value)| (name.as_str(), value))
+        self.message
+            .application_properties
+            .iter()
+            .flat_map(|map| map.iter())
+            .map(|(name, value)| (name.as_str(), value))
     }
 
     /// A message annotation.

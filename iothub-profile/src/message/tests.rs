@@ -87,7 +87,10 @@ fn an_event_shows_its_place_and_its_device() {
         .with_message_annotation(names::CONNECTION_DEVICE_ID, "dev1");
     let event = ReceivedEvent::new(message, Arc::from("3"));
     assert_eq!((event.partition(), event.sequence_number(), event.offset()), ("3", Some(12), Some("4096")));
-    assert_eq!((event.device_id(), event.enqueued_time()), (Some("dev1"), Some(UNIX_EPOCH + Duration::from_secs(1))));
+    assert_eq!(
+        (event.device_id(), event.enqueued_time()),
+        (Some("dev1"), Some(UNIX_EPOCH + Duration::from_secs(1)))
+    );
 }
 
 #[test]
@@ -111,7 +114,10 @@ fn hostile_feedback_is_an_error() {
         (deep.as_str(), FeedbackError::Json),
         (r#"[{"statusCode":"Success","deviceId":"d"}]"#, FeedbackError::MissingField("originalMessageId")),
         (r#"[{"originalMessageId":"m","deviceId":"d"}]"#, FeedbackError::MissingField("statusCode")),
-        (r#"[{"originalMessageId":"m","statusCode":"Success","deviceId":7}]"#, FeedbackError::MissingField("deviceId")),
+        (
+            r#"[{"originalMessageId":"m","statusCode":"Success","deviceId":7}]"#,
+            FeedbackError::MissingField("deviceId"),
+        ),
     ] {
         assert_eq!(parse_feedback(&feedback(body)), Err(error));
     }

@@ -96,8 +96,9 @@ impl ClientOptions {
     pub fn with_ca_pem(mut self, pem: &[u8]) -> Result<Self, Error> {
         let mut found = 0_usize;
         for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate
-                .map_err(|_| Error::new(ErrorKind::Usage, "a certificate of the authority's file is malformed"))?;
+            let certificate = certificate.map_err(|_| {
+                Error::new(ErrorKind::Usage, "a certificate of the authority's file is malformed")
+            })?;
             self.extra_roots.push(certificate);
             found = found.saturating_add(1);
         }
@@ -197,7 +198,8 @@ impl ClientOptions {
         let mut roots = RootCertStore::empty();
         for certificate in &self.extra_roots {
             roots.add(certificate.clone()).map_err(|error| {
-                Error::new(ErrorKind::Usage, "a certificate of the authority's file cannot be used").with_source(error)
+                Error::new(ErrorKind::Usage, "a certificate of the authority's file cannot be used")
+                    .with_source(error)
             })?;
         }
         // The function honours SSL_CERT_FILE and SSL_CERT_DIR. Certificates it cannot use are of no concern here.
