@@ -1,4 +1,4 @@
 //! Link addresses and token resources.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| iothub_profile::fuzz::fuzz_address(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| iothub_profile::fuzzing::fuzz_address(data));

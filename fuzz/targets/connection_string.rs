@@ -1,4 +1,4 @@
 //! Connection strings.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| iothub_profile::fuzz::fuzz_connection_string(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| iothub_profile::fuzzing::fuzz_connection_string(data));

@@ -1,4 +1,4 @@
 //! SAS tokens.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| iothub_profile::fuzz::fuzz_sas(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| iothub_profile::fuzzing::fuzz_sas(data));

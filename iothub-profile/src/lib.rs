@@ -19,7 +19,7 @@ pub mod error;
 pub mod events;
 #[cfg(any(fuzzing, feature = "__fuzzing"))]
 #[doc(hidden)]
-pub mod fuzz;
+pub mod fuzzing;
 pub mod host;
 pub mod message;
 pub mod path;

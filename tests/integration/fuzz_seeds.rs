@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 type Target = fn(&[u8]);
 
 const TARGETS: [(&str, Target); 3] = [
-    ("address", iothub_profile::fuzz::fuzz_address),
-    ("connection_string", iothub_profile::fuzz::fuzz_connection_string),
-    ("sas", iothub_profile::fuzz::fuzz_sas),
+    ("address", iothub_profile::fuzzing::fuzz_address),
+    ("connection_string", iothub_profile::fuzzing::fuzz_connection_string),
+    ("sas", iothub_profile::fuzzing::fuzz_sas),
 ];
 
 #[test]
