@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use iothub_profile::HostName;
+
 use crate::exit::EXIT_CODES;
 use crate::values::{DeviceKey, PolicyKey, Position, Property};
 
@@ -30,12 +32,12 @@ pub(crate) struct Global {
     /// File whose only line is the connection string
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "connection_string")]
     pub(crate) connection_string_file: Option<PathBuf>,
-    /// Trust these certificate authorities (PEM), instead of the system's; SSL_CERT_FILE does the same
+    /// Trust the certificate authorities of this PEM file, besides the system's; SSL_CERT_FILE does the same
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// Connect to this address instead of the host's own; the certificate must still carry the host's name
     #[arg(long, global = true, value_name = "HOST:PORT", value_parser = crate::values::host_and_port)]
-    pub(crate) connect_to: Option<(String, u16)>,
+    pub(crate) connect_to: Option<HostName>,
     /// Give up on the first connection after so many seconds
     #[arg(long, global = true, value_name = "SECONDS", default_value = "30", value_parser = crate::values::seconds)]
     pub(crate) connect_timeout: Duration,
@@ -299,8 +301,8 @@ pub(crate) struct FeedbackArgs {
 /// Options of `monitor`.
 #[derive(Args, Debug)]
 pub(crate) struct MonitorArgs {
-    /// Where to start: earliest, latest, seq:N or offset:X (the event itself included), or time:T with T an RFC 3339
-    /// time or milliseconds since 1970
+    /// Where to start: earliest, latest, seq:N (that event and those after it), offset:X (the events after the one with
+    /// that offset), or time:T (at that time and later; RFC 3339, or milliseconds since 1970)
     #[arg(long, value_name = "POSITION", default_value = "latest")]
     pub(crate) from: Position,
     /// Read this partition only; may be repeated

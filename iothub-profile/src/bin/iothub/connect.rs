@@ -4,12 +4,15 @@
 use std::error::Error as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use iothub_profile::connection_string::{DeviceString, ServiceString};
+use iothub_profile::supervisor::{AuthMode, ClientOptions, ConnectionStatus};
 use iothub_profile::{ConnectionString, Error, ErrorKind};
+use tokio::sync::watch;
 
-use crate::args::Global;
+use crate::args::{Auth, AuthArgs, Global};
 use crate::exit::{Class, Failure};
+use crate::output::note;
 
 /// The connection string: from its option, its file, or the environment, in this order.
 ///
@@ -32,9 +35,9 @@ pub(crate) fn connection_string(global: &Global) -> Result<ConnectionString, Fai
 ///
 /// # Errors
 /// As [`connection_string`], and when it is another kind.
-pub(crate) fn device_string(global: &Global) -> Result<(ConnectionString, DeviceString), Failure> {
+pub(crate) fn device_string(global: &Global) -> Result<ConnectionString, Failure> {
     match connection_string(global)? {
-        ConnectionString::Device(device) => Ok((ConnectionString::Device(device.clone()), device)),
+        string @ ConnectionString::Device(_) => Ok(string),
         _ => Err(wrong_kind("a device's (with DeviceId)")),
     }
 }
@@ -43,9 +46,9 @@ pub(crate) fn device_string(global: &Global) -> Result<(ConnectionString, Device
 ///
 /// # Errors
 /// As [`connection_string`], and when it is another kind.
-pub(crate) fn service_string(global: &Global) -> Result<(ConnectionString, ServiceString), Failure> {
+pub(crate) fn service_string(global: &Global) -> Result<ConnectionString, Failure> {
     match connection_string(global)? {
-        ConnectionString::Service(service) => Ok((ConnectionString::Service(service.clone()), service)),
+        string @ ConnectionString::Service(_) => Ok(string),
         _ => Err(wrong_kind("a policy's (with SharedAccessKeyName)")),
     }
 }
@@ -61,11 +64,56 @@ pub(crate) fn reader_string(global: &Global) -> Result<ConnectionString, Failure
     }
 }
 
+/// How the clients connect, by the options of the command line.
+///
+/// # Errors
+/// The file of certificate authorities cannot be used.
+pub(crate) fn options(global: &Global, auth: &AuthArgs) -> Result<ClientOptions, Failure> {
+    let mut options = ClientOptions::new()
+        .with_auth(match auth.auth {
+            Auth::Cbs => AuthMode::Cbs,
+            Auth::Plain => AuthMode::SaslPlain,
+        })
+        .with_connect_timeout(global.connect_timeout)
+        .with_operation_timeout(OPERATION_TIMEOUT)
+        .with_product(concat!("iothub-command/", env!("CARGO_PKG_VERSION")));
+    if let Some(path) = authorities(global)? {
+        options = options.with_ca_file(path).map_err(|error| failure(&error))?;
+    }
+    if let Some(address) = &global.connect_to {
+        options = options.with_address(address.clone());
+    }
+    Ok(options)
+}
+
+/// Closes a client, and does not wait for a peer that does not answer.
+pub(crate) async fn close(closing: impl Future<Output = ()>) {
+    // What is not closed in time ends with the process.
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
+}
+
+/// Tells a person about lost and regained connections for as long as the client lives.
+pub(crate) fn narrate(mut status: watch::Receiver<ConnectionStatus>) {
+    tokio::spawn(async move {
+        let mut is_lost = false;
+        while status.changed().await.is_ok() {
+            let now = status.borrow_and_update().clone();
+            if now.is_final() {
+                return;
+            }
+            let was_lost = std::mem::replace(&mut is_lost, !now.is_connected());
+            if is_lost || was_lost {
+                note(&now.to_string());
+            }
+        }
+    });
+}
+
 /// The file of trusted authorities, checked to exist: the option's, else `SSL_CERT_FILE`'s, else none.
 ///
 /// # Errors
 /// The file cannot be read.
-pub(crate) fn authorities(global: &Global) -> Result<Option<PathBuf>, Failure> {
+fn authorities(global: &Global) -> Result<Option<PathBuf>, Failure> {
     let path = match &global.ca {
         Some(path) => path.clone(),
         None => match std::env::var_os("SSL_CERT_FILE") {
@@ -129,6 +177,10 @@ fn wrong_kind(wanted: &str) -> Failure {
         .advice("use the connection string of the device, or of the policy, that this verb acts for")
 }
 
+/// How long one operation may wait for the hub.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long an orderly close may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 const VARIABLE: &str = "IOTHUB_CONNECTION_STRING";
 
 #[cfg(test)]

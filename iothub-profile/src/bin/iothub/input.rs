@@ -36,6 +36,13 @@ pub(crate) enum Cut {
 /// Bodies in input order.
 #[derive(Debug)]
 pub(crate) struct Bodies {
+    cut: Cut,
+    /// Bodies still to be handed out, where a number was asked for.
+    left: Option<u64>,
+    /// The one message of an uncut input, to be handed out again.
+    whole: Option<Bytes>,
+    /// Standard input may never end, so what is left of it cannot be counted.
+    is_endless: bool,
     batches: mpsc::Receiver<Result<Batch, Failure>>,
     current: std::vec::IntoIter<Bytes>,
     /// Bytes of the input that the bodies handed out so far took up, line ends included.
@@ -51,11 +58,11 @@ struct Batch {
 }
 
 impl Bodies {
-    /// Opens the input and starts to read it.
+    /// Opens the input and starts to read it. `count` repeats an uncut input, and bounds the number of lines of a cut one.
     ///
     /// # Errors
     /// A file that cannot be opened.
-    pub(crate) fn open(source: &Source, cut: Cut) -> Result<Self, Failure> {
+    pub(crate) fn open(source: &Source, cut: Cut, count: Option<u64>) -> Result<Self, Failure> {
         let (reader, total): (Box<dyn Read + Send>, Option<u64>) = match source {
             Source::Text(text) => (Box::new(Cursor::new(text.clone().into_bytes())), None),
             Source::Stdin => (Box::new(io::stdin()), None),
@@ -81,7 +88,10 @@ impl Bodies {
             .map_err(|error| {
                 Failure::new(Class::Failed, format!("cannot start the reading thread: {error}"))
             })?;
-        Ok(Self { batches, current: Vec::new().into_iter(), consumed: 0, total })
+        let left = count.or(if cut == Cut::Whole { Some(1) } else { None });
+        let is_endless = matches!(source, Source::Stdin);
+        let current = Vec::new().into_iter();
+        Ok(Self { cut, left, whole: None, is_endless, batches, current, consumed: 0, total })
     }
 
     /// The next body, or `None` at the end of the input.
@@ -92,6 +102,41 @@ impl Bodies {
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        if self.left == Some(0) {
+            return Ok(None);
+        }
+        let body = match &self.whole {
+            Some(whole) => Some(whole.clone()),
+            None => self.read().await?,
+        };
+        if let Some(body) = &body {
+            self.left = self.left.map(|left| left.saturating_sub(1));
+            if self.cut == Cut::Whole {
+                self.whole = Some(body.clone());
+            }
+        }
+        Ok(body)
+    }
+
+    /// Counts the bodies that will not be sent, or says that they cannot be counted.
+    ///
+    /// # Errors
+    /// The input cannot be read.
+    pub(crate) async fn count_rest(&mut self) -> Result<Option<u64>, Failure> {
+        if self.whole.is_some() {
+            return Ok(self.left);
+        }
+        if self.is_endless {
+            return Ok(None);
+        }
+        let mut count: u64 = 0;
+        while self.next().await?.is_some() {
+            count = count.saturating_add(1);
+        }
+        Ok(Some(count))
+    }
+
+    async fn read(&mut self) -> Result<Option<Bytes>, Failure> {
         loop {
             if let Some(body) = self.current.next() {
                 return Ok(Some(body));
@@ -186,7 +231,7 @@ mod tests {
 
     #[tokio::test]
     async fn lines_of_text_come_one_by_one_and_then_the_end() {
-        let mut bodies = Bodies::open(&Source::Text("a\r\n\nb".into()), Cut::Lines).unwrap();
+        let mut bodies = Bodies::open(&Source::Text("a\r\n\nb".into()), Cut::Lines, None).unwrap();
         assert_eq!(bodies.next().await.unwrap().unwrap(), "a");
         assert_eq!(bodies.next().await.unwrap().unwrap(), "");
         assert_eq!(bodies.next().await.unwrap().unwrap(), "b");
@@ -195,15 +240,27 @@ mod tests {
 
     #[tokio::test]
     async fn without_lines_the_whole_input_is_one_message() {
-        let mut bodies = Bodies::open(&Source::Text("a\r\n\nb".into()), Cut::Whole).unwrap();
+        let mut bodies = Bodies::open(&Source::Text("a\r\n\nb".into()), Cut::Whole, None).unwrap();
         assert_eq!(bodies.next().await.unwrap().unwrap(), "a\r\n\nb");
+        assert!(bodies.next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_count_repeats_a_whole_input_and_bounds_lines() {
+        let mut bodies = Bodies::open(&Source::Text("a".into()), Cut::Whole, Some(3)).unwrap();
+        assert_eq!(bodies.next().await.unwrap().unwrap(), "a");
+        assert_eq!(bodies.next().await.unwrap().unwrap(), "a");
+        assert_eq!(bodies.count_rest().await.unwrap(), Some(1));
+        let mut bodies = Bodies::open(&Source::Text("a\nb\nc\nd".into()), Cut::Lines, Some(3)).unwrap();
+        assert_eq!(bodies.next().await.unwrap().unwrap(), "a");
+        assert_eq!(bodies.count_rest().await.unwrap(), Some(2), "b and c, but not d");
         assert!(bodies.next().await.unwrap().is_none());
     }
 
     #[tokio::test]
     async fn lines_before_one_that_is_too_long_are_still_handed_out() {
         let text = format!("good\n{}\n", "x".repeat(MAX_BODY + 1));
-        let mut bodies = Bodies::open(&Source::Text(text), Cut::Lines).unwrap();
+        let mut bodies = Bodies::open(&Source::Text(text), Cut::Lines, None).unwrap();
         assert_eq!(bodies.next().await.unwrap().unwrap(), "good");
         let failure = bodies.next().await.unwrap_err();
         assert_eq!(failure.class(), Class::TooLarge);
@@ -212,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_a_usage_error_that_names_it() {
-        let failure = Bodies::open(&Source::File("/no/such/file".into()), Cut::Whole).unwrap_err();
+        let failure = Bodies::open(&Source::File("/no/such/file".into()), Cut::Whole, None).unwrap_err();
         assert_eq!(failure.class(), Class::Usage);
         assert!(failure.to_string().contains("/no/such/file"));
     }

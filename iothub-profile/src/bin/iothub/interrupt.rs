@@ -56,4 +56,16 @@ impl Interrupt {
             std::future::pending::<()>().await;
         }
     }
+
+    /// Waits for `future`, or gives it up when interrupted.
+    ///
+    /// # Cancel safety
+    /// As safe as `future`.
+    pub(crate) async fn unless<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.wait() => None,
+            result = future => Some(result),
+        }
+    }
 }

@@ -9,20 +9,29 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod args;
+mod c2d_send;
 mod connect;
+mod demo;
+mod device_listen;
+mod device_send;
 mod emulator;
 mod exit;
+mod feedback;
 mod input;
 mod interrupt;
 mod lines;
 mod log;
+mod monitor;
 mod output;
 mod progress;
+mod properties;
+mod receive;
+mod records;
 mod tally;
 mod token;
 mod values;
 
-use args::{Cli, Verb};
+use args::{C2dVerb, Cli, DeviceVerb, Verb};
 use exit::{Class, End, Failure};
 use interrupt::Interrupt;
 
@@ -42,8 +51,13 @@ fn run(cli: &Cli) -> Result<End, Failure> {
         let global = &cli.global;
         match &cli.verb {
             Verb::Emulator(args) => emulator::run(global, args, &interrupt).await,
+            Verb::Demo(args) => demo::run(global, args, &interrupt).await,
+            Verb::Device(DeviceVerb::Send(args)) => device_send::run(global, args, &interrupt).await,
+            Verb::Device(DeviceVerb::Listen(args)) => device_listen::run(global, args, &interrupt).await,
+            Verb::C2d(C2dVerb::Send(args)) => c2d_send::run(global, args, &interrupt).await,
+            Verb::Feedback(args) => feedback::run(global, args, &interrupt).await,
+            Verb::Monitor(args) => monitor::run(global, args, &interrupt).await,
             Verb::Token(args) => token::run(global, args),
-            _ => Ok(End::Done),
         }
     })
 }

@@ -68,5 +68,6 @@ fn message_id(args: &PropertyArgs, number: Option<u64>) -> Option<String> {
 }
 
 fn unsendable(error: MessageError) -> Failure {
-    Failure::new(Class::Usage, error.to_string()).advice("use ASCII characters, as in application/json or utf-8")
+    Failure::new(Class::Usage, error.to_string())
+        .advice("use ASCII characters, as in application/json or utf-8")
 }

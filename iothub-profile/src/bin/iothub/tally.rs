@@ -25,21 +25,36 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// A message was handed to the connection.
+    pub(crate) fn hand_over(&mut self) {
+        self.sent = self.sent.saturating_add(1);
+    }
+
     /// A message reached the hub, which keeps it.
     pub(crate) fn accept(&mut self, bytes: usize) {
         self.accepted = self.accepted.saturating_add(1);
         self.accepted_bytes = self.accepted_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
-    /// A message failed; the class of the failure decides the column.
-    pub(crate) fn fail(&mut self, failure: Failure) {
-        let column = match failure.class() {
-            Class::OutcomeUnknown => &mut self.unknown,
-            Class::Refused | Class::TooLarge => &mut self.rejected,
-            _ => &mut self.not_sent,
-        };
-        *column = column.saturating_add(1);
+    /// A message that was handed over failed; the class of the failure decides the column. Tells whether the
+    /// connection still serves the next one.
+    pub(crate) fn fail(&mut self, failure: Failure) -> bool {
+        let class = failure.class();
+        match class {
+            Class::OutcomeUnknown => self.unknown = self.unknown.saturating_add(1),
+            Class::Refused | Class::TooLarge => self.rejected = self.rejected.saturating_add(1),
+            _ => {
+                self.sent = self.sent.saturating_sub(1);
+                self.not_sent = self.not_sent.saturating_add(1);
+            }
+        }
         self.keep(failure);
+        matches!(class, Class::Refused | Class::TooLarge)
+    }
+
+    /// So many messages were never handed over.
+    pub(crate) fn skip(&mut self, count: u64) {
+        self.not_sent = self.not_sent.saturating_add(count);
     }
 
     /// Remembers the failure to report: the first one, but an unknown outcome before any other.
@@ -101,17 +116,22 @@ mod tests {
 
     #[test]
     fn every_message_is_in_one_column() {
-        let mut tally = Tally { sent: 5, ..Tally::default() };
+        let mut tally = Tally::default();
+        (0..5).for_each(|_| tally.hand_over());
         tally.accept(10);
         tally.accept(10);
-        tally.fail(Failure::new(Class::TooLarge, "big"));
-        tally.fail(Failure::new(Class::OutcomeUnknown, "gone"));
+        assert!(tally.fail(Failure::new(Class::TooLarge, "big")), "the next message may still be sent");
+        assert!(!tally.fail(Failure::new(Class::OutcomeUnknown, "gone")));
         assert_eq!((tally.accepted, tally.rejected, tally.unknown, tally.waiting()), (2, 1, 1, 1));
-        tally.fail(Failure::new(Class::Unreachable, "down"));
-        assert_eq!((tally.not_sent, tally.waiting()), (1, 1), "what was never sent waits for nothing");
+        assert!(!tally.fail(Failure::new(Class::Unreachable, "down")));
+        assert_eq!(
+            (tally.sent, tally.not_sent, tally.waiting()),
+            (4, 1, 0),
+            "what was never sent is not counted as sent"
+        );
         assert_eq!(
             tally.text(Duration::from_secs(2)),
-            "sent 5, accepted 2, rejected 1, unknown 1, not sent 1 in 2.00 s (1 messages/s)"
+            "sent 4, accepted 2, rejected 1, unknown 1, not sent 1 in 2.00 s (1 messages/s)"
         );
     }
 

@@ -5,6 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use iothub_profile::HostName;
+
 /// Where `monitor` starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Position {
@@ -14,7 +16,7 @@ pub(crate) enum Position {
     Latest,
     /// The event with this sequence number, and what follows.
     Sequence(i64),
-    /// The event at this offset, and what follows.
+    /// What follows the event at this offset.
     Offset(String),
     /// What was enqueued at or after this time, in milliseconds since 1970.
     Time(i64),
@@ -141,13 +143,10 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| complaint())
 }
 
-/// `HOST:PORT`, where an IPv6 address stands in brackets.
-pub(crate) fn host_and_port(text: &str) -> Result<(String, u16), String> {
-    let complaint = || format!("`{text}` is not HOST:PORT");
-    let (host, port) = text.rsplit_once(':').ok_or_else(complaint)?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let port = port.parse().map_err(|_| complaint())?;
-    if host.is_empty() { Err(complaint()) } else { Ok((host.into(), port)) }
+/// An address with its port.
+pub(crate) fn host_and_port(text: &str) -> Result<HostName, String> {
+    let host = HostName::parse(text).map_err(|error| error.to_string())?;
+    if host.port().is_none() { Err(format!("`{text}` has no port")) } else { Ok(host) }
 }
 
 /// A year: no wait on this command line is meant to be longer.
@@ -222,10 +221,10 @@ mod tests {
     }
 
     #[test]
-    fn addresses_may_be_names_or_bracketed_ipv6() {
-        assert_eq!(host_and_port("localhost:5671"), Ok(("localhost".into(), 5671)));
-        assert_eq!(host_and_port("[::1]:5671"), Ok(("::1".into(), 5671)));
-        for text in ["localhost", ":5671", "localhost:", "localhost:99999"] {
+    fn an_address_has_a_port() {
+        let address = host_and_port("localhost:5671").unwrap();
+        assert_eq!((address.name(), address.port()), ("localhost", Some(5671)));
+        for text in ["localhost", ":5671", "localhost:99999"] {
             assert!(host_and_port(text).is_err(), "{text}");
         }
     }

@@ -39,6 +39,10 @@ pub(crate) struct Findings {
     pub(crate) read_back: u64,
     /// Events read back that equal their line, in order, with their properties.
     pub(crate) equal: u64,
+    /// Events to be read a second time, by their sequence number.
+    pub(crate) reread_wanted: u64,
+    /// Events read a second time that equal their line.
+    pub(crate) reread: u64,
     /// Commands the service sent.
     pub(crate) commands: u64,
     /// Feedback records that say what was expected of their command.
@@ -48,8 +52,9 @@ pub(crate) struct Findings {
 impl Findings {
     /// True when nothing is missing.
     pub(crate) fn is_complete(&self) -> bool {
-        let Self { lines, sent, read_back, equal, commands, feedback_matched } = *self;
-        [sent, read_back, equal].iter().all(|count| *count == lines) && commands > 0 && feedback_matched == commands
+        let telemetry = [self.sent, self.read_back, self.equal].iter().all(|count| *count == self.lines);
+        let again = self.reread_wanted > 0 && self.reread == self.reread_wanted;
+        telemetry && again && self.commands > 0 && self.feedback_matched == self.commands
     }
 }
 
@@ -95,7 +100,9 @@ impl Story {
 
     fn table(&self) -> Table {
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+        table
+            .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+            .set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(["step", "messages", "seconds", "messages/s"]);
         for step in &self.steps {
             table.add_row([
@@ -112,7 +119,7 @@ impl Story {
     }
 
     fn verdict(&self, findings: &Findings) -> String {
-        let Findings { lines, sent, read_back, equal, commands, feedback_matched } = findings;
+        let Findings { lines, sent, read_back, equal, commands, feedback_matched, .. } = findings;
         let word = if findings.is_complete() { "Nothing is missing" } else { "SOMETHING IS MISSING" };
         format!(
             "{word}: {lines} lines, {sent} sent, {read_back} read back, {equal} equal; {commands} commands, \
@@ -128,6 +135,7 @@ impl Story {
             ("sent", findings.sent),
             ("read_back", findings.read_back),
             ("equal", findings.equal),
+            ("read_again", findings.reread),
             ("commands", findings.commands),
             ("feedback_matched", findings.feedback_matched),
         ] {
@@ -152,8 +160,16 @@ impl Story {
 mod tests {
     use super::*;
 
-    const COMPLETE: Findings =
-        Findings { lines: 3, sent: 3, read_back: 3, equal: 3, commands: 4, feedback_matched: 4 };
+    const COMPLETE: Findings = Findings {
+        lines: 3,
+        sent: 3,
+        read_back: 3,
+        equal: 3,
+        reread_wanted: 2,
+        reread: 2,
+        commands: 4,
+        feedback_matched: 4,
+    };
 
     #[test]
     fn findings_are_complete_only_when_every_number_is_right() {
@@ -162,6 +178,7 @@ mod tests {
             Findings { sent: 2, ..COMPLETE },
             Findings { read_back: 4, ..COMPLETE },
             Findings { equal: 2, ..COMPLETE },
+            Findings { reread: 1, ..COMPLETE },
             Findings { feedback_matched: 3, ..COMPLETE },
             Findings { commands: 0, feedback_matched: 0, ..COMPLETE },
         ] {

@@ -1,0 +1,212 @@
+//! `iothub device send`: telemetry from the command line, a file or standard input.
+//!
+//! Many messages are on the way at once, up to a bound, and the input is read as it is sent, so that a file of any
+//! length costs the same memory. Every message ends in exactly one column of the count at the end.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use iothub_profile::Error;
+use iothub_profile::device::{DeviceClient, SendReceipt};
+use iothub_profile::message::TelemetryMessage;
+use iothub_profile::supervisor::ReconnectPolicy;
+
+use crate::args::{BodyArgs, Form, Global, SendArgs};
+use crate::connect::{close, device_string, failure, options};
+use crate::exit::{End, Failure};
+use crate::input::{Bodies, Cut, Source};
+use crate::interrupt::Interrupt;
+use crate::output::{Output, ended, note};
+use crate::progress::Progress;
+use crate::properties;
+use crate::tally::Tally;
+
+/// Sends what the command line says.
+///
+/// # Errors
+/// The input, the connection, or any message that the hub did not accept.
+pub(crate) async fn run(global: &Global, args: &SendArgs, interrupt: &Interrupt) -> Result<End, Failure> {
+    let string = device_string(global)?;
+    let cut = if args.lines { Cut::Lines } else { Cut::Whole };
+    let bodies = Bodies::open(&source(&args.body), cut, args.count)?;
+    // A message whose fate is unknown must not be sent twice behind the sender's back: a broken connection ends it.
+    let options = options(global, &args.auth)?.with_reconnect(ReconnectPolicy::Never);
+    let Some(client) = interrupt.unless(DeviceClient::open(&string, options)).await else {
+        return Ok(End::Interrupted);
+    };
+    let client = client.map_err(|error| failure(&error))?;
+    let mut sending = Sending {
+        client: &client,
+        args,
+        progress: Progress::new(bodies.progress().1),
+        bodies,
+        in_flight: VecDeque::new(),
+        tally: Tally::default(),
+    };
+    let stop = sending.run(interrupt).await;
+    sending.settle(&stop).await;
+    let result = sending.report(global, &stop).await;
+    close(client.close()).await;
+    result
+}
+
+/// Where a body comes from.
+pub(crate) fn source(body: &BodyArgs) -> Source {
+    match (&body.file, &body.text) {
+        (Some(path), _) => Source::File(path.clone()),
+        (None, Some(text)) if text != "-" => Source::Text(text.clone()),
+        _ => Source::Stdin,
+    }
+}
+
+/// Why no more messages are handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// All are sent.
+    End,
+    /// Ctrl-C.
+    Interrupted,
+    /// The connection, or the input, is broken.
+    Broken,
+}
+
+struct Sending<'a> {
+    client: &'a DeviceClient,
+    args: &'a SendArgs,
+    bodies: Bodies,
+    /// Receipts in the order of sending, with the lengths of the bodies.
+    in_flight: VecDeque<(SendReceipt, usize)>,
+    tally: Tally,
+    progress: Progress,
+}
+
+impl Sending<'_> {
+    /// Hands over messages until the input ends or something stops it.
+    async fn run(&mut self, interrupt: &Interrupt) -> Stop {
+        let mut interrupted = pin!(interrupt.wait());
+        let most = usize::try_from(self.args.in_flight).unwrap_or(usize::MAX);
+        loop {
+            self.progress.update(self.bodies.progress().0, &self.tally);
+            let is_full = self.in_flight.len() >= most;
+            let body = tokio::select! {
+                biased;
+                () = &mut interrupted => return Stop::Interrupted,
+                (outcome, bytes) = oldest(&mut self.in_flight), if !self.in_flight.is_empty() => {
+                    if self.count(outcome, bytes) { continue } else { return Stop::Broken }
+                }
+                body = self.bodies.next(), if !is_full => body,
+            };
+            let body = match body {
+                Ok(Some(body)) => body,
+                Ok(None) => return Stop::End,
+                Err(failure) => {
+                    self.tally.keep(failure);
+                    return Stop::Broken;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = &mut interrupted => {
+                    self.tally.skip(1);
+                    return Stop::Interrupted;
+                }
+                served = self.hand_over(body) => if !served { return Stop::Broken },
+            }
+        }
+    }
+
+    /// Hands over one message; tells whether the connection serves the next one.
+    async fn hand_over(&mut self, body: Bytes) -> bool {
+        let bytes = body.len();
+        let is_one = !self.args.lines && self.args.count.is_none();
+        let number = if is_one { None } else { Some(self.tally.sent.saturating_add(self.tally.not_sent)) };
+        let message = match properties::telemetry(TelemetryMessage::new(body), &self.args.properties, number)
+        {
+            Ok(message) => message,
+            Err(failure) => {
+                self.tally.skip(1);
+                self.tally.keep(failure);
+                return false;
+            }
+        };
+        let receipt = self.client.send_with_receipt(&message).await;
+        self.tally.hand_over();
+        match receipt {
+            Ok(receipt) => {
+                self.in_flight.push_back((receipt, bytes));
+                true
+            }
+            Err(error) => self.tally.fail(failure(&error)),
+        }
+    }
+
+    fn count(&mut self, outcome: Result<(), Error>, bytes: usize) -> bool {
+        match outcome {
+            Ok(()) => {
+                self.tally.accept(bytes);
+                true
+            }
+            Err(error) => self.tally.fail(failure(&error)),
+        }
+    }
+
+    /// Waits for the answers to what is on the way; after Ctrl-C only for a short while.
+    async fn settle(&mut self, stop: &Stop) {
+        let patience = if *stop == Stop::End { LAST_ANSWERS } else { LAST_ANSWERS_WHEN_STOPPED };
+        let deadline = tokio::time::Instant::now() + patience;
+        while !self.in_flight.is_empty() {
+            let answer = tokio::time::timeout_at(deadline, oldest(&mut self.in_flight)).await;
+            let Ok((outcome, bytes)) = answer else { break };
+            self.count(outcome, bytes);
+            self.progress.update(self.bodies.progress().0, &self.tally);
+        }
+        for _ in 0..self.in_flight.len() {
+            self.tally.fail(Failure::new(
+                crate::exit::Class::OutcomeUnknown,
+                format!("the hub did not answer within {} s", patience.as_secs()),
+            ));
+        }
+        self.in_flight.clear();
+    }
+
+    /// Says what became of the messages.
+    async fn report(&mut self, global: &Global, stop: &Stop) -> Result<End, Failure> {
+        let took = self.progress.elapsed();
+        if *stop == Stop::Broken {
+            match self.bodies.count_rest().await {
+                Ok(Some(count)) => self.tally.skip(count),
+                Ok(None) => note("the rest of standard input was not read"),
+                Err(failure) => self.tally.keep(failure),
+            }
+        }
+        self.progress.finish();
+        note(&self.tally.text(took));
+        if global.output == Some(Form::Jsonl) {
+            let mut output = Output::stdout(global.output);
+            ended(output.json(&self.tally.json(took)).and_then(|()| output.flush()))?;
+        }
+        match (self.tally.failure(), stop) {
+            (Some(failure), _) => Err(failure),
+            (None, Stop::Interrupted) => Ok(End::Interrupted),
+            (None, _) => Ok(End::Done),
+        }
+    }
+}
+
+/// The outcome of the oldest message on the way.
+///
+/// # Cancel safety
+/// The receipt stays at the front until it is ready.
+async fn oldest(in_flight: &mut VecDeque<(SendReceipt, usize)>) -> (Result<(), Error>, usize) {
+    let Some((receipt, bytes)) = in_flight.front_mut() else { return std::future::pending().await };
+    let outcome = (receipt.await, *bytes);
+    in_flight.pop_front();
+    outcome
+}
+
+/// How long the last answers may take.
+const LAST_ANSWERS: Duration = Duration::from_secs(60);
+/// The same after Ctrl-C or a fault.
+const LAST_ANSWERS_WHEN_STOPPED: Duration = Duration::from_secs(5);

@@ -1,0 +1,80 @@
+//! `iothub monitor`: prints the telemetry of all devices.
+
+use std::time::Duration;
+
+use iothub_profile::clock::from_unix_millis;
+use iothub_profile::events::{EventsReader, ReaderOptions, StartPosition};
+
+use crate::args::{Global, MonitorArgs};
+use crate::connect::{close, failure, narrate, options, reader_string};
+use crate::exit::{End, Failure};
+use crate::interrupt::Interrupt;
+use crate::output::{Output, Stopped, note};
+use crate::receive::{Next, Until};
+use crate::values::Position;
+
+/// Prints events until it has seen enough.
+///
+/// # Errors
+/// The connection, or a partition, group or position that the event hub refuses.
+pub(crate) async fn run(global: &Global, args: &MonitorArgs, interrupt: &Interrupt) -> Result<End, Failure> {
+    let string = reader_string(global)?;
+    let options = options(global, &args.auth)?;
+    let mut reading = ReaderOptions::new().with_group(args.group.clone()).with_position(position(&args.from));
+    if !args.partitions.is_empty() {
+        reading = reading.with_partitions(args.partitions.clone());
+    }
+    let Some(opened) = interrupt.unless(EventsReader::open(&string, options, reading)).await else {
+        return Ok(End::Interrupted);
+    };
+    let mut reader = opened.map_err(|error| failure(&error))?;
+    narrate(reader.status());
+    let partitions = if args.partitions.is_empty() { reader.partition_ids() } else { &args.partitions };
+    note(&format!("reading partitions {} as {}; Ctrl-C ends it", partitions.join(", "), args.group));
+    let mut until = Until::new(&args.until, interrupt);
+    let result = read(&mut reader, &mut until, global).await;
+    close(reader.close()).await;
+    note(&format!("read {} events", until.received()));
+    match result {
+        Ok(end) => Ok(end),
+        Err(Stopped::ReaderGone) => Ok(End::Done),
+        Err(Stopped::Failed(failure)) => Err(failure),
+    }
+}
+
+async fn read(reader: &mut EventsReader, until: &mut Until<'_>, global: &Global) -> Result<End, Stopped> {
+    let mut output = Output::stdout(global.output);
+    while !until.is_enough() {
+        // While events are at hand they are printed without a pause; as soon as none is, all are shown.
+        let at_hand = tokio::select! {
+            biased;
+            event = reader.recv() => Some(event),
+            () = std::future::ready(()) => None,
+        };
+        let event = match at_hand {
+            Some(event) => event,
+            None => {
+                output.flush()?;
+                match until.next(reader.recv()).await {
+                    Next::Item(event) => event,
+                    Next::End(end) => return Ok(end),
+                }
+            }
+        };
+        output.record(&event.map_err(|error| Stopped::Failed(failure(&error)))?)?;
+        until.count();
+    }
+    output.flush()?;
+    Ok(End::Done)
+}
+
+fn position(from: &Position) -> StartPosition {
+    match from {
+        Position::Earliest => StartPosition::Earliest,
+        Position::Latest => StartPosition::Latest,
+        Position::Sequence(number) => StartPosition::FromSequenceNumber(*number),
+        Position::Offset(offset) => StartPosition::AfterOffset(offset.clone()),
+        // Times are whole milliseconds, and an event of that very time is wanted, too.
+        Position::Time(ms) => StartPosition::AfterTime(from_unix_millis(*ms) - Duration::from_millis(1)),
+    }
+}
