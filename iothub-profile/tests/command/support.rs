@@ -188,6 +188,7 @@ impl Hub {
             }
         }
         let _ = child.kill();
+        let _ = child.wait();
         panic!("the emulator ended before it was ready: {}", text(&log));
     }
 

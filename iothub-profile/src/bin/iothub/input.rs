@@ -88,7 +88,7 @@ impl Bodies {
             .map_err(|error| {
                 Failure::new(Class::Failed, format!("cannot start the reading thread: {error}"))
             })?;
-        let left = count.or(if cut == Cut::Whole { Some(1) } else { None });
+        let left = count.or_else(|| (cut == Cut::Whole).then_some(1));
         let is_endless = matches!(source, Source::Stdin);
         let current = Vec::new().into_iter();
         Ok(Self { cut, left, whole: None, is_endless, batches, current, consumed: 0, total })

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::args::{Global, TokenArgs};
 use crate::connect::{connection_string, failure};
 use crate::exit::{Class, End, Failure};
-use crate::output::{Output, Record, Stopped, ended};
+use crate::output::{Output, Record, ended};
 use crate::values::time_text;
 
 /// Prints a token for what the connection string names, or for the audience given.
