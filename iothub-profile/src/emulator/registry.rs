@@ -8,10 +8,10 @@ use std::{
     ops::{BitOr, BitOrAssign},
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use uuid::Uuid;
 
 use super::error::EmulatorError;
+use crate::sas::SharedAccessKey;
 
 /// What a shared access policy allows (IoT Hub: Control access to IoT Hub with SAS, "permissions").
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -72,42 +72,11 @@ impl fmt::Debug for Rights {
     }
 }
 
-/// A shared access key as its owner writes it: base64 text. Never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct KeyText(String);
-
-impl KeyText {
-    /// Takes a key's text, which must be base64 of at least one byte.
-    pub(crate) fn new(text: &str, owner: &str) -> Result<Self, EmulatorError> {
-        match STANDARD.decode(text) {
-            Ok(bytes) if !bytes.is_empty() => Ok(Self(text.to_owned())),
-            _ => Err(EmulatorError::Key { owner: owner.to_owned() }),
-        }
-    }
-
-    /// A new key of 32 bytes from the operating system's random source.
-    pub(crate) fn generate() -> Self {
-        let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
-        Self(STANDARD.encode([first.into_bytes(), second.into_bytes()].concat()))
-    }
-
-    /// The text itself, for a connection string or a signature check.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for KeyText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyText(redacted)")
-    }
-}
-
 /// One registered device.
 #[derive(Clone, Debug)]
 pub(crate) struct Device {
-    pub(crate) primary_key: KeyText,
-    pub(crate) secondary_key: KeyText,
+    pub(crate) primary_key: SharedAccessKey,
+    pub(crate) secondary_key: SharedAccessKey,
     /// Tells one registration of an id from the next one; digits, as Azure writes them.
     pub(crate) generation_id: String,
 }
@@ -115,8 +84,8 @@ pub(crate) struct Device {
 /// One shared access policy.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
-    pub(crate) primary_key: KeyText,
-    pub(crate) secondary_key: KeyText,
+    pub(crate) primary_key: SharedAccessKey,
+    pub(crate) secondary_key: SharedAccessKey,
     pub(crate) rights: Rights,
 }
 
@@ -132,7 +101,7 @@ impl Registry {
     pub(crate) fn new() -> Self {
         let policies = WELL_KNOWN
             .iter()
-            .map(|(name, rights)| ((*name).to_owned(), Policy::new(KeyText::generate(), *rights)));
+            .map(|(name, rights)| ((*name).to_owned(), Policy::new(new_key(), *rights)));
         Self { devices: BTreeMap::new(), policies: policies.collect() }
     }
 
@@ -155,16 +124,16 @@ impl Registry {
                 reason: format!("at most {MAX_DEVICES} devices"),
             });
         }
-        let primary_key = key.map_or_else(|| Ok(KeyText::generate()), |text| KeyText::new(text, id))?;
+        let primary_key = key.map_or_else(|| Ok(new_key()), |text| given_key(text, id))?;
         let device =
-            Device { primary_key, secondary_key: KeyText::generate(), generation_id: generation_id(now_ms) };
+            Device { primary_key, secondary_key: new_key(), generation_id: generation_id(now_ms) };
         self.devices.insert(id.to_owned(), device);
         Ok(())
     }
 
     /// Adds a policy or replaces the one of that name.
     pub(crate) fn set_policy(&mut self, name: &str, key: &str, rights: Rights) -> Result<(), EmulatorError> {
-        self.policies.insert(name.to_owned(), Policy::new(KeyText::new(key, name)?, rights));
+        self.policies.insert(name.to_owned(), Policy::new(given_key(key, name)?, rights));
         Ok(())
     }
 
@@ -190,8 +159,8 @@ impl Registry {
 }
 
 impl Policy {
-    fn new(primary_key: KeyText, rights: Rights) -> Self {
-        Self { primary_key, secondary_key: KeyText::generate(), rights }
+    fn new(primary_key: SharedAccessKey, rights: Rights) -> Self {
+        Self { primary_key, secondary_key: new_key(), rights }
     }
 }
 
@@ -199,6 +168,16 @@ impl Policy {
 pub(crate) fn is_valid_id(id: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || ID_PUNCTUATION.contains(&byte);
     (1..=MAX_ID_LENGTH).contains(&id.len()) && id.bytes().all(allowed)
+}
+
+fn given_key(text: &str, owner: &str) -> Result<SharedAccessKey, EmulatorError> {
+    let key = SharedAccessKey::new(text);
+    if key.is_base64() { Ok(key) } else { Err(EmulatorError::Key { owner: owner.to_owned() }) }
+}
+
+/// A new key of 32 bytes, out of two random identifiers (244 bits of randomness).
+fn new_key() -> SharedAccessKey {
+    SharedAccessKey::from_bytes(&[Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat())
 }
 
 fn generation_id(now_ms: i64) -> String {
@@ -267,8 +246,9 @@ mod tests {
 
     #[test]
     fn generated_keys_are_base64_of_32_bytes_and_differ() {
-        let (one, other) = (KeyText::generate(), KeyText::generate());
-        assert_eq!(STANDARD.decode(one.expose()).unwrap().len(), 32);
+        let (one, other) = (new_key(), new_key());
+        assert_eq!(one.expose().len(), 44);
+        assert!(one.is_base64());
         assert_ne!(one, other);
     }
 }
