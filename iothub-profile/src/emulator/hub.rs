@@ -1,0 +1,284 @@
+//! The hub as its connections share it: identities, partitions, command queues, feedback, readers.
+//!
+//! Owns the locks around the pure state, and who is told when it changes. No lock is ever held across an await, and none
+//! is taken while another one is held.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::{
+    commands::{CommandQueue, LockLost, LockToken, LockedCommand, NewCommand, QueueFull, Settlement},
+    feedback::{FeedbackQueue, Record},
+    partition::{Event, Partition, Stamp},
+    readers::Readers,
+    registry::Registry,
+    scope::Names,
+    settings::Settings,
+    steal::DeviceLinks,
+    time::Now,
+};
+use crate::clock::{Clock, SystemClock, unix_millis};
+
+/// Everything that outlives a connection.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(crate) names: Names,
+    pub(crate) settings: Settings,
+    pub(crate) port: u16,
+    pub(crate) created_ms: i64,
+    pub(crate) registry: RwLock<Registry>,
+    pub(crate) partitions: Vec<PartitionSlot>,
+    pub(crate) feedback: Mutex<FeedbackQueue>,
+    /// Told when a feedback message may be waiting.
+    pub(crate) feedback_changed: Notify,
+    pub(crate) readers: Mutex<Readers>,
+    pub(crate) device_links: Mutex<DeviceLinks>,
+    commands: Mutex<HashMap<String, Arc<DeviceCommands>>>,
+    /// Told when a deadline may have come nearer.
+    deadlines_changed: Notify,
+    next_id: AtomicU64,
+    clock: SystemClock,
+}
+
+/// One partition and those who wait for its next event.
+#[derive(Debug)]
+pub(crate) struct PartitionSlot {
+    state: Mutex<Partition>,
+    appended: Notify,
+}
+
+/// The commands of one device and those who wait for them.
+#[derive(Debug)]
+pub(crate) struct DeviceCommands {
+    queue: Mutex<CommandQueue>,
+    pub(crate) changed: Notify,
+}
+
+/// A command for a device that is not registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EnqueueError {
+    UnknownDevice,
+    Full(QueueFull),
+}
+
+impl Hub {
+    pub(crate) fn new(names: Names, port: u16, registry: Registry, settings: Settings) -> Self {
+        let now = now(SystemClock);
+        let partition = || PartitionSlot {
+            state: Mutex::new(Partition::new(settings.retention_events, settings.retention_bytes)),
+            appended: Notify::new(),
+        };
+        Self {
+            names,
+            port,
+            created_ms: now.wall_ms,
+            registry: RwLock::new(registry),
+            partitions: (0..settings.partitions).map(|_| partition()).collect(),
+            feedback: Mutex::new(FeedbackQueue::new(&settings, now)),
+            feedback_changed: Notify::new(),
+            readers: Mutex::default(),
+            device_links: Mutex::default(),
+            commands: Mutex::default(),
+            deadlines_changed: Notify::new(),
+            next_id: AtomicU64::new(1),
+            clock: SystemClock,
+            settings,
+        }
+    }
+
+    /// The time now, on both clocks.
+    pub(crate) fn now(&self) -> Now {
+        now(self.clock)
+    }
+
+    /// A number that nothing else in this emulator has.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Reads the registry.
+    pub(crate) fn with_registry<T>(&self, read: impl FnOnce(&Registry) -> T) -> T {
+        read(&self.registry.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The generation id of a device, if it is registered.
+    pub(crate) fn generation_of(&self, device_id: &str) -> Option<String> {
+        self.with_registry(|registry| registry.device(device_id).map(|device| device.generation_id.clone()))
+    }
+
+    /// The queue of a registered device.
+    pub(crate) fn commands_of(&self, device_id: &str) -> Option<Arc<DeviceCommands>> {
+        let generation_id = self.generation_of(device_id)?;
+        let mut queues = lock(&self.commands);
+        let queue = queues.entry(device_id.to_owned()).or_insert_with(|| {
+            let queue = CommandQueue::new(device_id, &generation_id, &self.settings);
+            Arc::new(DeviceCommands { queue: Mutex::new(queue), changed: Notify::new() })
+        });
+        Some(Arc::clone(queue))
+    }
+
+    /// Takes a command in for a device.
+    pub(crate) fn enqueue_command(&self, device_id: &str, command: NewCommand) -> Result<u64, EnqueueError> {
+        let commands = self.commands_of(device_id).ok_or(EnqueueError::UnknownDevice)?;
+        let result = self.with_queue(&commands, |queue, now| queue.enqueue(command, now));
+        if result.is_ok() {
+            commands.changed.notify_waiters();
+            self.deadlines_changed.notify_one();
+        }
+        result.map_err(EnqueueError::Full)
+    }
+
+    /// Locks a device's next command.
+    pub(crate) fn lock_command(&self, commands: &DeviceCommands) -> Option<LockedCommand> {
+        let locked = self.with_queue(commands, CommandQueue::lock_next);
+        if locked.is_some() {
+            self.deadlines_changed.notify_one();
+        }
+        locked
+    }
+
+    /// Ends the lock on a command.
+    pub(crate) fn settle_command(
+        &self,
+        commands: &DeviceCommands,
+        token: LockToken,
+        settlement: Settlement,
+    ) -> Result<(), LockLost> {
+        let result = self.with_queue(commands, |queue, now| queue.settle(token, settlement, now));
+        if settlement == Settlement::Abandon {
+            commands.changed.notify_waiters();
+        }
+        result
+    }
+
+    /// Gives a command back that could not be sent.
+    pub(crate) fn unlock_command(&self, commands: &DeviceCommands, token: LockToken) {
+        self.with_queue(commands, |queue, _| queue.unlock(token));
+        commands.changed.notify_waiters();
+    }
+
+    /// Throws a device's commands away.
+    pub(crate) fn purge_commands(&self, device_id: &str) -> usize {
+        let commands = self.commands_of(device_id);
+        commands.map_or(0, |commands| self.with_queue(&commands, CommandQueue::purge))
+    }
+
+    /// Takes feedback records in.
+    pub(crate) fn push_feedback(&self, records: Vec<Record>) {
+        if records.is_empty() {
+            return;
+        }
+        let now = self.now();
+        lock(&self.feedback).push(records, now);
+        self.feedback_changed.notify_waiters();
+        self.deadlines_changed.notify_one();
+    }
+
+    /// Does what time demands (locks that lapse, commands that expire, feedback that is due) for as long as it is polled.
+    pub(crate) async fn keep_time(&self) {
+        loop {
+            let changed = self.deadlines_changed.notified();
+            match self.tidy() {
+                Some(deadline) => {
+                    // A tidy that has nothing to do costs little, but must never spin.
+                    let deadline = deadline.max(self.now().instant + MIN_TICK);
+                    tokio::select! {
+                        () = tokio::time::sleep_until(deadline.into()) => {}
+                        () = changed => {}
+                    }
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    fn tidy(&self) -> Option<Instant> {
+        let all: Vec<_> = lock(&self.commands).values().map(Arc::clone).collect();
+        let mut next: Option<Instant> = None;
+        for commands in all {
+            let deadline = self.with_queue(&commands, |queue, now| {
+                queue.tidy(now);
+                queue.next_deadline(now)
+            });
+            // A lapsed lock makes a command available again; whoever waits looks for itself.
+            commands.changed.notify_waiters();
+            next = next.into_iter().chain(deadline).min();
+        }
+        let feedback = {
+            let now = self.now();
+            let mut feedback = lock(&self.feedback);
+            feedback.tidy(now);
+            feedback.next_deadline()
+        };
+        self.feedback_changed.notify_waiters();
+        next.into_iter().chain(feedback).min()
+    }
+
+    fn with_queue<T>(&self, commands: &DeviceCommands, act: impl FnOnce(&mut CommandQueue, Now) -> T) -> T {
+        let now = self.now();
+        let (result, records) = {
+            let mut queue = lock(&commands.queue);
+            let result = act(&mut queue, now);
+            (result, queue.take_records())
+        };
+        self.push_feedback(records);
+        result
+    }
+}
+
+impl PartitionSlot {
+    /// Stores one event; [`announce`](Self::announce) tells readers, once for a whole burst.
+    pub(crate) fn append(&self, now_ms: i64, encode: impl FnOnce(&Stamp) -> Bytes) -> Stamp {
+        lock(&self.state).append(now_ms, encode)
+    }
+
+    /// Wakes the readers that wait for more.
+    pub(crate) fn announce(&self) {
+        self.appended.notify_waiters();
+    }
+
+    /// Looks at the partition.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&Partition) -> T) -> T {
+        look(&lock(&self.state))
+    }
+
+    /// Reads on from `next`, waiting while there is nothing.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when dropped: the position moves only when events were put into `into`.
+    pub(crate) async fn read(&self, next: &mut i64, max_events: usize, max_bytes: usize, into: &mut Vec<Event>) {
+        loop {
+            // Registered before looking, so that an event stored in between is not slept over.
+            let appended = self.appended.notified();
+            tokio::pin!(appended);
+            appended.as_mut().enable();
+            let from = *next;
+            *next = self.with(|partition| partition.read(from, max_events, max_bytes, into));
+            if !into.is_empty() {
+                return;
+            }
+            appended.await;
+        }
+    }
+}
+
+/// Locks, whatever happened to whoever held the lock before: the state behind it is always whole.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn now(clock: SystemClock) -> Now {
+    Now { instant: tokio::time::Instant::now().into_std(), wall_ms: unix_millis(clock.now()) }
+}
+
+/// Shortest wait between two rounds of time-keeping.
+const MIN_TICK: std::time::Duration = std::time::Duration::from_millis(1);
