@@ -32,6 +32,8 @@ pub struct MessageView {
     message_annotations: Extent,
     properties: Extent,
     application_properties: Extent,
+    /// Where the first section behind header and annotations starts.
+    bare: usize,
     /// From the first body section's descriptor to the end of the last.
     body: Range<usize>,
     body_kind: Option<BodyKind>,
@@ -55,6 +57,7 @@ impl MessageView {
             message_annotations: None,
             properties: None,
             application_properties: None,
+            bare: 0,
             body: 0..0,
             body_kind: None,
             footer: None,
@@ -81,6 +84,12 @@ impl MessageView {
                 }
                 Section::Footer => view.footer = Some(content),
             }
+            if matches!(
+                section,
+                Section::Header | Section::DeliveryAnnotations | Section::MessageAnnotations
+            ) {
+                view.bare = end;
+            }
             section_start = end;
         }
         walker.finish()?;
@@ -91,6 +100,12 @@ impl MessageView {
     /// The encoded message.
     pub const fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// The octets behind header and annotations, exactly as encoded: the bare message (AMQP 1.0 §3.2), which intermediaries
+    /// pass on unchanged, and the footer.
+    pub fn bare_message(&self) -> Bytes {
+        self.bytes.slice(self.bare..)
     }
 
     /// The header section.

@@ -118,7 +118,8 @@ pub(crate) fn check_token(
     let resource = Scope::parse(token.resource(), names, exists)
         .ok_or_else(|| AuthError::ForeignHost(token.resource_decoded()))?;
     let holder = check_signature(registry, &token, &resource)?;
-    let expires_ms = i64::try_from(token.expiry()).ok().and_then(|seconds| seconds.checked_mul(1000)).unwrap_or(i64::MAX);
+    let expires_ms =
+        i64::try_from(token.expiry()).ok().and_then(|seconds| seconds.checked_mul(1000)).unwrap_or(i64::MAX);
     if expires_ms <= now_ms {
         return Err(AuthError::Expired(token.expiry()));
     }
@@ -169,7 +170,8 @@ pub(crate) fn check_plain(
         return Err(AuthError::UnknownDevice(device.to_owned()));
     }
     let whole = Scope::device(device);
-    let own = module.map_or_else(|| whole.clone(), |module| Scope::hub(&["devices", device, "modules", module]));
+    let own =
+        module.map_or_else(|| whole.clone(), |module| Scope::hub(&["devices", device, "modules", module]));
     if grant.scope.covers(&own) {
         Ok(Grant { scope: own, ..grant })
     } else if own.covers(&grant.scope) {
@@ -182,7 +184,8 @@ pub(crate) fn check_plain(
 fn check_event_hub_key(registry: &Registry, user: &str, key: &str) -> Result<Grant, AuthError> {
     let policy = registry.policy(user).ok_or_else(|| AuthError::UnknownPolicy(user.to_owned()))?;
     let given = SharedAccessKey::new(key);
-    let matches = [&policy.primary_key, &policy.secondary_key].into_iter().any(|known| same_key(known, &given));
+    let matches =
+        [&policy.primary_key, &policy.secondary_key].into_iter().any(|known| same_key(known, &given));
     if !matches {
         return Err(AuthError::Key(user.to_owned()));
     }
@@ -228,7 +231,8 @@ fn narrower(
     names: &Names,
     exists: impl Fn(&str) -> bool,
 ) -> Result<Scope, AuthError> {
-    let asked = Scope::parse(audience, names, exists).ok_or_else(|| AuthError::ForeignHost(audience.to_owned()))?;
+    let asked =
+        Scope::parse(audience, names, exists).ok_or_else(|| AuthError::ForeignHost(audience.to_owned()))?;
     if resource.covers(&asked) {
         Ok(asked)
     } else if asked.covers(&resource) {

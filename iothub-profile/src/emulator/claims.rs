@@ -32,7 +32,8 @@ impl Claims {
     /// Adds a grant, which replaces the one for the same place by the same holder.
     pub(crate) fn put(&mut self, grant: Grant, now_ms: i64) -> Result<(), TooManyGrants> {
         self.grants.retain(|known| {
-            known.is_live(now_ms) && !(known.scope == grant.scope && same_holder(&known.holder, &grant.holder))
+            known.is_live(now_ms)
+                && !(known.scope == grant.scope && same_holder(&known.holder, &grant.holder))
         });
         if self.grants.len() >= MAX_GRANTS {
             return Err(TooManyGrants);

@@ -38,7 +38,12 @@ pub(crate) enum Ack {
 impl Ack {
     /// Reads the value of the application property `iothub-ack`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let words = [("none", Self::None), ("positive", Self::Positive), ("negative", Self::Negative), ("full", Self::Full)];
+        let words = [
+            ("none", Self::None),
+            ("positive", Self::Positive),
+            ("negative", Self::Negative),
+            ("full", Self::Full),
+        ];
         words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, ack)| *ack)
     }
 
@@ -169,7 +174,12 @@ impl CommandQueue {
     }
 
     /// Ends a lock as the receiver said. A lock that has lapsed changes nothing any more.
-    pub(crate) fn settle(&mut self, lock: LockToken, settlement: Settlement, now: Now) -> Result<(), LockLost> {
+    pub(crate) fn settle(
+        &mut self,
+        lock: LockToken,
+        settlement: Settlement,
+        now: Now,
+    ) -> Result<(), LockLost> {
         self.tidy(now);
         let held = |command: &Command| command.lock.is_some_and(|(token, _)| token == lock);
         let index = self.commands.iter().position(held).ok_or(LockLost)?;
@@ -192,7 +202,8 @@ impl CommandQueue {
 
     /// Gives a command back that was locked and then could not be sent; this is no abandon, nothing is counted.
     pub(crate) fn unlock(&mut self, lock: LockToken) {
-        let held = self.commands.iter_mut().find(|command| command.lock.is_some_and(|(token, _)| token == lock));
+        let held =
+            self.commands.iter_mut().find(|command| command.lock.is_some_and(|(token, _)| token == lock));
         if let Some(command) = held {
             command.lock = None;
         }
@@ -216,8 +227,10 @@ impl CommandQueue {
             }
         }
         // Only what waits can expire: a locked command is the receiver's until the lock ends.
-        while let Some(index) =
-            self.commands.iter().position(|command| command.lock.is_none() && command.expires_ms <= now.wall_ms)
+        while let Some(index) = self
+            .commands
+            .iter()
+            .position(|command| command.lock.is_none() && command.expires_ms <= now.wall_ms)
         {
             self.finish(index, Status::Expired, now);
         }

@@ -41,7 +41,9 @@ pub(crate) enum Inclusive {
 
 /// The text is none of the filters an event hub knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the filter {text:?} is not `amqp.annotation.x-opt-offset|x-opt-sequence-number|x-opt-enqueued-time` `>` or `>=` a number")]
+#[error(
+    "the filter {text:?} is not `amqp.annotation.x-opt-offset|x-opt-sequence-number|x-opt-enqueued-time` `>` or `>=` a number"
+)]
 pub(crate) struct FilterError {
     text: String,
 }
@@ -63,7 +65,8 @@ pub(crate) fn parse(text: &str) -> Result<Position, FilterError> {
 
 fn comparison(text: &str) -> IResult<&str, (Mark, Inclusive, &str)> {
     let operator = alt((value(Inclusive::Yes, tag(">=")), value(Inclusive::No, tag(">"))));
-    (preceded(tag_no_case("amqp.annotation."), mark), delimited(multispace0, operator, multispace0), bound).parse(text)
+    (preceded(tag_no_case("amqp.annotation."), mark), delimited(multispace0, operator, multispace0), bound)
+        .parse(text)
 }
 
 fn mark(text: &str) -> IResult<&str, Mark> {
@@ -93,14 +96,23 @@ mod tests {
     fn every_form_that_clients_send_is_read() {
         let after = |mark, bound, inclusive| Position::After { mark, bound, inclusive };
         let cases = [
-            ("amqp.annotation.x-opt-sequence-number > 2995", after(Mark::SequenceNumber, 2995, Inclusive::No)),
-            ("amqp.annotation.x-opt-sequence-number > '2995'", after(Mark::SequenceNumber, 2995, Inclusive::No)),
+            (
+                "amqp.annotation.x-opt-sequence-number > 2995",
+                after(Mark::SequenceNumber, 2995, Inclusive::No),
+            ),
+            (
+                "amqp.annotation.x-opt-sequence-number > '2995'",
+                after(Mark::SequenceNumber, 2995, Inclusive::No),
+            ),
             ("amqp.annotation.x-opt-sequence-number >= '0'", after(Mark::SequenceNumber, 0, Inclusive::Yes)),
             ("amqp.annotation.x-opt-offset > '2995'", after(Mark::Offset, 2995, Inclusive::No)),
             ("amqp.annotation.x-opt-offset>=7", after(Mark::Offset, 7, Inclusive::Yes)),
             ("amqp.annotation.x-opt-offset > '-1'", Position::Earliest),
             ("amqp.annotation.x-opt-offset > '@latest'", Position::Latest),
-            ("amqp.annotation.x-opt-enqueued-time > '1700000000000'", after(Mark::EnqueuedTime, 1_700_000_000_000, Inclusive::No)),
+            (
+                "amqp.annotation.x-opt-enqueued-time > '1700000000000'",
+                after(Mark::EnqueuedTime, 1_700_000_000_000, Inclusive::No),
+            ),
         ];
         for (text, expected) in cases {
             assert_eq!(parse(text), Ok(expected), "{text}");

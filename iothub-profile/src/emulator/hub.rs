@@ -255,7 +255,13 @@ impl PartitionSlot {
     ///
     /// # Cancel safety
     /// Nothing is lost when dropped: the position moves only when events were put into `into`.
-    pub(crate) async fn read(&self, next: &mut i64, max_events: usize, max_bytes: usize, into: &mut Vec<Event>) {
+    pub(crate) async fn read(
+        &self,
+        next: &mut i64,
+        max_events: usize,
+        max_bytes: usize,
+        into: &mut Vec<Event>,
+    ) {
         loop {
             // Registered before looking, so that an event stored in between is not slept over.
             let appended = self.appended.notified();

@@ -11,11 +11,23 @@
 //! very device and a known status is accepted and passed on to the service; anything else is rejected with
 //! `amqp:not-allowed`.
 
+mod auth;
 mod builder;
 mod certificate;
+mod claims;
+mod command_message;
+mod commands;
 mod error;
+mod feedback;
+mod filter;
+mod hub;
+mod partition;
+mod readers;
 mod registry;
+mod scope;
 mod settings;
+mod steal;
+mod telemetry;
 mod time;
 
 pub use self::{builder::EmulatorBuilder, error::EmulatorError, registry::Rights};

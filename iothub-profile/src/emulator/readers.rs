@@ -15,7 +15,9 @@ pub(crate) struct ReaderId(pub(crate) u64);
 pub(crate) enum JoinError {
     #[error("a reader with the higher epoch {0} is reading this partition in this consumer group")]
     HigherEpoch(i64),
-    #[error("{MAX_READERS} readers without an epoch are reading this partition in this consumer group already")]
+    #[error(
+        "{MAX_READERS} readers without an epoch are reading this partition in this consumer group already"
+    )]
     TooMany,
 }
 

@@ -99,9 +99,8 @@ pub(crate) struct Registry {
 impl Registry {
     /// The five well-known policies with new keys, and no device.
     pub(crate) fn new() -> Self {
-        let policies = WELL_KNOWN
-            .iter()
-            .map(|(name, rights)| ((*name).to_owned(), Policy::new(new_key(), *rights)));
+        let policies =
+            WELL_KNOWN.iter().map(|(name, rights)| ((*name).to_owned(), Policy::new(new_key(), *rights)));
         Self { devices: BTreeMap::new(), policies: policies.collect() }
     }
 
@@ -125,8 +124,7 @@ impl Registry {
             });
         }
         let primary_key = key.map_or_else(|| Ok(new_key()), |text| given_key(text, id))?;
-        let device =
-            Device { primary_key, secondary_key: new_key(), generation_id: generation_id(now_ms) };
+        let device = Device { primary_key, secondary_key: new_key(), generation_id: generation_id(now_ms) };
         self.devices.insert(id.to_owned(), device);
         Ok(())
     }

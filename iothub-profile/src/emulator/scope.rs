@@ -145,12 +145,18 @@ fn hub_path(segments: &[&str]) -> Vec<String> {
         Some("devices") => segments
             .iter()
             .enumerate()
-            .map(|(at, segment)| if is_id_position(at, segments) { (*segment).to_owned() } else { segment.to_ascii_lowercase() })
+            .map(|(at, segment)| {
+                if is_id_position(at, segments) {
+                    (*segment).to_owned()
+                } else {
+                    segment.to_ascii_lowercase()
+                }
+            })
             .collect(),
         // The SAS page of the documentation leaves `messages` out before these two.
-        Some("devicebound" | "servicebound") => {
-            std::iter::once("messages".to_owned()).chain(segments.iter().map(|segment| segment.to_ascii_lowercase())).collect()
-        }
+        Some("devicebound" | "servicebound") => std::iter::once("messages".to_owned())
+            .chain(segments.iter().map(|segment| segment.to_ascii_lowercase()))
+            .collect(),
         _ => segments.iter().map(|segment| segment.to_ascii_lowercase()).collect(),
     }
 }
@@ -209,7 +215,8 @@ mod tests {
     fn event_hub_audiences_are_told_from_the_hubs() {
         let entity = || Scope::event_hub(&["iothub-ehub-myhub"]);
         assert_eq!(parse("sb://myhub.azure-devices.net/iothub-ehub-myhub"), Some(entity()));
-        let partition = parse("amqps://localhost:5671/iothub-ehub-myhub/ConsumerGroups/$Default/Partitions/0").unwrap();
+        let partition =
+            parse("amqps://localhost:5671/iothub-ehub-myhub/ConsumerGroups/$Default/Partitions/0").unwrap();
         assert!(entity().covers(&partition) && !Scope::Hub(vec![]).covers(&partition));
         assert_eq!(parse("sb://localhost/"), Some(Scope::EventHub(vec![])));
         let legacy = parse("sb://localhost/messages/events/$management").unwrap();
@@ -222,7 +229,11 @@ mod tests {
         assert!(device.covers(&Scope::hub(&["Devices", "dev1", "Messages", "Events"])));
         assert!(!device.covers(&Scope::device("dev11")));
         assert!(!device.covers(&Scope::device("DEV1")));
-        assert!(Scope::hub(&["servicebound", "feedback"]).covers(&Scope::hub(&["messages", "serviceBound", "feedback"])));
+        assert!(Scope::hub(&["servicebound", "feedback"]).covers(&Scope::hub(&[
+            "messages",
+            "serviceBound",
+            "feedback"
+        ])));
     }
 
     #[test]

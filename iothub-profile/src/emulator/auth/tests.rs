@@ -35,7 +35,10 @@ fn hub_token(resource: &str, policy: &str) -> String {
 #[test]
 fn a_device_token_in_every_spelling_gives_its_device() {
     let tokens = [
-        ("sr=myhub.azure-devices.net%2Fdevices%2Fdev1&sig=i%2BYmMcSSZc4KzBi6ejz3l0iL%2B2sN0CE3q6vSm837h2g%3D", "dev1"),
+        (
+            "sr=myhub.azure-devices.net%2Fdevices%2Fdev1&sig=i%2BYmMcSSZc4KzBi6ejz3l0iL%2B2sN0CE3q6vSm837h2g%3D",
+            "dev1",
+        ),
         ("sr=myhub.azure-devices.net/devices/dev1&sig=MXrV7dIYA4Nv1boM3d4kgQQtxA3MyMN/BRPwZ8fvsA0=", "dev1"),
         (
             "sig=RJRcCUqtVrPh3B2AcgzWH%2fb14hBj0KSr5nbyILn3XTg%3d&sr=myhub.azure-devices.net%2Fdevices%2Fdev%2B1+a%40b",
@@ -61,7 +64,8 @@ fn a_policy_token_gives_what_the_policy_may() {
 
 #[test]
 fn a_device_key_never_opens_a_service_endpoint() {
-    let grant = check(&token(&format!("{HOST}/devices/dev1"), K1, KeyRule::Base64Decoded, None), None).unwrap();
+    let grant =
+        check(&token(&format!("{HOST}/devices/dev1"), K1, KeyRule::Base64Decoded, None), None).unwrap();
     let scope = Scope::hub(&["devices", "dev1", "messages", "events"]);
     assert!(grant.allows(&Need { scope: scope.clone(), right: Rights::DEVICE_CONNECT }, NOW_MS));
     assert!(!grant.allows(&Need { scope, right: Rights::SERVICE_CONNECT }, NOW_MS));
@@ -72,7 +76,10 @@ fn a_grant_is_the_narrower_of_token_and_audience() {
     let device = "myhub.azure-devices.net%2Fdevices%2Fdev1";
     assert_eq!(check(&hub_token(HOST, "device"), Some(device)).unwrap().scope, Scope::device("dev1"));
     let narrow = token(&format!("{HOST}/devices/dev1"), K2, KeyRule::Base64Decoded, Some("device"));
-    assert_eq!(check(&narrow, Some("amqps://myhub.azure-devices.net:5671/")).unwrap().scope, Scope::device("dev1"));
+    assert_eq!(
+        check(&narrow, Some("amqps://myhub.azure-devices.net:5671/")).unwrap().scope,
+        Scope::device("dev1")
+    );
     let elsewhere = check(&narrow, Some("myhub.azure-devices.net/messages/events"));
     assert!(matches!(elsewhere, Err(AuthError::Scope { .. })), "{elsewhere:?}");
 }
@@ -103,7 +110,8 @@ fn a_bad_token_is_refused_for_its_own_reason() {
         assert_eq!(error.status(), status, "{error}");
         assert!(!error.to_string().contains(K2));
     }
-    let old = sign(HOST, &SharedAccessKey::new(K2), KeyRule::Base64Decoded, 1_600_000_000, Some("service")).unwrap();
+    let old = sign(HOST, &SharedAccessKey::new(K2), KeyRule::Base64Decoded, 1_600_000_000, Some("service"))
+        .unwrap();
     assert_eq!(check(old.expose(), None), Err(AuthError::Expired(1_600_000_000)));
 }
 
@@ -114,12 +122,18 @@ fn plain_users_are_devices_policies_and_event_hub_policies() {
     assert_eq!(plain("dev1@sas.myhub", &device_token).unwrap().scope, Scope::device("dev1"));
     let module = plain("dev1/m@sas.myhub", &device_token).unwrap();
     assert_eq!(module.scope, Scope::hub(&["devices", "dev1", "modules", "m"]));
-    assert_eq!(plain("service@sas.root.myhub", &hub_token(HOST, "service")).unwrap().scope, Scope::Hub(vec![]));
+    assert_eq!(
+        plain("service@sas.root.myhub", &hub_token(HOST, "service")).unwrap().scope,
+        Scope::Hub(vec![])
+    );
     assert_eq!(plain("service", K2).unwrap().scope, Scope::EventHub(vec![]));
 
     assert!(matches!(plain("dev1@sas.myhub.azure-devices.net", &device_token), Err(AuthError::UserName(_))));
     assert!(matches!(plain("dev+1 a@b@sas.myhub", &device_token), Err(AuthError::Scope { .. })));
     assert!(matches!(plain("dev9@sas.myhub", &device_token), Err(AuthError::UnknownDevice(_))));
-    assert!(matches!(plain("device@sas.root.myhub", &hub_token(HOST, "service")), Err(AuthError::OtherUser { .. })));
+    assert!(matches!(
+        plain("device@sas.root.myhub", &hub_token(HOST, "service")),
+        Err(AuthError::OtherUser { .. })
+    ));
     assert!(matches!(plain("service", K1), Err(AuthError::Key(_))));
 }
