@@ -195,9 +195,9 @@ impl ConnectionError {
 #[non_exhaustive]
 pub enum SaslFailure {
     /// The server's outcome was not ok.
-    #[error("authentication failed with sasl code {}", code.0)]
+    #[error("authentication failed with sasl code {code:?}")]
     Outcome {
-        /// The outcome's code; unknown codes count as a system error.
+        /// The outcome's code.
         code: SaslCode,
     },
     /// The server does not offer the mechanism we are to use.
@@ -232,12 +232,12 @@ impl SaslFailure {
     /// Whether trying again later has a chance: only a temporary system failure does.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Outcome { code } if *code == SaslCode::SYS_TEMP)
+        matches!(self, Self::Outcome { code } if *code == SaslCode::SysTemp)
     }
 
     /// Whether the credentials were refused.
     #[must_use]
     pub fn is_auth(&self) -> bool {
-        matches!(self, Self::Outcome { code } if *code == SaslCode::AUTH)
+        matches!(self, Self::Outcome { code } if *code == SaslCode::Auth)
     }
 }

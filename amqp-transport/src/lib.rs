@@ -1,4 +1,31 @@
-//! AMQP 1.0 engine.
+//! AMQP 1.0 over any stream: a sans-IO engine with SASL, and (feature `tokio`) a driver with client and server handles.
+//!
+//! [`engine`] and [`sasl`] know no sockets and no clock. [`client`] and [`server`] are what applications use.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "tokio")]
+pub mod client;
+#[cfg(feature = "tokio")]
+mod driver;
+pub mod engine;
+mod error;
+#[cfg(feature = "tokio")]
+mod handle;
 pub mod recovery;
+pub mod sasl;
+mod secret;
+#[cfg(feature = "tokio")]
+pub mod server;
+
+pub use error::{ConnectionError, Redirect, RemoteError, SaslFailure};
+pub use secret::Secret;
+#[cfg(feature = "tokio")]
+pub use {
+    client::{
+        AttachError, Blocked, ConnectError, ConnectOptions, ConnectStage, Connection, ConnectionStats,
+        CreditMode, Delivery, DetachReason, EndReason, LinkSource, LinkTarget, OnDrop, OpenError, Receipt,
+        Receiver, ReceiverOptions, RecvError, Sasl, SendError, Sender, SenderOptions, Session,
+        SessionOptions, SettleError, Spoken, TlsError,
+    },
+    engine::Settlement,
+};

@@ -165,12 +165,7 @@ pub struct LinkConfig {
 impl LinkConfig {
     /// A sending link to a target, from an empty source.
     pub fn sender(name: impl Into<Str>, target: Target) -> Self {
-        Self::new(
-            name.into(),
-            Role::Sender,
-            Some(Source::default()),
-            Some(TargetArchetype::Target(target)),
-        )
+        Self::new(name.into(), Role::Sender, Some(Source::default()), Some(TargetArchetype::Target(target)))
     }
 
     /// A receiving link from a source, to an empty target.

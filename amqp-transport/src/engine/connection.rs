@@ -77,7 +77,11 @@ impl Connection {
     ///
     /// # Errors
     /// When no SASL answer is due.
-    pub fn sasl_outcome(&mut self, code: SaslCode, additional_data: Option<Bytes>) -> Result<(), EngineError> {
+    pub fn sasl_outcome(
+        &mut self,
+        code: SaslCode,
+        additional_data: Option<Bytes>,
+    ) -> Result<(), EngineError> {
         let _ = (code, additional_data);
         Ok(())
     }
@@ -158,7 +162,12 @@ impl Connection {
     ///
     /// # Errors
     /// When the link is gone. Detaching one that is already being detached is no error.
-    pub fn detach(&mut self, link: LinkId, kind: DetachKind, error: Option<Error>) -> Result<(), EngineError> {
+    pub fn detach(
+        &mut self,
+        link: LinkId,
+        kind: DetachKind,
+        error: Option<Error>,
+    ) -> Result<(), EngineError> {
         let _ = (link, kind, error);
         Ok(())
     }

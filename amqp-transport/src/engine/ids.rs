@@ -121,10 +121,7 @@ impl<T> Slots<T> {
     }
 
     pub(crate) fn indices(&self) -> impl Iterator<Item = u32> + '_ {
-        self.slots
-            .iter()
-            .zip(0u32..)
-            .filter_map(|(slot, index)| slot.value.is_some().then_some(index))
+        self.slots.iter().zip(0u32..).filter_map(|(slot, index)| slot.value.is_some().then_some(index))
     }
 
     pub(crate) fn clear(&mut self) {

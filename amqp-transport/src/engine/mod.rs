@@ -14,8 +14,8 @@ mod transmit;
 mod violation;
 
 pub use config::{
-    AttachReply, ConnectionConfig, DetachKind, LinkConfig, ListStyle, Outgoing, Payload, SaslLayer, SessionConfig,
-    Settlement, Side, WithoutSasl,
+    AttachReply, ConnectionConfig, DetachKind, LinkConfig, ListStyle, Outgoing, Payload, SaslLayer,
+    SessionConfig, Settlement, Side, WithoutSasl,
 };
 pub use connection::{Connection, InputStatus};
 pub use event::{DetachCause, EndCause, Event, IncomingDelivery};

@@ -1,0 +1,195 @@
+//! The engine's events, put where their handles look for them.
+
+use amqp_codec::Error;
+use tracing::{debug, warn};
+
+use super::shared::{
+    AttachRequest, Drain, LinkPhase, Role, SaslQuestion, SessionPhase, State, WasUsable, outcome,
+};
+use crate::engine::{DetachCause, EndCause, Event, IncomingDelivery, LinkId};
+use crate::error::{ConnectionError, RemoteError};
+use crate::handle::error::{DetachReason, EndReason};
+use crate::handle::options::CreditMode;
+
+impl State {
+    /// Takes all events the engine has.
+    pub(crate) fn dispatch_all(&mut self) {
+        while let Some(event) = self.engine.poll_event() {
+            self.dispatch(event);
+        }
+    }
+
+    pub(crate) fn dispatch(&mut self, event: Event) {
+        match event {
+            Event::Delivery { link, delivery } => self.on_delivery(link, delivery),
+            Event::Settled { link: _, user, state } => {
+                if let Ok(key) = usize::try_from(user) {
+                    self.resolve(key, outcome(state));
+                }
+            }
+            Event::Writable { link } => self.on_writable(link),
+            Event::SaslInit { mechanism, initial_response, hostname } => {
+                if let Role::Listener(listener) = &mut self.role {
+                    listener.sasl = Some(SaslQuestion { mechanism, initial_response, hostname });
+                    self.life.notify_all(&mut self.wakes);
+                }
+            }
+            Event::Opened { remote } => self.on_opened(remote),
+            Event::SessionRequested { session, .. } => {
+                if let Role::Listener(listener) = &self.role {
+                    let config = listener.session_config.clone();
+                    // Stale: the peer ended it already.
+                    let _ = self.engine.accept_session(session, config);
+                }
+            }
+            Event::SessionBegun { session } => {
+                if let Some(slot) = self.session_key(session).and_then(|key| self.sessions.get_mut(key)) {
+                    slot.phase = SessionPhase::Begun;
+                    slot.life.notify_all(&mut self.wakes);
+                }
+            }
+            Event::SessionEnded { session, cause, error } => {
+                if let Some(key) = self.session_key(session) {
+                    self.finish_session(key, end_reason(cause, error));
+                }
+            }
+            Event::AttachRequested { link, session, attach } => {
+                if let Role::Listener(listener) = &mut self.role {
+                    listener.incoming.push_back(AttachRequest { link, session, attach });
+                    listener.takers.notify(listener.incoming.len(), &mut self.wakes);
+                }
+            }
+            Event::LinkAttached { link, attach } => {
+                if let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) {
+                    slot.inbox.mode = attach.rcv_settle_mode;
+                    slot.attach = Some(attach);
+                    slot.phase = LinkPhase::Attached;
+                    slot.life.notify_all(&mut self.wakes);
+                }
+            }
+            Event::LinkDetached { link, cause, error, .. } => self.on_link_detached(link, cause, error),
+            Event::DrainRequested { link } => self.on_drain_requested(link),
+            Event::Drained { link } => {
+                if let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) {
+                    slot.inbox.drain = Drain::Done;
+                    slot.life.notify_all(&mut self.wakes);
+                }
+            }
+            Event::RemoteSettled { link, delivery, .. } => {
+                if let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) {
+                    for waiting in slot.inbox.confirmations.iter_mut().filter(|c| c.delivery == delivery) {
+                        waiting.is_settled = true;
+                    }
+                    slot.life.notify_all(&mut self.wakes);
+                }
+            }
+            Event::Closed { reason } => self.on_closed(&reason),
+            // Nothing waits for these: SASL success shows as an open, and non-terminal states are not outcomes.
+            _ => {}
+        }
+    }
+
+    fn on_delivery(&mut self, link: LinkId, delivery: IncomingDelivery) {
+        self.stats.messages_received = self.stats.messages_received.saturating_add(1);
+        let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) else { return };
+        if slot.is_orphan {
+            return;
+        }
+        slot.inbox.deliveries.push_back(delivery);
+        if slot.queue.has_waiting() {
+            slot.queue.notify(slot.inbox.deliveries.len(), &mut self.wakes);
+        }
+    }
+
+    fn on_writable(&mut self, link: LinkId) {
+        let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) else { return };
+        if slot.queue.has_waiting() {
+            let credit = usize::try_from(self.engine.link_credit(link)).unwrap_or(usize::MAX);
+            slot.queue.notify(credit.clamp(1, NOTIFY_AT_ONCE), &mut self.wakes);
+        }
+    }
+
+    fn on_opened(&mut self, remote: std::sync::Arc<amqp_codec::Open>) {
+        debug!(container_id = %remote.container_id, "connection opened by the peer");
+        if matches!(self.role, Role::Listener(_)) {
+            // Closed already: the event that says so follows.
+            let _ = self.engine.open();
+        }
+        self.remote_open = Some(remote);
+        self.life.notify_all(&mut self.wakes);
+    }
+
+    fn on_link_detached(&mut self, link: LinkId, cause: DetachCause, error: Option<Error>) {
+        if let Role::Listener(listener) = &mut self.role {
+            listener.incoming.retain(|request| request.link != link);
+        }
+        let Some(key) = self.link_key(link) else { return };
+        if let Some(error) = &error {
+            debug!(?link, ?cause, condition = %error.condition, "link detached");
+        }
+        let was_usable = match cause {
+            DetachCause::Refused => WasUsable::Refused,
+            _ => WasUsable::Yes,
+        };
+        self.finish_link(key, detach_reason(cause, error), was_usable);
+    }
+
+    // L-025: give the credit back when nobody waits to send; otherwise when the last one has gone.
+    fn on_drain_requested(&mut self, link: LinkId) {
+        let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) else { return };
+        if slot.queue.is_empty() {
+            // Stale: the link is over.
+            let _ = self.engine.drained(link);
+        } else {
+            slot.is_drain_requested = true;
+            slot.queue.notify(NOTIFY_AT_ONCE, &mut self.wakes);
+        }
+    }
+
+    fn on_closed(&mut self, reason: &ConnectionError) {
+        match reason {
+            ConnectionError::Closed | ConnectionError::ClosedByPeer => debug!("connection closed"),
+            other => warn!(reason = %other, "connection lost"),
+        }
+        self.fail(reason);
+    }
+
+    /// Grants a receiver credit for what it has room for.
+    pub(crate) fn grant(&mut self, key: usize) {
+        let Some(slot) = self.links.get_mut(key) else { return };
+        if let CreditMode::Auto(credit) = slot.inbox.credit {
+            let waiting = u32::try_from(slot.inbox.deliveries.len()).unwrap_or(u32::MAX);
+            slot.inbox.taken = 0;
+            slot.inbox.drain = Drain::Off;
+            // Stale: the link is over.
+            let _ = self.engine.set_credit(slot.id, credit.saturating_sub(waiting));
+            self.is_touched = true;
+        }
+    }
+}
+
+fn detach_reason(cause: DetachCause, error: Option<Error>) -> DetachReason {
+    let error = error.map(RemoteError::from);
+    match (cause, error) {
+        (DetachCause::Local, _) => DetachReason::Local,
+        (DetachCause::Stolen, _) => DetachReason::Stolen,
+        (DetachCause::Violation, Some(error)) => DetachReason::Violation(error),
+        (DetachCause::SessionEnded, Some(error)) => DetachReason::SessionEnded(EndReason::Remote(error)),
+        (DetachCause::SessionEnded, None) => DetachReason::SessionEnded(EndReason::ByPeer),
+        (_, Some(error)) => DetachReason::Remote(error),
+        (_, None) => DetachReason::ByPeer,
+    }
+}
+
+fn end_reason(cause: EndCause, error: Option<Error>) -> EndReason {
+    let error = error.map(RemoteError::from);
+    match (cause, error) {
+        (EndCause::Local, _) => EndReason::Local,
+        (EndCause::Violation, Some(error)) => EndReason::Violation(error),
+        (_, Some(error)) => EndReason::Remote(error),
+        (_, None) => EndReason::ByPeer,
+    }
+}
+
+/// Senders woken at once; each that succeeds passes the turn on.
+pub(crate) const NOTIFY_AT_ONCE: usize = 64;

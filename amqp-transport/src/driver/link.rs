@@ -1,0 +1,168 @@
+//! A link's hold on the shared state: what sender, receiver, receipts and deliveries have in common.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use amqp_codec::{Attach, DeliveryState, Error};
+
+use super::shared::{LinkPhase, LinkSlot};
+use super::wait::Place;
+use crate::engine::{DeliveryId, DetachKind, LinkId, Settlement};
+use crate::error::ConnectionError;
+use crate::handle::connection::ConnectionInner;
+use crate::handle::error::{DetachReason, SettleError};
+use crate::handle::options::CreditMode;
+use crate::handle::session::SessionInner;
+
+/// The count of handles of one link: its drop detaches the link.
+#[derive(Debug)]
+pub(crate) struct LinkInner {
+    pub(crate) connection: Arc<ConnectionInner>,
+    /// Keeps the session for as long as the link; accepted links live in a session that is the peer's.
+    _session: Option<Arc<SessionInner>>,
+    pub(crate) key: usize,
+    pub(crate) id: LinkId,
+}
+
+impl Drop for LinkInner {
+    fn drop(&mut self) {
+        // Poisoned: detached already.
+        let _ = self.connection.shared.with(|state| state.drop_link(self.key));
+    }
+}
+
+impl LinkInner {
+    pub(crate) fn new(
+        connection: Arc<ConnectionInner>,
+        session: Option<Arc<SessionInner>>,
+        key: usize,
+        id: LinkId,
+    ) -> Self {
+        Self { connection, _session: session, key, id }
+    }
+
+    /// Looks at the slot; `None` when the state is lost.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&LinkSlot) -> R) -> Option<R> {
+        self.connection.shared.with(|state| state.links.get(self.key).map(look)).ok().flatten()
+    }
+
+    pub(crate) fn remote_attach(&self) -> Option<Arc<Attach>> {
+        self.look(|slot| slot.attach.clone()).flatten()
+    }
+
+    /// Waits until `ready` finds what it looks for in the slot.
+    pub(crate) async fn wait<T>(
+        &self,
+        mut ready: impl FnMut(&mut LinkSlot) -> Option<T>,
+    ) -> Result<T, ConnectionError> {
+        let mut place = LinkPlace { link: self, place: None };
+        poll_fn(move |cx| {
+            let polled = place.link.connection.shared.with(|state| {
+                let Some(slot) = state.links.get_mut(place.link.key) else {
+                    return Poll::Ready(Err(ConnectionError::Closed));
+                };
+                if let Some(value) = ready(slot) {
+                    return Poll::Ready(Ok(value));
+                }
+                slot.life.wait(&mut place.place, cx.waker(), &mut state.wakes);
+                Poll::Pending
+            });
+            polled.unwrap_or_else(|error| Poll::Ready(Err(error)))
+        })
+        .await
+    }
+
+    /// Detaches and waits for the peer's answer.
+    pub(crate) async fn detach(&self, kind: DetachKind, error: Option<Error>) -> Result<(), ConnectionError> {
+        self.connection.shared.with(|state| {
+            // Stale: it is detached already.
+            let _ = state.engine.detach(self.id, kind, error);
+            state.is_touched = true;
+        })?;
+        match self.detached().await {
+            DetachReason::Lost(error)
+                if !matches!(error, ConnectionError::Closed | ConnectionError::ClosedByPeer) =>
+            {
+                Err(error)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) async fn detached(&self) -> DetachReason {
+        let reason = self
+            .wait(|slot| match &slot.phase {
+                LinkPhase::Detached(reason, _) => Some(reason.clone()),
+                _ => None,
+            })
+            .await;
+        match reason {
+            Ok(reason) => reason,
+            Err(error) => DetachReason::Lost(error),
+        }
+    }
+
+    /// Chooses how credit is granted, and grants the first.
+    pub(crate) fn start_receiving(&self, credit: CreditMode) {
+        // Poisoned: nothing will be received.
+        let _ = self.connection.shared.with(|state| {
+            if let Some(slot) = state.links.get_mut(self.key) {
+                slot.inbox.credit = credit;
+            }
+            state.grant(self.key);
+        });
+    }
+
+    /// Tells the sender what became of a delivery.
+    pub(crate) fn settle(
+        &self,
+        delivery: DeliveryId,
+        outcome: DeliveryState,
+        settlement: Settlement,
+    ) -> Result<(), SettleError> {
+        self.connection
+            .shared
+            .with(|state| {
+                let Some(slot) = state.links.get(self.key) else {
+                    return Err(SettleError::Detached(DetachReason::Local));
+                };
+                if let LinkPhase::Detached(reason, _) = &slot.phase {
+                    return Err(too_late(reason));
+                }
+                state.is_touched = true;
+                state
+                    .engine
+                    .settle(slot.id, delivery, outcome, settlement)
+                    .map_err(|_| SettleError::Detached(DetachReason::Local))
+            })
+            .unwrap_or_else(|error| Err(SettleError::Lost(error)))
+    }
+}
+
+pub(crate) fn too_late(reason: &DetachReason) -> SettleError {
+    match reason {
+        DetachReason::Lost(error) => SettleError::Lost(error.clone()),
+        other => SettleError::Detached(other.clone()),
+    }
+}
+
+/// A place among those who wait on a link, given up when the future is dropped.
+struct LinkPlace<'a> {
+    link: &'a LinkInner,
+    place: Option<Place>,
+}
+
+impl Drop for LinkPlace<'_> {
+    fn drop(&mut self) {
+        let (key, place) = (self.link.key, &mut self.place);
+        if place.is_some() {
+            // Poisoned: nobody waits any more.
+            let _ = self.link.connection.shared.with(|state| {
+                if let Some(slot) = state.links.get_mut(key) {
+                    slot.life.leave(place, &mut state.wakes);
+                }
+            });
+        }
+    }
+}

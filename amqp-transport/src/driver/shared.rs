@@ -1,0 +1,450 @@
+//! The state that handles and driver share, behind one short lock.
+//!
+//! Owns the engine and the slots in which its events wait for their handles. The lock is never held across an
+//! `.await`, and no waker is woken or dropped under it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Waker;
+
+use amqp_codec::{
+    Attach, DeliveryState, Error, ErrorCondition, Open, Outcome, ReceiverSettleMode, Str, Symbol,
+};
+use bytes::Bytes;
+
+use super::slab::Slab;
+use super::wait::{WaitQueue, Wakes};
+use crate::engine::{self, DeliveryId, DetachKind, IncomingDelivery, LinkId, SessionConfig, SessionId};
+use crate::error::ConnectionError;
+use crate::handle::error::{DetachReason, EndReason, SendError};
+use crate::handle::options::CreditMode;
+use crate::handle::stats::ConnectionStats;
+
+/// What handles and driver share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+}
+
+impl Shared {
+    pub(crate) fn new(state: State) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(state) })
+    }
+
+    /// Runs `act` under the lock, then wakes whom it concerns. A lock poisoned by a panic is a closed connection.
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut State) -> R) -> Result<R, ConnectionError> {
+        let mut state = self.lock()?;
+        let result = act(&mut state);
+        state.signal_driver();
+        let mut wakes = std::mem::take(&mut state.wakes);
+        drop(state);
+        wakes.fire();
+        Ok(result)
+    }
+
+    pub(crate) fn lock(&self) -> Result<MutexGuard<'_, State>, ConnectionError> {
+        self.state.lock().map_err(|_| ConnectionError::Io {
+            kind: io::ErrorKind::Other,
+            detail: "the connection's state was lost to a panic".to_owned(),
+        })
+    }
+}
+
+/// Everything of one connection that is not the socket.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) engine: engine::Connection,
+    pub(crate) role: Role,
+    /// The driver's task, and whether it has been told to run since it last looked.
+    pub(crate) driver: Option<Waker>,
+    pub(crate) is_driver_notified: bool,
+    /// Whether the engine has been given a command that may have output.
+    pub(crate) is_touched: bool,
+    pub(crate) wakes: Wakes,
+    pub(crate) sessions: Slab<SessionSlot>,
+    pub(crate) links: Slab<LinkSlot>,
+    /// The slot of each session and link of the engine, by the engine's dense index.
+    pub(crate) session_keys: Vec<usize>,
+    pub(crate) link_keys: Vec<usize>,
+    /// Messages handed to the engine whose outcome someone may ask for.
+    pub(crate) pending: Slab<Pending>,
+    /// Number of the last batch taken from the engine, and of the last one of which an octet reached the socket.
+    pub(crate) taken_batch: u64,
+    pub(crate) written_batch: u64,
+    /// Those who wait for the connection to open, to close or to ask for a decision.
+    pub(crate) life: WaitQueue,
+    pub(crate) remote_open: Option<Arc<Open>>,
+    /// Why the connection is over, once it is.
+    pub(crate) failure: Option<ConnectionError>,
+    /// Whether the driver is done with the socket.
+    pub(crate) is_socket_done: bool,
+    pub(crate) stats: ConnectionStats,
+}
+
+/// What differs between the two ends.
+#[derive(Debug)]
+pub(crate) enum Role {
+    Client,
+    Listener(ListenerState),
+}
+
+/// What a listener's connection keeps for its application.
+#[derive(Debug, Default)]
+pub(crate) struct ListenerState {
+    /// How sessions that the peer begins are accepted.
+    pub(crate) session_config: SessionConfig,
+    /// The peer's choice of a mechanism, until someone decides.
+    pub(crate) sasl: Option<SaslQuestion>,
+    /// Attaches that nobody has taken yet; bounded by the engine's limit on links.
+    pub(crate) incoming: VecDeque<AttachRequest>,
+    pub(crate) takers: WaitQueue,
+}
+
+/// What the peer's `sasl-init` asks.
+pub(crate) struct SaslQuestion {
+    pub(crate) mechanism: Symbol,
+    pub(crate) initial_response: Option<Bytes>,
+    pub(crate) hostname: Option<Str>,
+}
+
+impl std::fmt::Debug for SaslQuestion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SaslQuestion").field("mechanism", &self.mechanism).finish_non_exhaustive()
+    }
+}
+
+/// An attach of the peer's that waits for an answer.
+#[derive(Debug)]
+pub(crate) struct AttachRequest {
+    pub(crate) link: LinkId,
+    pub(crate) session: SessionId,
+    pub(crate) attach: Arc<Attach>,
+}
+
+/// A session as its handle sees it.
+#[derive(Debug)]
+pub(crate) struct SessionSlot {
+    pub(crate) id: SessionId,
+    pub(crate) phase: SessionPhase,
+    /// Whether the handle is gone, so that the slot goes with the session's end.
+    pub(crate) is_orphan: bool,
+    pub(crate) life: WaitQueue,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum SessionPhase {
+    Beginning,
+    Begun,
+    Ended(EndReason),
+}
+
+/// A link as its handle sees it.
+#[derive(Debug)]
+pub(crate) struct LinkSlot {
+    pub(crate) id: LinkId,
+    pub(crate) phase: LinkPhase,
+    /// Whether the handle is gone, so that the slot goes with the link.
+    pub(crate) is_orphan: bool,
+    /// The peer's attach.
+    pub(crate) attach: Option<Arc<Attach>>,
+    /// Senders waiting for their turn, or receivers waiting for a message.
+    pub(crate) queue: WaitQueue,
+    /// Those who wait for attach, detach, drain or a confirmation.
+    pub(crate) life: WaitQueue,
+    pub(crate) inbox: Inbox,
+    /// Sender: the peer wants its credit back once nobody waits to send.
+    pub(crate) is_drain_requested: bool,
+    /// Sender: messages of this link in `pending`.
+    pub(crate) in_flight: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum LinkPhase {
+    Attaching,
+    Attached,
+    /// Over, and whether the peer refused it before it was usable.
+    Detached(DetachReason, WasUsable),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WasUsable {
+    Yes,
+    Refused,
+}
+
+/// What a receiver has been sent.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    pub(crate) deliveries: VecDeque<IncomingDelivery>,
+    pub(crate) credit: CreditMode,
+    /// Messages taken by the application since credit was last granted.
+    pub(crate) taken: u32,
+    pub(crate) drain: Drain,
+    pub(crate) mode: ReceiverSettleMode,
+    /// Outcomes told in second mode that wait for the sender's settlement.
+    pub(crate) confirmations: Vec<Confirmation>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Drain {
+    #[default]
+    Off,
+    Asked,
+    Done,
+}
+
+#[derive(Debug)]
+pub(crate) struct Confirmation {
+    pub(crate) delivery: DeliveryId,
+    pub(crate) is_settled: bool,
+}
+
+/// A message handed to the engine.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) link: usize,
+    /// The first batch of output that can hold an octet of it.
+    pub(crate) batch: u64,
+    pub(crate) phase: PendingPhase,
+}
+
+#[derive(Debug)]
+pub(crate) enum PendingPhase {
+    Waiting(Option<Waker>),
+    Done(Result<Outcome, SendError>),
+    /// Nobody asks any more.
+    Discarded,
+}
+
+impl State {
+    pub(crate) fn new(engine: engine::Connection, role: Role) -> Self {
+        Self {
+            engine,
+            role,
+            driver: None,
+            is_driver_notified: false,
+            is_touched: false,
+            wakes: Wakes::default(),
+            sessions: Slab::default(),
+            links: Slab::default(),
+            session_keys: Vec::new(),
+            link_keys: Vec::new(),
+            pending: Slab::default(),
+            taken_batch: 0,
+            written_batch: 0,
+            life: WaitQueue::default(),
+            remote_open: None,
+            failure: None,
+            is_socket_done: false,
+            stats: ConnectionStats::default(),
+        }
+    }
+
+    /// Tells the driver to run, once per burst.
+    pub(crate) fn signal_driver(&mut self) {
+        if std::mem::take(&mut self.is_touched)
+            && !self.is_driver_notified
+            && let Some(waker) = &self.driver
+        {
+            self.is_driver_notified = true;
+            self.wakes.wake(waker.clone());
+        }
+    }
+
+    /// Why the connection is over, for those who find it so.
+    pub(crate) fn failure(&self) -> Option<ConnectionError> {
+        self.failure.clone()
+    }
+
+    pub(crate) fn add_session(&mut self, id: SessionId, phase: SessionPhase) -> usize {
+        let slot = SessionSlot { id, phase, is_orphan: false, life: WaitQueue::default() };
+        let key = self.sessions.insert(slot);
+        remember(&mut self.session_keys, id.index(), key);
+        key
+    }
+
+    pub(crate) fn add_link(&mut self, id: LinkId, phase: LinkPhase) -> usize {
+        let slot = LinkSlot {
+            id,
+            phase,
+            is_orphan: false,
+            attach: None,
+            queue: WaitQueue::default(),
+            life: WaitQueue::default(),
+            inbox: Inbox::default(),
+            is_drain_requested: false,
+            in_flight: 0,
+        };
+        let key = self.links.insert(slot);
+        remember(&mut self.link_keys, id.index(), key);
+        key
+    }
+
+    pub(crate) fn session_key(&self, id: SessionId) -> Option<usize> {
+        let key = *self.session_keys.get(id.index())?;
+        self.sessions.get(key).filter(|slot| slot.id == id).map(|_| key)
+    }
+
+    pub(crate) fn link_key(&self, id: LinkId) -> Option<usize> {
+        let key = *self.link_keys.get(id.index())?;
+        self.links.get(key).filter(|slot| slot.id == id).map(|_| key)
+    }
+
+    /// Ends one pending message.
+    pub(crate) fn resolve(&mut self, key: usize, result: Result<Outcome, SendError>) {
+        let Some(pending) = self.pending.get_mut(key) else { return };
+        if let Some(link) = self.links.get_mut(pending.link) {
+            link.in_flight = link.in_flight.saturating_sub(1);
+        }
+        match std::mem::replace(&mut pending.phase, PendingPhase::Done(result)) {
+            PendingPhase::Waiting(Some(waker)) => self.wakes.wake(waker),
+            PendingPhase::Waiting(None) => {}
+            PendingPhase::Discarded => {
+                self.pending.remove(key);
+            }
+            // An outcome once given stays.
+            earlier @ PendingPhase::Done(_) => pending.phase = earlier,
+        }
+    }
+
+    /// Ends all pending messages of a link, each honestly: not sent, or outcome unknown.
+    pub(crate) fn resolve_link(&mut self, link: usize, reason: &DetachReason) {
+        if self.links.get(link).is_none_or(|slot| slot.in_flight == 0) {
+            return;
+        }
+        let written = self.written_batch;
+        for pending in self.pending.values_mut() {
+            if pending.link != link || matches!(pending.phase, PendingPhase::Done(_)) {
+                continue;
+            }
+            let error = match reason {
+                _ if pending.batch <= written => SendError::OutcomeUnknown(reason.clone()),
+                DetachReason::Lost(error) => SendError::Lost(error.clone()),
+                other => SendError::Detached(other.clone()),
+            };
+            match std::mem::replace(&mut pending.phase, PendingPhase::Done(Err(error))) {
+                PendingPhase::Waiting(Some(waker)) => self.wakes.wake(waker),
+                PendingPhase::Discarded => pending.phase = PendingPhase::Discarded,
+                _ => {}
+            }
+        }
+        if let Some(slot) = self.links.get_mut(link) {
+            slot.in_flight = 0;
+        }
+        self.pending
+            .retain(|pending| pending.link != link || !matches!(pending.phase, PendingPhase::Discarded));
+    }
+
+    /// Ends a link for its handles.
+    pub(crate) fn finish_link(&mut self, key: usize, reason: DetachReason, was_usable: WasUsable) {
+        self.resolve_link(key, &reason);
+        let Some(slot) = self.links.get_mut(key) else { return };
+        if matches!(slot.phase, LinkPhase::Detached(..)) {
+            return;
+        }
+        slot.phase = LinkPhase::Detached(reason, was_usable);
+        slot.queue.notify_all(&mut self.wakes);
+        slot.life.notify_all(&mut self.wakes);
+        if slot.is_orphan {
+            self.links.remove(key);
+        }
+    }
+
+    /// Ends a session for its handles. Its links have been ended before.
+    pub(crate) fn finish_session(&mut self, key: usize, reason: EndReason) {
+        let Some(slot) = self.sessions.get_mut(key) else { return };
+        if matches!(slot.phase, SessionPhase::Ended(_)) {
+            return;
+        }
+        slot.phase = SessionPhase::Ended(reason);
+        slot.life.notify_all(&mut self.wakes);
+        if slot.is_orphan {
+            self.sessions.remove(key);
+        }
+    }
+
+    /// Ends everything: the connection is over.
+    pub(crate) fn fail(&mut self, reason: &ConnectionError) {
+        if self.failure.is_some() {
+            return;
+        }
+        self.failure = Some(reason.clone());
+        for key in self.links.keys() {
+            self.finish_link(key, DetachReason::Lost(reason.clone()), WasUsable::Yes);
+        }
+        for key in self.sessions.keys() {
+            self.finish_session(key, EndReason::Lost(reason.clone()));
+        }
+        self.life.notify_all(&mut self.wakes);
+        if let Role::Listener(listener) = &mut self.role {
+            listener.sasl = None;
+            listener.incoming.clear();
+            listener.takers.notify_all(&mut self.wakes);
+        }
+    }
+
+    /// The driver is done with the socket: whoever waited for that may go on.
+    pub(crate) fn finish_socket(&mut self) {
+        self.is_socket_done = true;
+        self.life.notify_all(&mut self.wakes);
+    }
+
+    /// A sender or receiver handle is gone: detach, best effort.
+    pub(crate) fn drop_link(&mut self, key: usize) {
+        let Some(slot) = self.links.get_mut(key) else { return };
+        if matches!(slot.phase, LinkPhase::Detached(..)) {
+            self.links.remove(key);
+            return;
+        }
+        slot.is_orphan = true;
+        slot.inbox.deliveries.clear();
+        // Stale is fine: the link's end is on its way as an event.
+        if self.engine.detach(slot.id, DetachKind::Closed, None).is_ok() {
+            self.is_touched = true;
+        }
+    }
+
+    /// A session handle is gone: end it, best effort.
+    pub(crate) fn drop_session(&mut self, key: usize) {
+        let Some(slot) = self.sessions.get_mut(key) else { return };
+        if matches!(slot.phase, SessionPhase::Ended(_)) {
+            self.sessions.remove(key);
+            return;
+        }
+        slot.is_orphan = true;
+        if self.engine.end(slot.id, None).is_ok() {
+            self.is_touched = true;
+        }
+    }
+
+    pub(crate) fn close(&mut self, error: Option<Error>) {
+        if self.failure.is_none() {
+            self.engine.close(error);
+            self.is_touched = true;
+        }
+    }
+}
+
+/// The condition for a link that the application let go without an answer.
+pub(crate) fn unanswered() -> Error {
+    Error {
+        condition: ErrorCondition::INTERNAL_ERROR,
+        description: Some(Str::from("the application gave no answer to the attach".to_owned())),
+        info: None,
+    }
+}
+
+/// The state that says what became of a message, as the application sees it.
+pub(crate) fn outcome(state: Option<DeliveryState>) -> Result<Outcome, SendError> {
+    state.and_then(|state| Outcome::try_from(state).ok()).ok_or(SendError::NoOutcome)
+}
+
+fn remember(keys: &mut Vec<usize>, index: usize, key: usize) {
+    if keys.len() <= index {
+        keys.resize(index.saturating_add(1), usize::MAX);
+    }
+    if let Some(slot) = keys.get_mut(index) {
+        *slot = key;
+    }
+}

@@ -1,0 +1,437 @@
+//! The task of one connection: octets in, octets out, one timer.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Buf;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Sleep;
+
+use super::chunks::Chunks;
+use super::clock;
+use super::shared::Shared;
+use super::wait::Wakes;
+use crate::engine::{InputStatus, Transmit};
+use crate::error::ConnectionError;
+
+/// Moves octets between a stream and the engine until both are done.
+pub(crate) struct Driver<IO> {
+    io: IO,
+    shared: Arc<Shared>,
+    chunks: Chunks,
+    read: Reading,
+    out: Transmit,
+    /// The number of the batch in `out`, and whether an octet of it was written.
+    batch: u64,
+    written_batch: u64,
+    needs_flush: bool,
+    counts: Counts,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// When the timer goes off; never later than `wanted`.
+    armed: Option<Instant>,
+    wanted: Option<Instant>,
+    /// Since when nothing could be written although the peer is owed something.
+    stalled_since: Option<Instant>,
+    ending: Ending,
+    wakes: Wakes,
+}
+
+/// What may be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// Whatever comes.
+    Open,
+    /// Nothing, until the engine has dealt with what it has.
+    Blocked,
+    /// Nothing, until the peer takes what it is owed.
+    Paused,
+    /// Nothing ever again.
+    Ended,
+}
+
+/// How far the connection's end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// The engine is at work.
+    Running,
+    /// The engine is done: write the rest and shut the stream down, until then.
+    Writing(Instant),
+    /// The stream is shut down: wait for the peer's end, so that no reset overtakes our last octets.
+    Lingering(Instant),
+}
+
+/// What the last pass's reading and writing did, for the statistics.
+#[derive(Debug, Default)]
+struct Counts {
+    bytes_in: usize,
+    bytes_out: usize,
+    reads: u64,
+    writes: u64,
+    wakes: u64,
+}
+
+/// What reading gave.
+enum Input {
+    /// Octets, in the current chunk.
+    Octets,
+    /// Nothing at this moment.
+    Nothing,
+    End,
+    Failed(io::Error),
+}
+
+/// Whether a pass moved anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Some,
+    None,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
+    pub(crate) fn new(io: IO, shared: Arc<Shared>) -> Self {
+        Self {
+            io,
+            shared,
+            chunks: Chunks::new(),
+            read: Reading::Open,
+            out: Transmit::new(),
+            batch: 0,
+            written_batch: 0,
+            needs_flush: false,
+            counts: Counts::default(),
+            timer: None,
+            armed: None,
+            wanted: None,
+            stalled_since: None,
+            ending: Ending::Running,
+            wakes: Wakes::default(),
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Input {
+        if self.read != Reading::Open {
+            return Input::Nothing;
+        }
+        self.chunks.make_room();
+        let chunk = &mut self.chunks.current;
+        let room = chunk.capacity().saturating_sub(chunk.len());
+        match poll_read_into(Pin::new(&mut self.io), cx, chunk) {
+            Poll::Pending => Input::Nothing,
+            Poll::Ready(Ok(0)) => {
+                self.read = Reading::Ended;
+                Input::End
+            }
+            Poll::Ready(Ok(count)) => {
+                self.counts.bytes_in = self.counts.bytes_in.saturating_add(count);
+                self.counts.reads = self.counts.reads.saturating_add(1);
+                self.chunks.note_read(count >= room);
+                Input::Octets
+            }
+            Poll::Ready(Err(error)) => {
+                self.read = Reading::Ended;
+                Input::Failed(error)
+            }
+        }
+    }
+
+    /// One visit to the engine under the lock: input, time, events, output.
+    fn visit(
+        &mut self,
+        cx: &Context<'_>,
+        input: Input,
+        broken: Option<io::Error>,
+    ) -> Result<(), ConnectionError> {
+        let now = clock::now();
+        let shared = Arc::clone(&self.shared);
+        let mut guard = shared.lock()?;
+        let state = &mut *guard;
+        state.is_driver_notified = false;
+        state.is_touched = false;
+        if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+            && let Some(old) = state.driver.replace(cx.waker().clone())
+        {
+            self.wakes.discard(old);
+        }
+        std::mem::swap(&mut state.wakes, &mut self.wakes);
+        state.written_batch = self.written_batch;
+        self.counts.add_to(&mut state.stats);
+
+        let has_input = matches!(input, Input::Octets) || self.read == Reading::Blocked;
+        if has_input {
+            self.read = loop {
+                match state.engine.handle_input(now, &mut self.chunks.current) {
+                    InputStatus::NeedMore => break Reading::Open,
+                    InputStatus::Finished => break Reading::Ended,
+                    InputStatus::Blocked => {
+                        let Some(event) = state.engine.poll_event() else { break Reading::Blocked };
+                        state.dispatch(event);
+                        state.dispatch_all();
+                    }
+                }
+            };
+        }
+        match input {
+            Input::End => state.engine.handle_eof(now),
+            Input::Failed(error) => state.engine.abort(lost(&error)),
+            Input::Octets | Input::Nothing => {}
+        }
+        if let Some(error) = broken {
+            state.engine.abort(lost(&error));
+        }
+        if state.engine.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            state.engine.handle_timeout(now);
+            self.chunks.rest();
+            self.out.shrink();
+        }
+        state.dispatch_all();
+        if self.out.is_empty() && state.engine.poll_transmit(now, &mut self.out) {
+            state.taken_batch = state.taken_batch.saturating_add(1);
+            self.batch = state.taken_batch;
+            // What the engine wants to say once output has gone, such as that senders may go on.
+            state.dispatch_all();
+        }
+        self.look_after_deadlines(state, now);
+        std::mem::swap(&mut state.wakes, &mut self.wakes);
+        drop(guard);
+        self.wakes.fire();
+        Ok(())
+    }
+
+    fn look_after_deadlines(&mut self, state: &mut super::shared::State, now: Instant) {
+        let is_paused = state.engine.is_read_paused();
+        self.read = match self.read {
+            Reading::Open if is_paused => Reading::Paused,
+            Reading::Paused if !is_paused => Reading::Open,
+            other => other,
+        };
+        if self.read == Reading::Paused {
+            let since = *self.stalled_since.get_or_insert(now);
+            if now.saturating_duration_since(since) >= WRITE_STALL {
+                // A peer that never reads must not hold what it is owed for ever.
+                state.engine.abort(ConnectionError::Timeout { what: "reading what it is owed" });
+                state.dispatch_all();
+            }
+        } else {
+            self.stalled_since = None;
+        }
+        let stall = self.stalled_since.and_then(|since| since.checked_add(WRITE_STALL));
+        self.wanted = earliest(state.engine.poll_timeout(), stall);
+        if state.engine.is_finished() && self.ending == Ending::Running {
+            if state.failure.is_none() {
+                state.fail(&ConnectionError::Closed);
+            }
+            self.ending = Ending::Writing(now.checked_add(END_WITHIN).unwrap_or(now));
+        }
+        if let Ending::Writing(until) | Ending::Lingering(until) = self.ending {
+            self.wanted = Some(until);
+        }
+    }
+
+    /// Writes all that is pending, as much at once as the stream takes.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<Progress> {
+        let mut progress = Progress::None;
+        while self.out.has_remaining() {
+            let Poll::Ready(written) = self.poll_write_once(cx) else { break };
+            let written = written?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.out.advance(written);
+            self.written_batch = self.batch;
+            self.stalled_since = None;
+            self.counts.bytes_out = self.counts.bytes_out.saturating_add(written);
+            self.counts.writes = self.counts.writes.saturating_add(1);
+            self.needs_flush = true;
+            progress = Progress::Some;
+        }
+        if self.needs_flush
+            && !self.out.has_remaining()
+            && let Poll::Ready(flushed) = Pin::new(&mut self.io).poll_flush(cx)
+        {
+            flushed?;
+            self.needs_flush = false;
+        }
+        Ok(progress)
+    }
+
+    fn poll_write_once(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let io = Pin::new(&mut self.io);
+        if self.out.chunk().len() == self.out.remaining() || !io.is_write_vectored() {
+            return io.poll_write(cx, self.out.chunk());
+        }
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let count = self.out.chunks_vectored(&mut pieces);
+        io.poll_write_vectored(cx, pieces.get(..count).unwrap_or_default())
+    }
+
+    /// Arms the one timer; `true` when it has gone off.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(wanted) = self.wanted else { return false };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wanted.into())));
+        // A deadline that moved away is looked at when the timer goes off, not each time it moves.
+        if self.armed.is_none_or(|armed| wanted < armed) {
+            timer.as_mut().reset(wanted.into());
+            self.armed = Some(wanted);
+        }
+        loop {
+            if timer.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            if wanted <= clock::now() {
+                self.armed = None;
+                return true;
+            }
+            timer.as_mut().reset(wanted.into());
+            self.armed = Some(wanted);
+        }
+    }
+
+    /// The connection's end: the last octets out, the stream shut down, the peer's end awaited.
+    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Ending::Writing(until) = self.ending {
+            let is_written = self.poll_write(cx).is_ok();
+            if is_written && (self.out.has_remaining() || self.needs_flush) && !self.poll_timer(cx) {
+                return Poll::Pending;
+            }
+            // TLS: this is its close_notify.
+            let shut = Pin::new(&mut self.io).poll_shutdown(cx);
+            if is_written && shut.is_pending() && !self.poll_timer(cx) {
+                return Poll::Pending;
+            }
+            self.finish();
+            self.ending = Ending::Lingering(until);
+        }
+        // Read to the peer's end: octets unread when the socket closes would turn into a reset.
+        while self.read != Reading::Ended {
+            self.chunks.current.clear();
+            self.chunks.make_room();
+            match poll_read_into(Pin::new(&mut self.io), cx, &mut self.chunks.current) {
+                Poll::Ready(Ok(count)) if count > 0 => {}
+                Poll::Ready(_) => break,
+                Poll::Pending if self.poll_timer(cx) => break,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn finish(&mut self) {
+        // Poisoned: nobody waits any more.
+        let _ = self.shared.with(|state| {
+            self.counts.add_to(&mut state.stats);
+            state.finish_socket();
+        });
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.counts.wakes = this.counts.wakes.saturating_add(1);
+        let mut broken = None;
+        for _ in 0..PASSES {
+            if this.ending != Ending::Running {
+                return this.poll_ending(cx);
+            }
+            let input = this.poll_read(cx);
+            let was_read = !matches!(input, Input::Nothing);
+            if this.visit(cx, input, broken.take()).is_err() {
+                this.finish();
+                return Poll::Ready(());
+            }
+            let written = match this.poll_write(cx) {
+                Ok(progress) => progress,
+                Err(error) => {
+                    // Nothing more can be written; the engine is told in the next pass.
+                    this.out = Transmit::new();
+                    broken = Some(error);
+                    continue;
+                }
+            };
+            let is_due = this.poll_timer(cx);
+            let is_moving = was_read || is_due || (written == Progress::Some && !this.out.has_remaining());
+            if !is_moving && this.ending == Ending::Running {
+                return Poll::Pending;
+            }
+        }
+        if let Some(error) = broken {
+            // Not lost between two polls.
+            let _ = this.shared.with(|state| {
+                state.engine.abort(lost(&error));
+                state.dispatch_all();
+            });
+        }
+        // Others have their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<IO> Drop for Driver<IO> {
+    /// The task is gone, by its own end or because the runtime stops: nobody may wait any more.
+    fn drop(&mut self) {
+        // Poisoned: nobody waits any more.
+        let _ = self.shared.with(|state| {
+            state.written_batch = self.written_batch;
+            let stopped = io::Error::other("the connection's task was stopped");
+            state.fail(&ConnectionError::io(&stopped));
+            state.finish_socket();
+        });
+    }
+}
+
+impl Counts {
+    fn add_to(&mut self, stats: &mut crate::handle::stats::ConnectionStats) {
+        let octets = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        stats.bytes_in = stats.bytes_in.saturating_add(octets(self.bytes_in));
+        stats.bytes_out = stats.bytes_out.saturating_add(octets(self.bytes_out));
+        stats.reads = stats.reads.saturating_add(self.reads);
+        stats.writes = stats.writes.saturating_add(self.writes);
+        stats.wakes = stats.wakes.saturating_add(self.wakes);
+        *self = Self::default();
+    }
+}
+
+/// Reads into the spare room of a buffer, without giving it up when nothing comes.
+fn poll_read_into<IO: AsyncRead>(
+    io: Pin<&mut IO>,
+    cx: &mut Context<'_>,
+    chunk: &mut bytes::BytesMut,
+) -> Poll<io::Result<usize>> {
+    // `tokio_util`'s way without `unsafe`: read through the future of `read_buf`, which keeps no state.
+    let mut io = io;
+    let read = tokio::io::AsyncReadExt::read_buf(&mut io, chunk);
+    tokio::pin!(read);
+    read.poll(cx)
+}
+
+fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+// TLS: an end without close_notify comes as `UnexpectedEof` and is a loss, not an end.
+fn lost(error: &io::Error) -> ConnectionError {
+    #[cfg(feature = "tls")]
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return ConnectionError::Tls { detail: tls.to_string() };
+    }
+    ConnectionError::io(error)
+}
+
+/// Passes of one poll before other tasks have their turn.
+const PASSES: usize = 16;
+/// Pieces of one vectored write.
+const PIECES: usize = 64;
+/// How long a peer may read nothing of what it is owed before the connection is given up.
+const WRITE_STALL: Duration = Duration::from_secs(30);
+/// Time for the last octets, the shutdown and the peer's end.
+const END_WITHIN: Duration = Duration::from_secs(2);

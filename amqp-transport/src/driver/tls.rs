@@ -1,0 +1,81 @@
+//! TLS handshakes, and what their failures mean to a person.
+//!
+//! Owns the mapping from rustls' errors to [`TlsError`]; it never weakens a check.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, CertificateError, ClientConfig, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::handle::error::TlsError;
+use crate::handle::stream::{FirstBytes, Spoken};
+
+/// A client's TLS stream over any transport.
+pub(crate) type ClientStream<IO> = tokio_rustls::client::TlsStream<FirstBytes<IO>>;
+
+/// A server's TLS stream over any transport.
+pub(crate) type ServerStream<IO> = tokio_rustls::server::TlsStream<FirstBytes<IO>>;
+
+/// Runs the client's handshake.
+pub(crate) async fn connect<IO>(
+    io: IO,
+    config: Arc<ClientConfig>,
+    name: &str,
+) -> Result<ClientStream<IO>, TlsError>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let server_name =
+        ServerName::try_from(name.to_owned()).map_err(|_| TlsError::InvalidServerName(name.to_owned()))?;
+    TlsConnector::from(config)
+        .connect(server_name, FirstBytes::new(io))
+        .into_fallible()
+        .await
+        .map_err(|(error, io)| classify(&error, io.spoken(), name))
+}
+
+/// Runs the server's handshake.
+pub(crate) async fn accept<IO>(io: IO, config: Arc<ServerConfig>) -> Result<ServerStream<IO>, TlsError>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    TlsAcceptor::from(config)
+        .accept(FirstBytes::new(io))
+        .into_fallible()
+        .await
+        .map_err(|(error, io)| classify(&error, io.spoken(), ""))
+}
+
+fn classify(error: &io::Error, spoken: Spoken, expected: &str) -> TlsError {
+    if !matches!(spoken, Spoken::Tls)
+        && (spoken != Spoken::Nothing || error.kind() == io::ErrorKind::UnexpectedEof)
+    {
+        return TlsError::NotTls(spoken);
+    }
+    let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+        return TlsError::Other(error.to_string());
+    };
+    match error {
+        rustls::Error::InvalidCertificate(fault) => certificate(fault, expected),
+        rustls::Error::AlertReceived(AlertDescription::UnknownCA) => TlsError::UnknownAuthority,
+        rustls::Error::AlertReceived(alert) => TlsError::Alert(format!("{alert:?}")),
+        other => TlsError::Other(other.to_string()),
+    }
+}
+
+fn certificate(fault: &CertificateError, expected: &str) -> TlsError {
+    match fault {
+        CertificateError::UnknownIssuer => TlsError::UnknownAuthority,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            TlsError::NameMismatch { expected: expected.to_owned() }
+        }
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => TlsError::OutsideValidity,
+        other => TlsError::Certificate(other.to_string()),
+    }
+}

@@ -1,0 +1,253 @@
+//! Tasks that wait for something, first come, first served.
+//!
+//! Owns the queue behind every `.await` of the handles. It never wakes or drops a waker itself: both may run code of
+//! the user's, so they are handed to [`Wakes`], which acts after the connection's lock is released.
+
+use std::task::Waker;
+
+/// A place in a [`WaitQueue`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(usize);
+
+/// Where a waiting task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Still waiting.
+    Waiting,
+    /// Woken: it may try.
+    Notified,
+}
+
+/// Wakers to be woken, and wakers to be dropped, once the lock is released. The first of each costs no allocation.
+#[derive(Debug, Default)]
+pub(crate) struct Wakes {
+    first: Option<Waker>,
+    rest: Vec<Waker>,
+    dropped: Option<Waker>,
+    more_dropped: Vec<Waker>,
+}
+
+impl Wakes {
+    pub(crate) fn wake(&mut self, waker: Waker) {
+        match &self.first {
+            None => self.first = Some(waker),
+            // A task that waits for many outcomes is woken once.
+            Some(first) if first.will_wake(&waker) => self.discard(waker),
+            Some(_) if self.rest.last().is_some_and(|last| last.will_wake(&waker)) => self.discard(waker),
+            Some(_) => self.rest.push(waker),
+        }
+    }
+
+    pub(crate) fn discard(&mut self, waker: Waker) {
+        if self.dropped.is_none() {
+            self.dropped = Some(waker);
+        } else {
+            self.more_dropped.push(waker);
+        }
+    }
+
+    /// Wakes and drops everything. Call it without a lock.
+    pub(crate) fn fire(&mut self) {
+        if let Some(first) = self.first.take() {
+            first.wake();
+        }
+        for waker in self.rest.drain(..) {
+            waker.wake();
+        }
+        self.dropped = None;
+        self.more_dropped.clear();
+    }
+}
+
+/// A doubly linked list of waiting tasks inside a vector.
+#[derive(Debug, Default)]
+pub(crate) struct WaitQueue {
+    nodes: Vec<Node>,
+    free: Option<usize>,
+    head: Option<usize>,
+    tail: Option<usize>,
+    len: usize,
+    notified: usize,
+}
+
+#[derive(Debug)]
+struct Node {
+    waker: Option<Waker>,
+    turn: Turn,
+    previous: Option<usize>,
+    next: Option<usize>,
+}
+
+impl WaitQueue {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many were woken and have not come back yet.
+    pub(crate) fn notified(&self) -> usize {
+        self.notified
+    }
+
+    /// Whether someone waits who has not been woken.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.len > self.notified
+    }
+
+    /// Waits at `place`, or at the end of the queue when there is none yet.
+    pub(crate) fn wait(&mut self, place: &mut Option<Place>, waker: &Waker, wakes: &mut Wakes) {
+        let Some(Place(key)) = *place else {
+            *place = Some(self.push_back(waker.clone()));
+            return;
+        };
+        let Some(node) = self.nodes.get_mut(key) else { return };
+        if node.turn == Turn::Notified {
+            node.turn = Turn::Waiting;
+            self.notified = self.notified.saturating_sub(1);
+        }
+        match &node.waker {
+            Some(old) if old.will_wake(waker) => {}
+            _ => {
+                if let Some(old) = node.waker.replace(waker.clone()) {
+                    wakes.discard(old);
+                }
+            }
+        }
+    }
+
+    /// Where the task at `place` stands.
+    pub(crate) fn turn(&self, place: Place) -> Turn {
+        self.nodes.get(place.0).map_or(Turn::Notified, |node| node.turn)
+    }
+
+    /// Leaves the queue. `true` when a wake-up given to this place was not used and should go to another.
+    pub(crate) fn leave(&mut self, place: &mut Option<Place>, wakes: &mut Wakes) -> bool {
+        let Some(Place(key)) = place.take() else { return false };
+        let Some(node) = self.nodes.get_mut(key) else { return false };
+        let (previous, next) = (node.previous, node.next);
+        let was_notified = node.turn == Turn::Notified;
+        if let Some(waker) = node.waker.take() {
+            wakes.discard(waker);
+        }
+        node.next = self.free;
+        node.previous = None;
+        self.free = Some(key);
+        match previous.and_then(|previous| self.nodes.get_mut(previous)) {
+            Some(node) => node.next = next,
+            None => self.head = next,
+        }
+        match next.and_then(|next| self.nodes.get_mut(next)) {
+            Some(node) => node.previous = previous,
+            None => self.tail = previous,
+        }
+        self.len = self.len.saturating_sub(1);
+        if was_notified {
+            self.notified = self.notified.saturating_sub(1);
+        }
+        was_notified
+    }
+
+    /// Wakes the first `count` tasks of the queue, those woken before included in the count.
+    pub(crate) fn notify(&mut self, count: usize, wakes: &mut Wakes) {
+        let mut at = self.head;
+        let mut left = count;
+        while left > 0
+            && let Some(node) = at.and_then(|key| self.nodes.get_mut(key))
+        {
+            if node.turn == Turn::Waiting {
+                node.turn = Turn::Notified;
+                self.notified = self.notified.saturating_add(1);
+                if let Some(waker) = node.waker.take() {
+                    wakes.wake(waker);
+                }
+            }
+            at = node.next;
+            left = left.saturating_sub(1);
+        }
+    }
+
+    pub(crate) fn notify_all(&mut self, wakes: &mut Wakes) {
+        self.notify(usize::MAX, wakes);
+    }
+
+    fn push_back(&mut self, waker: Waker) -> Place {
+        let node = Node { waker: Some(waker), turn: Turn::Waiting, previous: self.tail, next: None };
+        let key = match self.free {
+            Some(key) => {
+                if let Some(slot) = self.nodes.get_mut(key) {
+                    self.free = slot.next;
+                    *slot = node;
+                }
+                key
+            }
+            None => {
+                self.nodes.push(node);
+                self.nodes.len().saturating_sub(1)
+            }
+        };
+        match self.tail.and_then(|tail| self.nodes.get_mut(tail)) {
+            Some(tail) => tail.next = Some(key),
+            None => self.head = Some(key),
+        }
+        self.tail = Some(key);
+        self.len = self.len.saturating_add(1);
+        Place(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn waiting(queue: &mut WaitQueue, wakes: &mut Wakes) -> (Option<Place>, Arc<Count>) {
+        let count = Arc::new(Count::default());
+        let mut place = None;
+        queue.wait(&mut place, &Waker::from(Arc::clone(&count)), wakes);
+        (place, count)
+    }
+
+    #[test]
+    fn only_the_first_are_woken_and_a_wake_is_not_lost_with_its_task() {
+        let (mut queue, mut wakes) = (WaitQueue::default(), Wakes::default());
+        let (mut a, count_a) = waiting(&mut queue, &mut wakes);
+        let (b, count_b) = waiting(&mut queue, &mut wakes);
+        let (mut c, count_c) = waiting(&mut queue, &mut wakes);
+        queue.notify(1, &mut wakes);
+        queue.notify(1, &mut wakes);
+        wakes.fire();
+        let counts = || [&count_a, &count_b, &count_c].map(|count| count.0.load(Ordering::Relaxed));
+        assert_eq!(counts(), [1, 0, 0]);
+        assert!(!queue.leave(&mut c, &mut wakes), "c was not woken");
+        assert!(queue.leave(&mut a, &mut wakes), "a was woken and did not use it");
+        queue.notify(1, &mut wakes);
+        wakes.fire();
+        assert_eq!(counts(), [1, 1, 0]);
+        assert_eq!(queue.turn(b.unwrap()), Turn::Notified);
+        assert!(!queue.has_waiting());
+    }
+
+    #[test]
+    fn who_waits_again_keeps_the_place() {
+        let (mut queue, mut wakes) = (WaitQueue::default(), Wakes::default());
+        let (mut a, count_a) = waiting(&mut queue, &mut wakes);
+        let (_b, count_b) = waiting(&mut queue, &mut wakes);
+        queue.notify(1, &mut wakes);
+        wakes.fire();
+        queue.wait(&mut a, &Waker::from(Arc::clone(&count_a)), &mut wakes);
+        queue.notify(1, &mut wakes);
+        wakes.fire();
+        assert_eq!((count_a.0.load(Ordering::Relaxed), count_b.0.load(Ordering::Relaxed)), (2, 0));
+    }
+}

@@ -1,0 +1,230 @@
+//! A received message and its settlement.
+
+use std::sync::Arc;
+
+use amqp_codec::{
+    DecodeError, DecodeLimits, DeliveryState, DeliveryTag, Error, Message, MessageView, Modified,
+    ReceiverSettleMode, Rejected,
+};
+use bytes::Bytes;
+
+use super::error::{DetachReason, SettleError};
+use super::options::OnDrop;
+use crate::driver::link::{LinkInner, too_late};
+use crate::driver::shared::{Confirmation, LinkPhase};
+use crate::engine::{IncomingDelivery, Settlement};
+
+/// A message that was received, to be settled by one of its consuming methods.
+///
+/// Dropped unsettled, it is released or left alone as the receiver's [`OnDrop`] says; it is never accepted in silence.
+#[derive(Debug)]
+#[must_use = "a delivery that is dropped is released, not accepted"]
+pub struct Delivery {
+    link: Arc<LinkInner>,
+    inner: IncomingDelivery,
+    on_drop: OnDrop,
+    is_done: bool,
+}
+
+impl Delivery {
+    pub(crate) fn new(link: Arc<LinkInner>, inner: IncomingDelivery, on_drop: OnDrop) -> Self {
+        let is_done = inner.is_settled;
+        Self { link, inner, on_drop, is_done }
+    }
+
+    /// Decodes the whole message.
+    ///
+    /// # Errors
+    /// When the octets are not a message (`AMQP 1.0 §3.2`), with the offset of the fault.
+    pub fn message(&self) -> Result<Message, DecodeError> {
+        Message::decode(&self.inner.message, &DecodeLimits::message())
+    }
+
+    /// Walks the sections once; fields are decoded when asked for.
+    ///
+    /// # Errors
+    /// When the octets are not a message (`AMQP 1.0 §3.2`).
+    pub fn view(&self) -> Result<MessageView, DecodeError> {
+        MessageView::parse(self.inner.message.clone(), &DecodeLimits::message())
+    }
+
+    /// The encoded message.
+    #[must_use]
+    pub fn payload(&self) -> &Bytes {
+        &self.inner.message
+    }
+
+    /// The delivery's tag.
+    #[must_use]
+    pub fn tag(&self) -> &DeliveryTag {
+        &self.inner.tag
+    }
+
+    /// The message format; 0 is the AMQP message format.
+    #[must_use]
+    pub fn message_format(&self) -> u32 {
+        self.inner.message_format
+    }
+
+    /// Whether the sender settled it before: no outcome is wanted.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.inner.is_settled
+    }
+
+    /// Accepts the message: this side is responsible for it from now on (`AMQP 1.0 §3.4.2`).
+    ///
+    /// The outcome is handed to the connection's task; if the connection breaks before it reaches the peer, the peer
+    /// delivers again.
+    ///
+    /// # Errors
+    /// When the link or connection is gone.
+    pub fn accept(self) -> Result<(), SettleError> {
+        self.settle(DeliveryState::Accepted)
+    }
+
+    /// Rejects the message as invalid: it must not be delivered again (`AMQP 1.0 §3.4.3`).
+    ///
+    /// # Errors
+    /// When the link or connection is gone.
+    pub fn reject(self, error: Option<Error>) -> Result<(), SettleError> {
+        self.settle(DeliveryState::Rejected(Rejected { error }))
+    }
+
+    /// Gives the message back: it may be delivered again, to anyone (`AMQP 1.0 §3.4.4`).
+    ///
+    /// # Errors
+    /// When the link or connection is gone.
+    pub fn release(self) -> Result<(), SettleError> {
+        self.settle(DeliveryState::Released)
+    }
+
+    /// Gives the message back changed, for instance with its delivery-count raised (`AMQP 1.0 §3.4.5`).
+    ///
+    /// # Errors
+    /// When the link or connection is gone.
+    pub fn modify(self, modified: Modified) -> Result<(), SettleError> {
+        self.settle(DeliveryState::Modified(modified))
+    }
+
+    /// Settles with any delivery state, for instance one of an extension.
+    ///
+    /// # Errors
+    /// When the link or connection is gone.
+    pub fn settle_with(self, state: DeliveryState) -> Result<(), SettleError> {
+        self.settle(state)
+    }
+
+    /// Accepts the message and, on a link in mode second, waits until the sender has settled it, too
+    /// (`AMQP 1.0 §2.6.12`). On a link in mode first it is the same as [`accept`](Self::accept).
+    ///
+    /// # Errors
+    /// When the link or connection is gone before.
+    ///
+    /// # Cancel safety
+    /// Once polled the message is accepted; dropping the future only stops waiting.
+    pub async fn accept_confirmed(self) -> Result<(), SettleError> {
+        self.settle_confirmed(DeliveryState::Accepted).await
+    }
+
+    /// As [`accept_confirmed`](Self::accept_confirmed), with any delivery state.
+    ///
+    /// # Errors
+    /// When the link or connection is gone before.
+    ///
+    /// # Cancel safety
+    /// Once polled the state is told; dropping the future only stops waiting.
+    pub async fn settle_confirmed(mut self, state: DeliveryState) -> Result<(), SettleError> {
+        self.is_done = true;
+        if self.inner.is_settled {
+            return Ok(());
+        }
+        if self.mode() == ReceiverSettleMode::First {
+            return self.link.settle(self.inner.id, state, Settlement::Settled);
+        }
+        let confirmation = Waiting::begin(&self)?;
+        self.link.settle(self.inner.id, state, Settlement::Unsettled)?;
+        confirmation.settled().await
+    }
+
+    /// Lets the delivery go without an outcome. It stays unsettled until the link ends; what becomes of it is the
+    /// peer's decision.
+    pub fn leave_unsettled(mut self) {
+        self.is_done = true;
+    }
+
+    fn settle(mut self, state: DeliveryState) -> Result<(), SettleError> {
+        self.is_done = true;
+        if self.inner.is_settled {
+            return Ok(());
+        }
+        // D-019: in mode second the receiver tells its outcome and the sender settles first.
+        let settlement = match self.mode() {
+            ReceiverSettleMode::First => Settlement::Settled,
+            ReceiverSettleMode::Second => Settlement::Unsettled,
+        };
+        self.link.settle(self.inner.id, state, settlement)
+    }
+
+    fn mode(&self) -> ReceiverSettleMode {
+        self.link.look(|slot| slot.inbox.mode).unwrap_or_default()
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if !self.is_done && self.on_drop == OnDrop::Release {
+            // Gone already: the peer delivers again by itself.
+            let _ = self.link.settle(self.inner.id, DeliveryState::Released, Settlement::Settled);
+        }
+    }
+}
+
+/// An outcome told in mode second that waits for the sender's settlement.
+struct Waiting<'a> {
+    delivery: &'a Delivery,
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(delivery: &'a Delivery) -> Result<Self, SettleError> {
+        let id = delivery.inner.id;
+        delivery
+            .link
+            .connection
+            .shared
+            .with(|state| match state.links.get_mut(delivery.link.key) {
+                Some(slot) => {
+                    slot.inbox.confirmations.push(Confirmation { delivery: id, is_settled: false });
+                    Ok(Self { delivery })
+                }
+                None => Err(SettleError::Detached(DetachReason::Local)),
+            })
+            .unwrap_or_else(|error| Err(SettleError::Lost(error)))
+    }
+
+    async fn settled(self) -> Result<(), SettleError> {
+        let id = self.delivery.inner.id;
+        let settled = self.delivery.link.wait(|slot| {
+            if slot.inbox.confirmations.iter().any(|waiting| waiting.delivery == id && waiting.is_settled) {
+                return Some(Ok(()));
+            }
+            match &slot.phase {
+                LinkPhase::Detached(reason, _) => Some(Err(too_late(reason))),
+                _ => None,
+            }
+        });
+        settled.await.unwrap_or_else(|error| Err(SettleError::Lost(error)))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let (key, id) = (self.delivery.link.key, self.delivery.inner.id);
+        // Poisoned: nobody waits any more.
+        let _ = self.delivery.link.connection.shared.with(|state| {
+            if let Some(slot) = state.links.get_mut(key) {
+                slot.inbox.confirmations.retain(|waiting| waiting.delivery != id);
+            }
+        });
+    }
+}

@@ -1,0 +1,465 @@
+//! What can go wrong with an operation on a connection, session, link or message, as the application sees it.
+//!
+//! Owns one error type per operation. Each says its scope and whose fault it was, and keeps the peer's own words
+//! whole; none invents a verdict the peer did not give.
+
+use std::io;
+use std::sync::Arc;
+
+use amqp_codec::ErrorCondition;
+
+use super::stream::Spoken;
+use crate::error::{ConnectionError, Redirect, RemoteError};
+
+/// Why TLS could not be set up or broke down.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The peer's certificate was issued by an authority that is not trusted here.
+    #[error("the peer's certificate was issued by an authority that is not trusted")]
+    UnknownAuthority,
+    /// The peer's certificate is for another name.
+    #[error("the peer's certificate is not valid for the name {expected}")]
+    NameMismatch {
+        /// The name that was asked for.
+        expected: String,
+    },
+    /// The peer's certificate has expired or is not valid yet.
+    #[error("the peer's certificate is outside its period of validity")]
+    OutsideValidity,
+    /// Another fault of the peer's certificate.
+    #[error("the peer's certificate was not accepted: {0}")]
+    Certificate(String),
+    /// The peer does not speak TLS at all.
+    #[error("the peer does not speak TLS, it sent {0}")]
+    NotTls(Spoken),
+    /// The peer sent a TLS alert.
+    #[error("the peer refused the TLS session: {0}")]
+    Alert(String),
+    /// The name is neither a host name nor an address.
+    #[error("{0} is not a name that a certificate can carry")]
+    InvalidServerName(String),
+    /// The stream ended without the peer's `close_notify`.
+    #[error("the TLS stream was cut off without a close_notify")]
+    Truncated,
+    /// Settings given by this side cannot be used, such as certificates that do not parse.
+    #[error("the TLS settings cannot be used: {0}")]
+    Settings(String),
+    /// Any other failure.
+    #[error("the TLS session failed: {0}")]
+    Other(String),
+}
+
+/// Why a connection could not be opened.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The name could not be resolved or nothing accepted the TCP connection.
+    #[error("cannot reach {address}")]
+    Unreachable {
+        /// What was tried, `host:port`.
+        address: String,
+        /// What the system said.
+        #[source]
+        source: Arc<io::Error>,
+    },
+    /// TLS could not be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[source] TlsError),
+    /// Not finished within `connect_timeout`.
+    #[error("{stage} took longer than the connect timeout")]
+    Timeout {
+        /// How far it had come.
+        stage: ConnectStage,
+    },
+    /// The peer does not speak AMQP 1.0 on this port, or wants TLS where none was configured.
+    #[error("the peer does not speak plain AMQP 1.0 here, it sent {0}")]
+    NotAmqp(Spoken),
+    /// The peer answered, and the connection ended before it was open.
+    #[error(transparent)]
+    Lost(ConnectionError),
+}
+
+impl From<ConnectionError> for ConnectError {
+    // F-010: a client that is answered another header says what came instead.
+    fn from(error: ConnectionError) -> Self {
+        match error {
+            ConnectionError::HeaderMismatch { offered } => match Spoken::recognise(&offered) {
+                Spoken::Amqp { .. } => Self::Lost(ConnectionError::HeaderMismatch { offered }),
+                other => Self::NotAmqp(other),
+            },
+            other => Self::Lost(other),
+        }
+    }
+}
+
+/// How far connecting had come when it ran out of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectStage {
+    /// Resolving the name and connecting the socket.
+    Tcp,
+    /// The TLS handshake.
+    Tls,
+    /// Protocol headers, SASL and the exchange of `open`.
+    Amqp,
+}
+
+impl std::fmt::Display for ConnectStage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "connecting the socket",
+            Self::Tls => "the TLS handshake",
+            Self::Amqp => "opening the AMQP connection",
+        })
+    }
+}
+
+impl ConnectError {
+    /// Whether trying again may help without a change of settings or credentials.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Timeout { .. } => true,
+            Self::Tls(error) => matches!(error, TlsError::Truncated | TlsError::Other(_)),
+            Self::NotAmqp(_) => false,
+            Self::Lost(error) => error.is_retryable(),
+        }
+    }
+
+    /// Whether the peer refused who we are.
+    #[must_use]
+    pub fn is_auth(&self) -> bool {
+        matches!(self, Self::Lost(error) if error.is_auth())
+    }
+
+    /// The wire condition, where there is one.
+    #[must_use]
+    pub fn condition(&self) -> Option<ErrorCondition> {
+        match self {
+            Self::Lost(error) => error.condition(),
+            _ => None,
+        }
+    }
+
+    /// The peer's own error, if it gave one.
+    #[must_use]
+    pub fn remote(&self) -> Option<&RemoteError> {
+        match self {
+            Self::Lost(error) => remote_of(error),
+            _ => None,
+        }
+    }
+}
+
+/// Why a session could not be begun.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The peer ended the session at once.
+    #[error("the peer refused the session: {0}")]
+    Refused(RemoteError),
+    /// A limit of this side or of the peer (`channel-max`) is reached; end a session first.
+    #[error("no further session fits into the connection: {0}")]
+    Limit(String),
+    /// The connection is gone.
+    #[error(transparent)]
+    Lost(#[from] ConnectionError),
+}
+
+/// Why a link could not be attached.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// The peer refused the link.
+    #[error("the peer refused the link: {0}")]
+    Refused(RemoteError),
+    /// The peer says that the node lives elsewhere (`amqp:link:redirect`).
+    #[error("the peer redirects the link to {}", .0.hostname.as_deref().or(.0.network_host.as_deref()).unwrap_or("another host"))]
+    Redirect(Redirect),
+    /// The session ended first.
+    #[error("the session ended: {0}")]
+    SessionEnded(EndReason),
+    /// A limit of this side or of the peer (`handle-max`) is reached, or the options contradict each other.
+    #[error("the link cannot be attached: {0}")]
+    Invalid(String),
+    /// The connection is gone.
+    #[error(transparent)]
+    Lost(#[from] ConnectionError),
+}
+
+impl AttachError {
+    /// The peer's own error, if it gave one.
+    #[must_use]
+    pub fn remote(&self) -> Option<&RemoteError> {
+        match self {
+            Self::Refused(error) => Some(error),
+            Self::SessionEnded(EndReason::Remote(error)) => Some(error),
+            Self::Lost(error) => remote_of(error),
+            _ => None,
+        }
+    }
+
+    /// The wire condition, where there is one.
+    #[must_use]
+    pub fn condition(&self) -> Option<&ErrorCondition> {
+        self.remote().map(|error| &error.condition)
+    }
+
+    /// Whether attaching again, perhaps over a new connection, may help without a change.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Lost(error) => error.is_retryable(),
+            Self::SessionEnded(_) => true,
+            _ => self.remote().is_some_and(is_retryable_remote),
+        }
+    }
+}
+
+/// Why a session ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// This side ended it.
+    Local,
+    /// The peer ended it without an error.
+    ByPeer,
+    /// The peer ended it with an error.
+    Remote(RemoteError),
+    /// The peer broke the protocol on this session and this side ended it with this error.
+    Violation(RemoteError),
+    /// The connection is gone.
+    Lost(ConnectionError),
+}
+
+impl std::fmt::Display for EndReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Local => f.write_str("ended by this side"),
+            Self::ByPeer => f.write_str("ended by the peer"),
+            Self::Remote(error) => write!(f, "ended by the peer: {error}"),
+            Self::Violation(error) => write!(f, "the peer broke the protocol: {error}"),
+            Self::Lost(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Why a link is no longer attached.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum DetachReason {
+    /// This side detached it.
+    Local,
+    /// The peer detached it without an error.
+    ByPeer,
+    /// The peer detached it with an error.
+    Remote(RemoteError),
+    /// The peer broke the protocol on this link and this side detached it with this error.
+    Violation(RemoteError),
+    /// The peer attached the same link name anew and took the link over (`AMQP 1.0 §2.6.1`).
+    Stolen,
+    /// The session ended.
+    SessionEnded(EndReason),
+    /// The connection is gone.
+    Lost(ConnectionError),
+}
+
+impl DetachReason {
+    /// The peer's own error, if it gave one.
+    #[must_use]
+    pub fn remote(&self) -> Option<&RemoteError> {
+        match self {
+            Self::Remote(error) | Self::SessionEnded(EndReason::Remote(error)) => Some(error),
+            Self::Lost(error) => remote_of(error),
+            _ => None,
+        }
+    }
+
+    /// Whether attaching again, perhaps over a new connection, may help without a change.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::ByPeer | Self::SessionEnded(EndReason::ByPeer) => true,
+            Self::Remote(error) | Self::SessionEnded(EndReason::Remote(error)) => is_retryable_remote(error),
+            Self::Lost(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+}
+
+impl std::fmt::Display for DetachReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Local => f.write_str("detached by this side"),
+            Self::ByPeer => f.write_str("detached by the peer"),
+            Self::Remote(error) => write!(f, "detached by the peer: {error}"),
+            Self::Violation(error) => write!(f, "the peer broke the protocol: {error}"),
+            Self::Stolen => f.write_str("taken over by another attach of the same name"),
+            Self::SessionEnded(reason) => write!(f, "the session was {reason}"),
+            Self::Lost(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Why a message was not sent, or why its outcome will never be known.
+///
+/// That the peer rejected a message is not an error but an [`Outcome`](amqp_codec::Outcome).
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The message is larger than the peer takes on this link. It was not sent.
+    #[error("the message has {size} bytes, the link takes at most {limit}")]
+    TooLarge {
+        /// The encoded size in bytes.
+        size: u64,
+        /// The link's `max-message-size` in bytes.
+        limit: u64,
+    },
+    /// The link is detached. The message was not sent.
+    #[error("not sent, the link is detached: {0}")]
+    Detached(DetachReason),
+    /// The connection is gone. The message was not sent: no byte of it was handed to the socket.
+    #[error("not sent, the connection is gone: {0}")]
+    Lost(ConnectionError),
+    /// The message was on its way when the connection or link ended. The peer may or may not have taken it.
+    #[error("the outcome is unknown, the message was on its way: {0}")]
+    OutcomeUnknown(DetachReason),
+    /// The peer settled the message without saying what became of it.
+    #[error("the peer settled the message without an outcome")]
+    NoOutcome,
+    /// The settlement asked for contradicts the settle mode agreed on the link. It was not sent.
+    #[error("not sent, the link's settle mode does not allow this settlement")]
+    SettleMode,
+    /// `try_send` only: the message cannot be sent at this moment. It was not sent.
+    #[error("not sent, {0}")]
+    WouldBlock(Blocked),
+}
+
+/// Which bound keeps a message from being sent right now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Blocked {
+    /// The peer has granted no link credit (`AMQP 1.0 §2.6.7`).
+    Credit,
+    /// The session window is used up (`AMQP 1.0 §2.5.6`).
+    Window,
+    /// This connection's output buffer is full.
+    Output,
+    /// An earlier message on the link is still being cut into frames, or others are waiting their turn.
+    Queue,
+}
+
+impl std::fmt::Display for Blocked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Credit => "the peer has granted no credit",
+            Self::Window => "the session window is used up",
+            Self::Output => "the output buffer is full",
+            Self::Queue => "earlier messages of the link go first",
+        })
+    }
+}
+
+impl SendError {
+    /// Whether the message certainly was not taken by the peer, so that sending it again cannot double it.
+    #[must_use]
+    pub fn is_not_sent(&self) -> bool {
+        !matches!(self, Self::OutcomeUnknown(_) | Self::NoOutcome)
+    }
+
+    /// Whether sending again, perhaps over a new link or connection, may help without a change. After
+    /// [`OutcomeUnknown`](Self::OutcomeUnknown) that may deliver the message twice.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::TooLarge { .. } | Self::SettleMode => false,
+            Self::Detached(reason) | Self::OutcomeUnknown(reason) => reason.is_retryable(),
+            Self::Lost(error) => error.is_retryable(),
+            Self::NoOutcome | Self::WouldBlock(_) => true,
+        }
+    }
+
+    /// The peer's own error, if it gave one.
+    #[must_use]
+    pub fn remote(&self) -> Option<&RemoteError> {
+        match self {
+            Self::Detached(reason) | Self::OutcomeUnknown(reason) => reason.remote(),
+            Self::Lost(error) => remote_of(error),
+            _ => None,
+        }
+    }
+
+    /// The wire condition, where there is one.
+    #[must_use]
+    pub fn condition(&self) -> Option<&ErrorCondition> {
+        self.remote().map(|error| &error.condition)
+    }
+}
+
+/// Why no further message can be received.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// The link is detached, and everything received before has been taken.
+    #[error("the link is detached: {0}")]
+    Detached(DetachReason),
+    /// The connection is gone.
+    #[error(transparent)]
+    Lost(#[from] ConnectionError),
+}
+
+impl RecvError {
+    /// The peer's own error, if it gave one.
+    #[must_use]
+    pub fn remote(&self) -> Option<&RemoteError> {
+        match self {
+            Self::Detached(reason) => reason.remote(),
+            Self::Lost(error) => remote_of(error),
+        }
+    }
+
+    /// Whether attaching again, perhaps over a new connection, may help without a change.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Detached(reason) => reason.is_retryable(),
+            Self::Lost(error) => error.is_retryable(),
+        }
+    }
+}
+
+/// Why a received message could not be settled. The peer may deliver it again.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettleError {
+    /// The link was detached before.
+    #[error("not settled, the link is detached: {0}")]
+    Detached(DetachReason),
+    /// The connection is gone.
+    #[error("not settled, the connection is gone: {0}")]
+    Lost(ConnectionError),
+}
+
+/// The peer's own error within a connection's end.
+fn remote_of(error: &ConnectionError) -> Option<&RemoteError> {
+    match error {
+        ConnectionError::Remote(error) => Some(error),
+        _ => None,
+    }
+}
+
+/// Whether the peer's condition means "not now" rather than "never".
+fn is_retryable_remote(error: &RemoteError) -> bool {
+    RETRYABLE_CONDITIONS.contains(&error.condition.as_str())
+}
+
+const RETRYABLE_CONDITIONS: &[&str] = &[
+    "amqp:connection:forced",
+    "amqp:link:detach-forced",
+    "amqp:internal-error",
+    "amqp:resource-limit-exceeded",
+    "com.microsoft:server-busy",
+    "com.microsoft:timeout",
+    "com.microsoft:operation-cancelled",
+];

@@ -1,0 +1,397 @@
+//! The sending link.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use amqp_codec::{Attach, Encode, Error, Message, Outcome, SenderSettleMode, Str};
+use bytes::{Bytes, BytesMut};
+
+use super::error::{Blocked, DetachReason, SendError};
+use super::receipt::Receipt;
+use crate::driver::dispatch::NOTIFY_AT_ONCE;
+use crate::driver::link::LinkInner;
+use crate::driver::shared::{LinkPhase, Pending, PendingPhase, State};
+use crate::driver::wait::{Place, Turn};
+use crate::engine::{DetachKind, Outgoing, Payload, Settlement, TrySendError};
+use crate::error::ConnectionError;
+
+/// A link that sends (`AMQP 1.0 §2.6`).
+///
+/// Sends wait for the peer's credit, the session's window and room in the output, first come, first served. Dropping
+/// the sender detaches the link once its last receipt is gone, too.
+#[derive(Debug)]
+pub struct Sender {
+    link: Arc<LinkInner>,
+    name: Str,
+    settlement: Settlement,
+}
+
+impl Sender {
+    pub(crate) fn new(link: Arc<LinkInner>, name: Str, mode: SenderSettleMode) -> Self {
+        // L-016: mixed sends unsettled, so that every message has an outcome, unless a send asks otherwise.
+        let settlement = match mode {
+            SenderSettleMode::Settled => Settlement::Settled,
+            _ => Settlement::Unsettled,
+        };
+        Self { link, name, settlement }
+    }
+
+    /// Sends a message and waits for its outcome. That the peer rejects it is an [`Outcome`], not an error. On a link
+    /// in mode settled the outcome is [`Outcome::Accepted`] as soon as the message is handed over.
+    ///
+    /// # Errors
+    /// [`SendError::OutcomeUnknown`] when the link or connection ended with the message on its way; all others prove
+    /// that it was not taken.
+    ///
+    /// # Cancel safety
+    /// Dropped before the message is handed over, nothing is sent; dropped after it, the message goes its way and its
+    /// outcome is discarded.
+    pub async fn send(&self, message: &Message) -> Result<Outcome, SendError> {
+        self.send_with_receipt(message).await?.await
+    }
+
+    /// Hands a message over and gives a [`Receipt`] for its outcome, so that many can be on their way at once.
+    ///
+    /// # Errors
+    /// Those that prove that the message was not taken.
+    ///
+    /// # Cancel safety
+    /// Safe: dropped before it is ready, nothing is sent.
+    pub async fn send_with_receipt(&self, message: &Message) -> Result<Receipt, SendError> {
+        self.hand_over(Content::Message(message), self.settlement).await
+    }
+
+    /// Sends a message settled: no outcome will come.
+    ///
+    /// # Errors
+    /// Those that prove that the message was not taken. The link's mode must not be unsettled.
+    ///
+    /// # Cancel safety
+    /// Safe: dropped before it is ready, nothing is sent.
+    pub async fn send_settled(&self, message: &Message) -> Result<(), SendError> {
+        self.hand_over(Content::Message(message), Settlement::Settled).await.map(drop)
+    }
+
+    /// Hands over a message that is encoded already, or a batch of them
+    /// (format [`BATCHED_MESSAGE_FORMAT`](amqp_codec::BATCHED_MESSAGE_FORMAT)). Large payloads are not copied.
+    ///
+    /// # Errors
+    /// Those that prove that the message was not taken.
+    ///
+    /// # Cancel safety
+    /// Safe: dropped before it is ready, nothing is sent.
+    pub async fn send_encoded(
+        &self,
+        payload: Bytes,
+        message_format: u32,
+        settlement: Settlement,
+    ) -> Result<Receipt, SendError> {
+        self.hand_over(Content::Encoded { payload: &payload, message_format }, settlement).await
+    }
+
+    /// Hands a message over if it can go this moment.
+    ///
+    /// # Errors
+    /// [`SendError::WouldBlock`] says which bound holds it; all others as
+    /// [`send_with_receipt`](Self::send_with_receipt).
+    pub fn try_send(&self, message: &Message) -> Result<Receipt, SendError> {
+        let mut attempt = Attempt { sender: self, place: None };
+        let content = Content::Message(message);
+        match attempt.offer(&content, self.settlement, None) {
+            Poll::Ready(result) => result,
+            Poll::Pending => Err(SendError::WouldBlock(Blocked::Queue)),
+        }
+    }
+
+    /// Detaches the link for good and waits for the peer's answer. Idempotent. Messages on their way end with
+    /// [`SendError::OutcomeUnknown`].
+    ///
+    /// # Errors
+    /// When the connection is lost before.
+    ///
+    /// # Cancel safety
+    /// Safe: once polled, detaching goes on in the connection's task.
+    pub async fn detach(&self) -> Result<(), ConnectionError> {
+        self.link.detach(DetachKind::Closed, None).await
+    }
+
+    /// Detaches the link for good and tells the peer why. Otherwise as [`detach`](Self::detach).
+    ///
+    /// # Errors
+    /// As [`detach`](Self::detach).
+    ///
+    /// # Cancel safety
+    /// As [`detach`](Self::detach).
+    pub async fn detach_with_error(&self, error: Error) -> Result<(), ConnectionError> {
+        self.link.detach(DetachKind::Closed, Some(error)).await
+    }
+
+    /// Waits until the link is detached and says why.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn detached(&self) -> DetachReason {
+        self.link.detached().await
+    }
+
+    /// Whether the link can be used.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        self.link.look(|slot| matches!(slot.phase, LinkPhase::Attached)).unwrap_or(false)
+    }
+
+    /// The link's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The peer's attach: its termini, modes, limits and properties.
+    #[must_use]
+    pub fn remote_attach(&self) -> Option<Arc<Attach>> {
+        self.link.remote_attach()
+    }
+
+    /// Messages the peer takes at this moment (`AMQP 1.0 §2.6.7`).
+    #[must_use]
+    pub fn credit(&self) -> u32 {
+        self.link.connection.shared.with(|state| state.engine.link_credit(self.link.id)).unwrap_or(0)
+    }
+
+    /// The largest message the peer takes, in bytes; `None` without bound.
+    #[must_use]
+    pub fn max_message_size(&self) -> Option<u64> {
+        self.link
+            .connection
+            .shared
+            .with(|state| state.engine.link_max_message_size(self.link.id))
+            .ok()
+            .flatten()
+    }
+
+    async fn hand_over(&self, content: Content<'_>, settlement: Settlement) -> Result<Receipt, SendError> {
+        let mut attempt = Attempt { sender: self, place: None };
+        poll_fn(|cx| attempt.poll(cx, &content, settlement)).await
+    }
+}
+
+/// What is to be sent.
+enum Content<'a> {
+    Message(&'a Message),
+    Encoded { payload: &'a Bytes, message_format: u32 },
+}
+
+/// One send on its way to the engine. Dropping it gives up its place in the queue.
+struct Attempt<'a> {
+    sender: &'a Sender,
+    place: Option<Place>,
+}
+
+impl Attempt<'_> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        content: &Content<'_>,
+        settlement: Settlement,
+    ) -> Poll<Result<Receipt, SendError>> {
+        if self.place.is_some() && self.still_waits(cx) {
+            return Poll::Pending;
+        }
+        self.offer(content, settlement, Some(cx.waker()))
+    }
+
+    /// Whether it is not this send's turn yet, so that encoding the message would be for nothing.
+    fn still_waits(&mut self, cx: &Context<'_>) -> bool {
+        let (key, place) = (self.sender.link.key, &mut self.place);
+        let waits = self.sender.link.connection.shared.with(|state| {
+            let Some(slot) = state.links.get_mut(key) else { return false };
+            let waits = place.is_some_and(|place| slot.queue.turn(place) == Turn::Waiting);
+            if waits {
+                slot.queue.wait(place, cx.waker(), &mut state.wakes);
+            }
+            waits
+        });
+        waits.unwrap_or(false)
+    }
+
+    /// Encodes outside the lock and offers the octets to the engine. Without a waker it never waits.
+    fn offer(
+        &mut self,
+        content: &Content<'_>,
+        settlement: Settlement,
+        waker: Option<&Waker>,
+    ) -> Poll<Result<Receipt, SendError>> {
+        match content {
+            Content::Encoded { payload, message_format } => {
+                self.offer_payload(Payload::Bytes(Bytes::clone(payload)), *message_format, settlement, waker)
+            }
+            Content::Message(message) => SCRATCH.with(|scratch| {
+                // A message whose encoder sends a message itself does not exist; a fresh buffer costs only time.
+                let Ok(mut scratch) = scratch.try_borrow_mut() else {
+                    return self.offer_payload(amqp_codec::to_bytes(*message).into(), 0, settlement, waker);
+                };
+                scratch.clear();
+                message.encode(&mut *scratch);
+                if scratch.len() < SHARE_FROM {
+                    return self.offer_payload(Payload::Slice(&scratch), 0, settlement, waker);
+                }
+                let payload = scratch.split().freeze();
+                self.offer_payload(Payload::Bytes(payload), 0, settlement, waker)
+            }),
+        }
+    }
+
+    fn offer_payload(
+        &mut self,
+        payload: Payload<'_>,
+        message_format: u32,
+        settlement: Settlement,
+        waker: Option<&Waker>,
+    ) -> Poll<Result<Receipt, SendError>> {
+        let link = &self.sender.link;
+        let place = &mut self.place;
+        let offered = link
+            .connection
+            .shared
+            .with(|state| state.offer(link.key, Offer { payload, message_format, settlement }, place, waker));
+        match offered {
+            Ok(Poll::Ready(Ok(Some(key)))) => Poll::Ready(Ok(Receipt::pending(Arc::clone(link), key))),
+            Ok(Poll::Ready(Ok(None))) => Poll::Ready(Ok(Receipt::settled())),
+            Ok(Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(SendError::Lost(error))),
+        }
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let (key, place) = (self.sender.link.key, &mut self.place);
+        if place.is_some() {
+            // Poisoned: nobody waits any more.
+            let _ = self.sender.link.connection.shared.with(|state| state.leave_send_queue(key, place));
+        }
+    }
+}
+
+struct Offer<'a> {
+    payload: Payload<'a>,
+    message_format: u32,
+    settlement: Settlement,
+}
+
+impl State {
+    /// Offers a message to the engine: the key of its pending outcome, `None` for a settled one, or a place in the
+    /// queue.
+    fn offer(
+        &mut self,
+        key: usize,
+        offer: Offer<'_>,
+        place: &mut Option<Place>,
+        waker: Option<&Waker>,
+    ) -> Poll<Result<Option<usize>, SendError>> {
+        let Some(slot) = self.links.get_mut(key) else {
+            return Poll::Ready(Err(SendError::Detached(DetachReason::Local)));
+        };
+        if let LinkPhase::Detached(reason, _) = &slot.phase {
+            let error = match reason {
+                DetachReason::Lost(error) => SendError::Lost(error.clone()),
+                other => SendError::Detached(other.clone()),
+            };
+            slot.queue.leave(place, &mut self.wakes);
+            return Poll::Ready(Err(error));
+        }
+        if place.is_none() && !slot.queue.is_empty() {
+            return match waker {
+                Some(waker) => {
+                    slot.queue.wait(place, waker, &mut self.wakes);
+                    Poll::Pending
+                }
+                None => Poll::Ready(Err(SendError::WouldBlock(Blocked::Queue))),
+            };
+        }
+        let is_settled = offer.settlement == Settlement::Settled;
+        let pending = (!is_settled).then(|| {
+            self.pending.insert(Pending {
+                link: key,
+                batch: self.taken_batch.saturating_add(1),
+                phase: PendingPhase::Waiting(None),
+            })
+        });
+        let user = pending.and_then(|key| u32::try_from(key).ok()).unwrap_or(u32::MAX);
+        let mut outgoing = Outgoing::new(offer.payload, offer.settlement, user);
+        outgoing.message_format = offer.message_format;
+        let blocked = match self.engine.try_send(slot.id, outgoing) {
+            Ok(_) => {
+                if !is_settled {
+                    slot.in_flight = slot.in_flight.saturating_add(1);
+                }
+                self.is_touched = true;
+                self.stats.messages_sent = self.stats.messages_sent.saturating_add(1);
+                if !self.links.get(key).is_none_or(|slot| slot.queue.is_empty()) {
+                    self.leave_send_queue(key, place);
+                }
+                return Poll::Ready(Ok(pending));
+            }
+            Err(error) => blocked_by(error),
+        };
+        if let Some(pending) = pending {
+            self.pending.remove(pending);
+        }
+        match (blocked, waker) {
+            (Ok(_), Some(waker)) => {
+                slot.queue.wait(place, waker, &mut self.wakes);
+                Poll::Pending
+            }
+            (Ok(blocked), None) => Poll::Ready(Err(SendError::WouldBlock(blocked))),
+            (Err(error), _) => {
+                self.leave_send_queue(key, place);
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    /// Gives up a place in a sender's queue, and passes the turn on while there is credit.
+    fn leave_send_queue(&mut self, key: usize, place: &mut Option<Place>) {
+        let Some(slot) = self.links.get_mut(key) else { return };
+        slot.queue.leave(place, &mut self.wakes);
+        if slot.queue.has_waiting() && slot.queue.notified() == 0 {
+            let credit = usize::try_from(self.engine.link_credit(slot.id)).unwrap_or(usize::MAX);
+            slot.queue.notify(credit.min(NOTIFY_AT_ONCE), &mut self.wakes);
+        }
+        // L-025: nobody waits any more, what credit is left goes back.
+        if slot.is_drain_requested && slot.queue.is_empty() {
+            slot.is_drain_requested = false;
+            // Stale: the link is over.
+            let _ = self.engine.drained(slot.id);
+            self.is_touched = true;
+        }
+    }
+}
+
+/// Whether waiting helps, and for what.
+fn blocked_by(error: TrySendError) -> Result<Blocked, SendError> {
+    match error {
+        TrySendError::NoCredit => Ok(Blocked::Credit),
+        TrySendError::WindowClosed | TrySendError::TooManyUnsettled => Ok(Blocked::Window),
+        TrySendError::OutputFull => Ok(Blocked::Output),
+        TrySendError::Busy => Ok(Blocked::Queue),
+        TrySendError::TooLarge { size, limit } => {
+            Err(SendError::TooLarge { size: u64::try_from(size).unwrap_or(u64::MAX), limit })
+        }
+        TrySendError::SettleMode => Err(SendError::SettleMode),
+        // The link's end is on its way as an event.
+        TrySendError::Link(_) => Err(SendError::Detached(DetachReason::Local)),
+    }
+}
+
+thread_local! {
+    /// Where messages are encoded before they are copied into the output; one for each thread, so that neither lock nor
+    /// allocation is needed.
+    static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+
+/// Encoded messages from this size on are handed over as their own buffer instead of being copied, in bytes.
+const SHARE_FROM: usize = 16 * 1024;

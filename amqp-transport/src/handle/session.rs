@@ -1,0 +1,196 @@
+//! The session handle, and attaching links to it.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use amqp_codec::Error;
+
+use super::connection::{ConnectionInner, SessionPlace};
+use super::error::{AttachError, DetachReason, EndReason};
+use super::options::{ReceiverOptions, SenderOptions};
+use super::receiver::Receiver;
+use super::sender::Sender;
+use crate::driver::link::LinkInner;
+use crate::driver::shared::{LinkPhase, SessionPhase, WasUsable};
+use crate::engine::{EngineError, LinkConfig, SessionId};
+use crate::error::ConnectionError;
+
+/// A session (`AMQP 1.0 §2.5`): a pair of windows in which links exist. Clones are the same session.
+///
+/// When the last handle that belongs to it is gone, links included, the session is ended by the connection's task.
+#[derive(Clone, Debug)]
+pub struct Session {
+    inner: Arc<SessionInner>,
+}
+
+/// The count of handles: its drop ends the session.
+#[derive(Debug)]
+pub(crate) struct SessionInner {
+    pub(crate) connection: Arc<ConnectionInner>,
+    pub(crate) key: usize,
+    pub(crate) id: SessionId,
+}
+
+impl SessionInner {
+    pub(crate) fn new(connection: Arc<ConnectionInner>, key: usize, id: SessionId) -> Self {
+        Self { connection, key, id }
+    }
+}
+
+impl Drop for SessionInner {
+    fn drop(&mut self) {
+        // Poisoned: ended already.
+        let _ = self.connection.shared.with(|state| state.drop_session(self.key));
+    }
+}
+
+impl Session {
+    pub(crate) fn new(inner: Arc<SessionInner>) -> Self {
+        Self { inner }
+    }
+
+    /// The connection the session belongs to.
+    #[must_use]
+    pub fn connection(&self) -> super::connection::Connection {
+        super::connection::Connection::of(Arc::clone(&self.inner.connection))
+    }
+
+    /// Attaches a link that sends and waits for the peer's answer (`AMQP 1.0 §2.6.3`).
+    ///
+    /// # Errors
+    /// [`AttachError::Refused`] or [`AttachError::Redirect`] by the peer; [`AttachError::SessionEnded`],
+    /// [`AttachError::Lost`]; [`AttachError::Invalid`] when no handle is free.
+    ///
+    /// # Cancel safety
+    /// Safe: a link whose future is dropped is detached by the connection's task.
+    pub async fn attach_sender(&self, options: SenderOptions) -> Result<Sender, AttachError> {
+        let name = options.config.name.clone();
+        let mode = options.config.snd_settle_mode;
+        let inner = self.attach(options.config).await?;
+        Ok(Sender::new(inner, name, mode))
+    }
+
+    /// Attaches a link that receives and waits for the peer's answer (`AMQP 1.0 §2.6.3`). Credit is granted at once
+    /// where the options say so.
+    ///
+    /// # Errors
+    /// As [`attach_sender`](Self::attach_sender).
+    ///
+    /// # Cancel safety
+    /// Safe: a link whose future is dropped is detached by the connection's task.
+    pub async fn attach_receiver(&self, options: ReceiverOptions) -> Result<Receiver, AttachError> {
+        let name = options.config.name.clone();
+        let inner = self.attach(options.config).await?;
+        inner.start_receiving(options.credit);
+        Ok(Receiver::new(inner, name, options.on_drop))
+    }
+
+    /// Ends the session with all its links and waits for the peer's answer. Idempotent.
+    ///
+    /// # Errors
+    /// When the connection is lost before.
+    ///
+    /// # Cancel safety
+    /// Safe: once polled, ending goes on in the connection's task.
+    pub async fn end(&self) -> Result<(), ConnectionError> {
+        self.end_inner(None).await
+    }
+
+    /// Ends the session and tells the peer why. Otherwise as [`end`](Self::end).
+    ///
+    /// # Errors
+    /// As [`end`](Self::end).
+    ///
+    /// # Cancel safety
+    /// As [`end`](Self::end).
+    pub async fn end_with_error(&self, error: Error) -> Result<(), ConnectionError> {
+        self.end_inner(Some(error)).await
+    }
+
+    async fn end_inner(&self, error: Option<Error>) -> Result<(), ConnectionError> {
+        self.inner.connection.shared.with(|state| {
+            // Stale: it has ended already.
+            let _ = state.engine.end(self.inner.id, error);
+            state.is_touched = true;
+        })?;
+        match self.ended().await {
+            EndReason::Lost(error)
+                if !matches!(error, ConnectionError::Closed | ConnectionError::ClosedByPeer) =>
+            {
+                Err(error)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until the session is over and says why.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn ended(&self) -> EndReason {
+        let mut place = SessionPlace { inner: &self.inner, place: None };
+        let ended = poll_fn(|cx| {
+            place.poll(cx, |phase| match phase {
+                SessionPhase::Ended(reason) => Some(reason.clone()),
+                _ => None,
+            })
+        });
+        match ended.await {
+            Ok(reason) => reason,
+            Err(error) => EndReason::Lost(error),
+        }
+    }
+
+    async fn attach(&self, config: LinkConfig) -> Result<Arc<LinkInner>, AttachError> {
+        let (id, key) = self.inner.connection.shared.with(|state| {
+            if let Some(SessionPhase::Ended(reason)) =
+                state.sessions.get(self.inner.key).map(|slot| &slot.phase)
+            {
+                return Err(session_over(reason));
+            }
+            let id = state.engine.attach(self.inner.id, config).map_err(attach_error)?;
+            state.is_touched = true;
+            Ok((id, state.add_link(id, LinkPhase::Attaching)))
+        })??;
+        let connection = Arc::clone(&self.inner.connection);
+        let link = Arc::new(LinkInner::new(connection, Some(Arc::clone(&self.inner)), key, id));
+        link.wait(|slot| match &slot.phase {
+            LinkPhase::Attaching => None,
+            LinkPhase::Attached => Some(Ok(())),
+            LinkPhase::Detached(reason, was_usable) => Some(Err(refusal(reason, *was_usable))),
+        })
+        .await
+        .map_err(AttachError::Lost)??;
+        Ok(link)
+    }
+}
+
+fn refusal(reason: &DetachReason, was_usable: WasUsable) -> AttachError {
+    match reason {
+        DetachReason::Remote(error) => match error.redirect() {
+            Some(redirect) => AttachError::Redirect(redirect),
+            None => AttachError::Refused(error.clone()),
+        },
+        DetachReason::Lost(error) => AttachError::Lost(error.clone()),
+        DetachReason::SessionEnded(reason) => session_over(reason),
+        other if was_usable == WasUsable::Refused => {
+            AttachError::Invalid(format!("refused without an error, {other}"))
+        }
+        other => AttachError::Invalid(other.to_string()),
+    }
+}
+
+fn session_over(reason: &EndReason) -> AttachError {
+    match reason {
+        EndReason::Lost(error) => AttachError::Lost(error.clone()),
+        other => AttachError::SessionEnded(other.clone()),
+    }
+}
+
+fn attach_error(error: EngineError) -> AttachError {
+    match error {
+        EngineError::Closed(reason) => AttachError::Lost(reason),
+        EngineError::Stale => AttachError::SessionEnded(EndReason::Local),
+        other => AttachError::Invalid(other.to_string()),
+    }
+}

@@ -1,0 +1,164 @@
+//! A link that a peer attached, waiting for the application's answer.
+
+use std::sync::Arc;
+
+use amqp_codec::{
+    Attach, Error, ErrorCondition, Fields, ReceiverSettleMode, Role, SenderSettleMode, Str, Value,
+};
+
+use crate::driver::link::LinkInner;
+use crate::driver::shared::{AttachRequest, LinkPhase, unanswered};
+use crate::engine::{AttachReply, SessionId};
+use crate::error::{ConnectionError, Redirect};
+use crate::handle::connection::Connection;
+use crate::handle::error::{AttachError, EndReason};
+use crate::handle::options::{AcceptOptions, DEFAULT_MAX_MESSAGE_SIZE};
+use crate::handle::receiver::Receiver;
+use crate::handle::sender::Sender;
+
+/// What a peer asks of a server.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Incoming {
+    /// To attach a link.
+    Attach(IncomingAttach),
+}
+
+/// A link that a peer attached (`AMQP 1.0 §2.6.3`). Dropped without an answer it is refused.
+#[derive(Debug)]
+#[must_use = "an attach that is dropped is refused"]
+pub struct IncomingAttach {
+    connection: Connection,
+    request: AttachRequest,
+    is_answered: bool,
+}
+
+impl IncomingAttach {
+    pub(crate) fn new(connection: Connection, request: AttachRequest) -> Self {
+        Self { connection, request, is_answered: false }
+    }
+
+    /// What the peer asks for: name, role, termini, modes, properties. Its role is the peer's own.
+    #[must_use]
+    pub fn attach(&self) -> &Attach {
+        &self.request.attach
+    }
+
+    /// The session the link belongs to; links of one session have the same.
+    #[must_use]
+    pub fn session_id(&self) -> SessionId {
+        self.request.session
+    }
+
+    /// The connection the link belongs to.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Accepts a link on which the peer sends. Credit is granted at once where the options say so.
+    ///
+    /// # Errors
+    /// When the link or connection has gone meanwhile, or the peer is not a sender.
+    pub fn accept_receiver(self, options: AcceptOptions) -> Result<Receiver, AttachError> {
+        let (credit, on_drop) = (options.credit, options.on_drop);
+        let name = self.request.attach.name.clone();
+        let mut options = options;
+        options.max_message_size.get_or_insert(DEFAULT_MAX_MESSAGE_SIZE);
+        let (link, _) = self.accept(Role::Sender, &options)?;
+        link.start_receiving(credit);
+        Ok(Receiver::new(link, name, on_drop))
+    }
+
+    /// Accepts a link on which the peer receives.
+    ///
+    /// # Errors
+    /// When the link or connection has gone meanwhile, or the peer is not a receiver.
+    pub fn accept_sender(self, options: AcceptOptions) -> Result<Sender, AttachError> {
+        let name = self.request.attach.name.clone();
+        let (link, mode) = self.accept(Role::Receiver, &options)?;
+        Ok(Sender::new(link, name, mode))
+    }
+
+    /// Refuses the link: the answer has no terminus, and a detach with this error follows (`AMQP 1.0 §2.6.3`).
+    pub fn refuse(mut self, error: Error) {
+        self.refuse_inner(error);
+    }
+
+    /// Sends the peer elsewhere with `amqp:link:redirect` (`AMQP 1.0 §2.8.17`).
+    pub fn redirect(mut self, redirect: Redirect) {
+        self.refuse_inner(redirect_error(redirect));
+    }
+
+    fn accept(
+        mut self,
+        peer: Role,
+        options: &AcceptOptions,
+    ) -> Result<(Arc<LinkInner>, SenderSettleMode), AttachError> {
+        if self.request.attach.role != peer {
+            return Err(AttachError::Invalid("the peer attached the other role".to_owned()));
+        }
+        self.is_answered = true;
+        let reply = options.reply(AttachReply::granting(&self.request.attach));
+        let (snd_mode, rcv_mode): (SenderSettleMode, ReceiverSettleMode) =
+            (reply.snd_settle_mode, reply.rcv_settle_mode);
+        let (id, attach) = (self.request.link, Arc::clone(&self.request.attach));
+        let key = self.connection.shared().with(|state| {
+            if let Some(error) = state.failure() {
+                return Err(AttachError::Lost(error));
+            }
+            state
+                .engine
+                .accept_attach(id, reply)
+                .map_err(|_| AttachError::SessionEnded(EndReason::ByPeer))?;
+            state.is_touched = true;
+            let key = state.add_link(id, LinkPhase::Attached);
+            if let Some(slot) = state.links.get_mut(key) {
+                slot.inbox.mode = rcv_mode;
+                slot.attach = Some(attach);
+            }
+            Ok(key)
+        });
+        let key = key.map_err(AttachError::Lost)??;
+        Ok((Arc::new(LinkInner::new(Arc::clone(self.connection.inner()), None, key, id)), snd_mode))
+    }
+
+    fn refuse_inner(&mut self, error: Error) {
+        self.is_answered = true;
+        let id = self.request.link;
+        let refused: Result<(), ConnectionError> = self.connection.shared().with(|state| {
+            // Stale: the peer has given up meanwhile.
+            let _ = state.engine.refuse_attach(id, error);
+            state.is_touched = true;
+        });
+        // Poisoned: the connection is over anyway.
+        drop(refused);
+    }
+}
+
+impl Drop for IncomingAttach {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.refuse_inner(unanswered());
+        }
+    }
+}
+
+// L-044: hostname, network-host, port and address.
+fn redirect_error(redirect: Redirect) -> Error {
+    let mut info = Fields::default();
+    let texts = [
+        ("hostname", redirect.hostname),
+        ("network-host", redirect.network_host),
+        ("address", redirect.address),
+    ];
+    for (key, text) in texts {
+        if let Some(text) = text {
+            info.insert(amqp_codec::Symbol::from_static(key), Value::String(Str::from(text)));
+        }
+    }
+    if let Some(port) = redirect.port {
+        info.insert(amqp_codec::Symbol::from_static("port"), Value::Uint(u32::from(port)));
+    }
+    Error { condition: ErrorCondition::LINK_REDIRECT, description: None, info: Some(info) }
+}

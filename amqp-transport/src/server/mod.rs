@@ -1,0 +1,22 @@
+//! Accepting AMQP connections: a listener, the handshake with its authenticator, and the links that peers attach.
+//!
+//! Owns the server's options and the way from an accepted socket to a [`ServerConnection`]; what follows is the
+//! handles'. It never decides by itself who is let in.
+
+mod authenticator;
+mod connection;
+mod handshake;
+mod incoming;
+mod listener;
+mod options;
+
+pub use authenticator::{Authenticator, SaslDecision, SaslIdentity, SaslPolicy};
+pub use connection::ServerConnection;
+pub use handshake::HandshakeError;
+pub use incoming::{Incoming, IncomingAttach};
+pub use listener::{IncomingConnection, Listener};
+pub use options::ListenerOptions;
+
+pub use crate::engine::{ListStyle, SessionId};
+pub use crate::handle::options::AcceptOptions;
+pub use crate::sasl::SaslRequest;

@@ -1,0 +1,152 @@
+//! What an application chooses before it listens.
+
+#[cfg(feature = "tls")]
+use std::sync::Arc;
+use std::time::Duration;
+
+use amqp_codec::{Fields, Multiple, Str, Symbol};
+
+use super::authenticator::SaslPolicy;
+use crate::engine::{ConnectionConfig, Limits, ListStyle, SaslLayer, WithoutSasl};
+use crate::handle::options::SessionOptions;
+
+/// Settings of a listener and of the connections it accepts.
+#[derive(Clone, Debug)]
+pub struct ListenerOptions {
+    container_id: Str,
+    max_frame_size: u32,
+    channel_max: u16,
+    idle_time_out: Option<Duration>,
+    properties: Option<Fields>,
+    offered_capabilities: Multiple<Symbol>,
+    limits: Limits,
+    list_style: ListStyle,
+    pub(crate) sasl: SaslPolicy,
+    pub(crate) session: SessionOptions,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) handshake_timeout: Duration,
+}
+
+impl ListenerOptions {
+    /// The defaults under this container-id: plain AMQP, open to all.
+    pub fn new(container_id: impl Into<Str>) -> Self {
+        let defaults = ConnectionConfig::new("");
+        Self {
+            container_id: container_id.into(),
+            max_frame_size: defaults.max_frame_size,
+            channel_max: defaults.channel_max,
+            idle_time_out: defaults.idle_time_out,
+            properties: None,
+            offered_capabilities: Multiple::default(),
+            limits: defaults.limits,
+            list_style: defaults.list_style,
+            sasl: SaslPolicy::open_to_all(),
+            session: SessionOptions::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
+            handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
+        }
+    }
+
+    /// Speaks TLS before AMQP, with the caller's settings. Default plain.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    /// Who is let in. Default [`SaslPolicy::open_to_all`].
+    #[must_use]
+    pub fn sasl(mut self, sasl: SaslPolicy) -> Self {
+        self.sasl = sasl;
+        self
+    }
+
+    /// The largest frame taken, in bytes, at least 512. Default 64 KiB.
+    #[must_use]
+    pub fn max_frame_size(mut self, bytes: u32) -> Self {
+        self.max_frame_size = bytes;
+        self
+    }
+
+    /// The highest channel number, one less than the number of sessions. Default 255.
+    #[must_use]
+    pub fn channel_max(mut self, channel_max: u16) -> Self {
+        self.channel_max = channel_max;
+        self
+    }
+
+    /// Silence of a peer after which its connection is given up; `None` waits for ever. Default 240 s.
+    #[must_use]
+    pub fn idle_time_out(mut self, time_out: Option<Duration>) -> Self {
+        self.idle_time_out = time_out;
+        self
+    }
+
+    /// `open.properties`. Default none.
+    #[must_use]
+    pub fn properties(mut self, properties: Fields) -> Self {
+        self.properties = Some(properties);
+        self
+    }
+
+    /// `open.offered-capabilities`. Default none.
+    #[must_use]
+    pub fn offered_capabilities(mut self, capabilities: impl IntoIterator<Item = Symbol>) -> Self {
+        self.offered_capabilities = capabilities.into_iter().collect::<Multiple<Symbol>>();
+        self
+    }
+
+    /// How lists are written; some old clients need every field. Default the compact form.
+    #[must_use]
+    pub fn full_lists(mut self, style: ListStyle) -> Self {
+        self.list_style = style;
+        self
+    }
+
+    /// Bounds on memory, time and counts. Default finite, see [`Limits`].
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How sessions that peers begin are accepted. Default [`SessionOptions::new`].
+    #[must_use]
+    pub fn session(mut self, session: SessionOptions) -> Self {
+        self.session = session;
+        self
+    }
+
+    /// Time for TLS, headers, SASL and `open` together. Default 30 s.
+    #[must_use]
+    pub fn handshake_timeout(mut self, time_out: Duration) -> Self {
+        self.handshake_timeout = time_out;
+        self
+    }
+
+    /// The engine's settings for one connection.
+    pub(crate) fn config(&self) -> ConnectionConfig {
+        let mut config = ConnectionConfig::new(self.container_id.clone());
+        config.max_frame_size = self.max_frame_size;
+        config.channel_max = self.channel_max;
+        config.idle_time_out = self.idle_time_out;
+        config.properties = self.properties.clone();
+        config.offered_capabilities = self.offered_capabilities.clone();
+        config.limits = self.limits.clone();
+        config.limits.handshake_time_out = config.limits.handshake_time_out.max(self.handshake_timeout);
+        config.list_style = self.list_style;
+        // a SASL layer without a mechanism does not exist.
+        if !self.sasl.mechanisms.is_empty() {
+            let without_sasl =
+                if self.sasl.allows_no_sasl { WithoutSasl::Allow } else { WithoutSasl::Refuse };
+            config.sasl = SaslLayer::Listener { mechanisms: self.sasl.mechanisms.clone(), without_sasl };
+        }
+        config
+    }
+}
+
+/// Time for a handshake by default.
+const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
