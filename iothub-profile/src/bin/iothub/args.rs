@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use iothub_profile::HostName;
 
-use crate::exit::EXIT_CODES;
+use crate::exit::{Class, EXIT_CODES};
 use crate::values::{DeviceKey, PolicyKey, Position, Property};
 
 /// Devices, services and telemetry of an IoT Hub over AMQP 1.0, and a hub of your own to try them on.
@@ -20,8 +20,42 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
 }
 
+impl Cli {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// The text to be shown instead and the exit code, 0 where help was asked for. A connection string or key that
+    /// stands where it does not belong is not repeated.
+    pub(crate) fn read(arguments: impl IntoIterator<Item = String>) -> Result<Self, (String, u8)> {
+        let arguments: Vec<String> = arguments.into_iter().collect();
+        Self::try_parse_from(&arguments).map_err(|error| {
+            if error.use_stderr() {
+                (hide_secrets(error.render().to_string(), &arguments), Class::Usage.code())
+            } else {
+                (error.render().to_string(), 0)
+            }
+        })
+    }
+}
+
+/// Takes out of a complaint what it repeats of arguments that hold keys.
+fn hide_secrets(mut complaint: String, arguments: &[String]) -> String {
+    let previous = std::iter::once("").chain(arguments.iter().map(String::as_str));
+    for (argument, previous) in arguments.iter().zip(previous) {
+        let names_key = |text: &str| text.starts_with("--device") || text.starts_with("--policy");
+        let may_hold_key = argument.contains("SharedAccess") || names_key(previous) || names_key(argument);
+        if let Some((_, secret)) =
+            argument.split_once('=').filter(|(_, secret)| may_hold_key && !secret.is_empty())
+        {
+            complaint = complaint.replace(secret, "***");
+        }
+    }
+    complaint
+}
+
 /// Options every verb takes.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Connection and output")]
 pub(crate) struct Global {
     /// Form of the data on standard output [default: table on a terminal, jsonl in a pipe]
     #[arg(short, long, global = true, value_name = "FORM")]
@@ -88,6 +122,7 @@ pub(crate) enum DeviceVerb {
 #[derive(Debug, Subcommand)]
 pub(crate) enum C2dVerb {
     /// Send a message to a device
+    #[command(override_usage = "iothub c2d send [OPTIONS] <DEVICE> <TEXT|--file <FILE>|--stdin>")]
     Send(C2dSendArgs),
 }
 
@@ -167,11 +202,11 @@ pub(crate) struct SendArgs {
     pub(crate) in_flight: u32,
 }
 
-/// Where a message's body comes from; the text `-` is standard input, too.
+/// Where a message's body comes from.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 pub(crate) struct BodyArgs {
-    /// The body
+    /// The body; `-` takes it from standard input
     #[arg(value_name = "TEXT")]
     pub(crate) text: Option<String>,
     /// Take the body from a file
@@ -348,6 +383,23 @@ mod tests {
         assert!(Cli::try_parse_from(["iothub", "device", "send", "hi", "--stdin"]).is_err());
         assert!(Cli::try_parse_from(["iothub", "device", "send", "hi"]).is_ok());
         assert!(Cli::try_parse_from(["iothub", "c2d", "send", "dev1", "--file", "x"]).is_ok());
+    }
+
+    #[test]
+    fn a_complaint_does_not_repeat_keys() {
+        for arguments in [
+            ["iothub", "monitor", "HostName=h;SharedAccessKeyName=p;SharedAccessKey=U0VDUkVU"].as_slice(),
+            &["iothub", "emulator", "--policy", "=U0VDUkVU"],
+            &["iothub", "emulator", "--device==U0VDUkVU"],
+            &["iothub", "token", "SharedAccessSignature sr=h&sig=U0VDUkVU&se=1"],
+        ] {
+            let (complaint, code) = Cli::read(arguments.iter().map(|text| (*text).to_owned())).unwrap_err();
+            assert_eq!(code, 2);
+            assert!(!complaint.contains("U0VDUkVU"), "{complaint}");
+        }
+        let (help, code) = Cli::read(["iothub".to_owned(), "--help".to_owned()]).unwrap_err();
+        assert_eq!(code, 0);
+        assert!(help.contains("Exit codes:"));
     }
 
     #[test]

@@ -6,8 +6,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 mod args;
 mod c2d_send;
 mod connect;
@@ -36,8 +34,18 @@ use exit::{Class, End, Failure};
 use interrupt::Interrupt;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    exit::report(run(&cli))
+    let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    match Cli::read(arguments) {
+        Ok(cli) => exit::report(run(&cli)),
+        Err((text, 0)) => {
+            output::tell(&text);
+            ExitCode::SUCCESS
+        }
+        Err((text, code)) => {
+            output::note(text.trim_end());
+            ExitCode::from(code)
+        }
+    }
 }
 
 fn run(cli: &Cli) -> Result<End, Failure> {

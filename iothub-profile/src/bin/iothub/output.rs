@@ -114,6 +114,11 @@ pub(crate) fn ended(result: Result<(), Stopped>) -> Result<(), Failure> {
     }
 }
 
+/// Shows a text on standard output, such as help; a reader that goes away has seen enough.
+pub(crate) fn tell(text: &str) {
+    let _ = write!(io::stdout().lock(), "{text}");
+}
+
 /// Tells a person something, on standard error; a closed standard error is nobody to tell.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
