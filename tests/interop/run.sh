@@ -17,8 +17,8 @@ key=$(printf 'k%.0s' {1..32} | base64)
 # shellcheck source=tests/interop/lib.sh
 . "$here/lib.sh"
 
-python_packages='uamqp==1.6.11 six==1.17.0 certifi'
-node_packages='azure-iot-device@1.18.4 azure-iot-device-amqp@1.14.4 azure-iothub@1.16.6 rhea@3.0.5'
+python_packages='uamqp==1.6.11 azure-iot-hub==2.7.0 azure-eventhub==5.15.1 six==1.17.0 certifi'
+node_packages='azure-iot-device@1.18.4 azure-iot-device-amqp@1.14.4 azure-iothub@1.16.6 @azure/event-hubs@6.0.4 rhea@3.0.5'
 debian_packages='libqpid-proton11-dev libqpid-proton11-dev-examples'
 
 if [ "${1:-}" != --inside ]; then
@@ -119,6 +119,35 @@ expect '^ENQUEUED-TIME [0-9]{13}'
 expect "^ANNOTATIONS .*b?'iothub-connection-device-id'.*dev1"
 expect '^APPLICATION-PROPERTIES .*app_property_key.*app_property_value'
 finish 'redirect followed, selector filter obeyed'
+
+# --- Microsoft's SDKs for the event hub behind the hub, with an Event Hubs connection string -----------------------
+event_hub=$(grep -oE 'Endpoint=sb://[^ ]*SharedAccessKeyName=service;[^ ]*' "$logs/emulator.log" | head -1)
+run azure-eventhub read 45 "$python" "$here/clients/azure_eventhub_reader.py" "$event_hub" "${partition:-0}" 2995 4
+expect '^PARTITIONS 0 1'
+expect '^LAST 2999 EMPTY False'
+expect '^EVENT 2996 Your message payload goes here'
+expect '^EVENT 2999 telemetry body'
+expect_count 4 '^EVENT '
+expect "^SYSTEM [0-9]+ 20[0-9T:.+-]+ b?'?dev1"
+expect '^PROPERTIES .*app_property_key.*app_property_value'
+finish 'management answered; events read by a parser that wants full lists'
+
+run event-hubs-js read 45 node "$here/clients/azure_event_hubs_reader.js" "$event_hub" "${partition:-0}" 2995 4
+expect '^PARTITIONS 0 1'
+expect '^LAST 2999 EMPTY false'
+expect '^EVENT 2996 Your message payload goes here'
+expect '^EVENT 2999 telemetry body'
+expect_count 4 '^EVENT '
+expect '^SYSTEM [0-9]+ 20[0-9T:.Z-]+ dev1'
+finish 'management answered; events read'
+
+run azure-iot-hub c2d 30 "$python" "$here/clients/azure_iot_hub_service.py" "$service" dev1 python-service
+expect '^SENT'
+finish 'put-token with the host as name; command accepted'
+run iothub listen 30 "$work/bin/iothub" --ca "$INTEROP_CA" --connection-string "$device" -o jsonl device listen --count 1
+expect 'from azure-iot-hub'
+expect 'python-service'
+finish 'its command is delivered'
 
 # --- Wrong credentials: refused in words the client understands ---------------------------------------------------
 wrong=$(printf 'w%.0s' {1..32} | base64)
