@@ -15,7 +15,7 @@ use iothub_profile::supervisor::ReconnectPolicy;
 
 use crate::args::{BodyArgs, Form, Global, SendArgs};
 use crate::connect::{close, device_string, failure, options};
-use crate::exit::{End, Failure};
+use crate::exit::{Class, End, Failure};
 use crate::input::{Bodies, Cut, Source};
 use crate::interrupt::Interrupt;
 use crate::output::{Output, ended, note};
@@ -46,8 +46,8 @@ pub(crate) async fn run(global: &Global, args: &SendArgs, interrupt: &Interrupt)
         tally: Tally::default(),
     };
     let stop = sending.run(interrupt).await;
-    sending.settle(&stop).await;
-    let result = sending.report(global, &stop).await;
+    let stop = sending.settle(stop, interrupt).await;
+    let result = sending.report(global, stop).await;
     close(client.close()).await;
     result
 }
@@ -152,29 +152,34 @@ impl Sending<'_> {
         }
     }
 
-    /// Waits for the answers to what is on the way; after Ctrl-C only for a short while.
-    async fn settle(&mut self, stop: &Stop) {
-        let patience = if *stop == Stop::End { LAST_ANSWERS } else { LAST_ANSWERS_WHEN_STOPPED };
+    /// Waits for the answers to what is on the way; once stopped only for a short while.
+    async fn settle(&mut self, mut stop: Stop, interrupt: &Interrupt) -> Stop {
+        if stop == Stop::End && interrupt.unless(self.settle_within(LAST_ANSWERS)).await.is_none() {
+            stop = Stop::Interrupted;
+        }
+        if stop != Stop::End {
+            self.settle_within(LAST_ANSWERS_WHEN_STOPPED).await;
+        }
+        for _ in std::mem::take(&mut self.in_flight) {
+            self.tally.fail(Failure::new(Class::OutcomeUnknown, "the hub did not answer in time"));
+        }
+        stop
+    }
+
+    async fn settle_within(&mut self, patience: Duration) {
         let deadline = tokio::time::Instant::now() + patience;
         while !self.in_flight.is_empty() {
             let answer = tokio::time::timeout_at(deadline, oldest(&mut self.in_flight)).await;
-            let Ok((outcome, bytes)) = answer else { break };
+            let Ok((outcome, bytes)) = answer else { return };
             self.count(outcome, bytes);
             self.progress.update(self.bodies.progress().0, &self.tally);
         }
-        for _ in 0..self.in_flight.len() {
-            self.tally.fail(Failure::new(
-                crate::exit::Class::OutcomeUnknown,
-                format!("the hub did not answer within {} s", patience.as_secs()),
-            ));
-        }
-        self.in_flight.clear();
     }
 
     /// Says what became of the messages.
-    async fn report(&mut self, global: &Global, stop: &Stop) -> Result<End, Failure> {
+    async fn report(&mut self, global: &Global, stop: Stop) -> Result<End, Failure> {
         let took = self.progress.elapsed();
-        if *stop == Stop::Broken {
+        if stop == Stop::Broken {
             match self.bodies.count_rest().await {
                 Ok(Some(count)) => self.tally.skip(count),
                 Ok(None) => note("the rest of standard input was not read"),

@@ -46,6 +46,18 @@ impl Interrupt {
         Ok(Self { seen })
     }
 
+    /// For tests: an interruption that comes when `true` is sent.
+    #[cfg(test)]
+    pub(crate) fn by_hand() -> (watch::Sender<bool>, Self) {
+        let (sender, seen) = watch::channel(false);
+        (sender, Self { seen })
+    }
+
+    /// True once the interruption was seen.
+    pub(crate) fn is_seen(&self) -> bool {
+        *self.seen.borrow()
+    }
+
     /// Waits for the interruption.
     ///
     /// # Cancel safety

@@ -44,7 +44,11 @@ pub(crate) async fn run(global: &Global, args: &MonitorArgs, interrupt: &Interru
 
 async fn read(reader: &mut EventsReader, until: &mut Until<'_>, global: &Global) -> Result<End, Stopped> {
     let mut output = Output::stdout(global.output);
-    while !until.is_enough() {
+    loop {
+        if let Some(end) = until.end() {
+            output.flush()?;
+            return Ok(end);
+        }
         // While events are at hand they are printed without a pause; as soon as none is, all are shown.
         let at_hand = tokio::select! {
             biased;
@@ -64,8 +68,6 @@ async fn read(reader: &mut EventsReader, until: &mut Until<'_>, global: &Global)
         output.record(&event.map_err(|error| Stopped::Failed(failure(&error)))?)?;
         until.count();
     }
-    output.flush()?;
-    Ok(End::Done)
 }
 
 fn position(from: &Position) -> StartPosition {

@@ -35,8 +35,8 @@ impl<'a> Until<'a> {
     /// # Cancel safety
     /// As safe as `receive`.
     pub(crate) async fn next<T>(&self, receive: impl Future<Output = T>) -> Next<T> {
-        if self.left == Some(0) {
-            return Next::End(End::Done);
+        if let Some(end) = self.end() {
+            return Next::End(end);
         }
         let in_time = async {
             match self.idle {
@@ -57,13 +57,48 @@ impl<'a> Until<'a> {
         self.left = self.left.map(|left| left.saturating_sub(1));
     }
 
-    /// True when no more are wanted.
-    pub(crate) fn is_enough(&self) -> bool {
-        self.left == Some(0)
+    /// How it ends, when no more are wanted or Ctrl-C was pressed.
+    pub(crate) fn end(&self) -> Option<End> {
+        if self.left == Some(0) {
+            return Some(End::Done);
+        }
+        self.interrupt.is_seen().then_some(End::Interrupted)
     }
 
     /// How many were received.
     pub(crate) fn received(&self) -> u64 {
         self.received
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    fn arguments(count: Option<u64>, seconds: Option<u64>) -> UntilArgs {
+        UntilArgs { count, until_idle: seconds.map(Duration::from_secs) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_after_so_many_or_when_nothing_comes() {
+        let (_sender, interrupt) = Interrupt::by_hand();
+        let mut until = Until::new(&arguments(Some(1), Some(3)), &interrupt);
+        assert!(matches!(until.next(ready(7)).await, Next::Item(7)));
+        assert!(matches!(until.next(pending::<u8>()).await, Next::End(End::Done)), "idle for three seconds");
+        until.count();
+        assert!(matches!(until.next(ready(7)).await, Next::End(End::Done)), "one was enough");
+        assert_eq!(until.received(), 1);
+    }
+
+    #[tokio::test]
+    async fn ctrl_c_ends_waiting_and_is_told_from_a_normal_end() {
+        let (sender, interrupt) = Interrupt::by_hand();
+        let until = Until::new(&arguments(None, None), &interrupt);
+        assert!(until.end().is_none());
+        sender.send_replace(true);
+        assert!(matches!(until.end(), Some(End::Interrupted)));
+        assert!(matches!(until.next(pending::<u8>()).await, Next::End(End::Interrupted)));
     }
 }
