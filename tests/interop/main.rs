@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amqp_codec::message::{Message, MessageId};
+use amqp_codec::{Outcome, Role};
 use amqp_transport::Secret;
 use amqp_transport::client::{
-    Connection, ConnectOptions, CreditMode, Outcome, ReceiverOptions, Sasl, SendError, SenderOptions, Session, SessionOptions,
+    ConnectOptions, Connection, CreditMode, ReceiverOptions, Sasl, SendError, SenderOptions, Session,
+    SessionOptions,
 };
 use amqp_transport::server::{AcceptOptions, Incoming, Listener, ListenerOptions, SaslPolicy};
 use bytes::Bytes;
@@ -71,9 +73,11 @@ async fn rhea_broker() {
 /// Sends to a queue and reads back, with the peer's frames small enough that large bodies are split.
 async fn round_trip(session: &Session, queue: &str, body: &[u8]) {
     let sender = session.attach_sender(SenderOptions::new(format!("to-{queue}"), queue)).await.unwrap();
-    let receiver = session.attach_receiver(ReceiverOptions::new(format!("from-{queue}"), queue)).await.unwrap();
+    let receiver =
+        session.attach_receiver(ReceiverOptions::new(format!("from-{queue}"), queue)).await.unwrap();
     for number in 0..3i32 {
-        let message = Message::data(body.to_vec()).with_application_property("number", number).with_message_id("id");
+        let message =
+            Message::data(body.to_vec()).with_application_property("number", number).with_message_id("id");
         assert_eq!(within(sender.send(&message)).await.unwrap(), Outcome::Accepted);
         let delivery = within(receiver.recv()).await.unwrap();
         let received = delivery.message().unwrap();
@@ -89,12 +93,15 @@ async fn round_trip(session: &Session, queue: &str, body: &[u8]) {
 /// Every outcome a receiver can give reaches the sender as such.
 async fn outcomes(session: &Session) {
     for address in ["reject", "release", "modify"] {
-        let sender = session.attach_sender(SenderOptions::new(format!("to-{address}"), address)).await.unwrap();
+        let sender =
+            session.attach_sender(SenderOptions::new(format!("to-{address}"), address)).await.unwrap();
         let outcome = within(sender.send(&Message::data("x"))).await.unwrap();
         match (address, outcome) {
             ("reject", Outcome::Rejected(Some(error))) => assert_eq!(&*error.condition, "amqp:not-allowed"),
             ("release", Outcome::Released) => {}
-            ("modify", Outcome::Modified(modified)) => assert!(modified.delivery_failed && modified.undeliverable_here),
+            ("modify", Outcome::Modified(modified)) => {
+                assert!(modified.delivery_failed && modified.undeliverable_here)
+            }
             (_, outcome) => panic!("{address} was answered with {outcome:?}"),
         }
         within(sender.detach()).await.unwrap();
@@ -120,9 +127,13 @@ async fn drain(session: &Session) {
 #[tokio::test]
 #[ignore = "needs qpid-proton's example programs; run by tests/interop/run.sh"]
 async fn proton_c_clients() {
-    let policy = SaslPolicy::anonymous();
-    let listener =
-        Listener::bind("127.0.0.1:0".parse::<SocketAddr>().unwrap(), ListenerOptions::new("ours").sasl(policy)).await.unwrap();
+    let policy = SaslPolicy::open_to_all();
+    let listener = Listener::bind(
+        "127.0.0.1:0".parse::<SocketAddr>().unwrap(),
+        ListenerOptions::new("ours").sasl(policy),
+    )
+    .await
+    .unwrap();
     let address = listener.local_addr().unwrap();
     let queue = Arc::new(Mutex::new(Vec::new()));
     let server = tokio::spawn(serve(listener, queue.clone()));
@@ -145,7 +156,7 @@ async fn serve(listener: Listener, queue: Arc<Mutex<Vec<Bytes>>>) {
             while let Ok(incoming) = connection.next().await {
                 let Incoming::Attach(attach) = incoming else { continue };
                 let queue = queue.clone();
-                if attach.is_peer_sender() {
+                if attach.attach().role == Role::Sender {
                     let receiver = attach.accept_receiver(AcceptOptions::new()).unwrap();
                     tokio::spawn(async move {
                         while let Ok(delivery) = receiver.recv().await {
@@ -172,10 +183,16 @@ async fn serve(listener: Listener, queue: Arc<Mutex<Vec<Bytes>>>) {
 async fn proton(program: &str, address: SocketAddr, count: &str) -> String {
     let folder = PathBuf::from(std::env::var_os("INTEROP_PROTON").expect("INTEROP_PROTON"));
     let mut command = Command::new(folder.join(program));
-    command.args([address.ip().to_string(), address.port().to_string(), "queue".to_owned(), count.to_owned()]);
+    command.args([
+        address.ip().to_string(),
+        address.port().to_string(),
+        "queue".to_owned(),
+        count.to_owned(),
+    ]);
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output = within(command.output()).await.unwrap();
-    let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let printed =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{program}: {}: {printed}", output.status);
     printed
 }
@@ -187,7 +204,11 @@ async fn connect(sasl: Sasl) -> (Connection, Session) {
 }
 
 fn options(sasl: Sasl) -> ConnectOptions {
-    ConnectOptions::new("interop").hostname("localhost").sasl(sasl).max_frame_size(16 * 1024).connect_timeout(PATIENCE)
+    ConnectOptions::new("interop")
+        .hostname("localhost")
+        .sasl(sasl)
+        .max_frame_size(16 * 1024)
+        .connect_timeout(PATIENCE)
 }
 
 /// The broker of `INTEROP_BROKER`, as `host:port`.
