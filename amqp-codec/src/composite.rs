@@ -161,7 +161,7 @@ impl<'a> ListReader<'a> {
     }
 
     #[inline]
-    pub(crate) fn close(&mut self, cursor: &mut Cursor<'a>, what: &'static str) -> Result<()> {
+    pub(crate) fn close(&self, cursor: &mut Cursor<'a>, what: &'static str) -> Result<()> {
         match &self.scope {
             Some(scope) => cursor.close(scope, what),
             None => Ok(()),

@@ -53,7 +53,6 @@ impl SerialNumber {
     /// The number `steps` further on, wrapping.
     #[inline]
     #[must_use]
-    #[expect(clippy::should_implement_trait, reason = "wraps; the operator would hide that")]
     pub const fn add(self, steps: u32) -> Self {
         Self(self.0.wrapping_add(steps))
     }

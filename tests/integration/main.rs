@@ -2,3 +2,4 @@
 
 mod fuzz_seeds;
 mod structure;
+mod vectors;

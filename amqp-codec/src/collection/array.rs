@@ -189,7 +189,7 @@ impl Array {
             let content = out.position().saturating_sub(header + 8);
             out.patch_u32(header, saturate(content + 4));
             out.patch_u32(header + 4, saturate(count));
-            is_short &= content + 1 <= usize::from(u8::MAX) && count <= usize::from(u8::MAX);
+            is_short &= content < usize::from(u8::MAX) && count <= usize::from(u8::MAX);
         }
         if is_short {
             // Three octets of the size field and three of the count go.

@@ -45,7 +45,7 @@ composite! {
 /// The name of a delivery on its link: up to 32 octets, kept in place.
 #[derive(Clone, Copy, Default)]
 pub struct DeliveryTag {
-    octets: [u8; DeliveryTag::MAX_LEN],
+    octets: [u8; Self::MAX_LEN],
     len: u8,
 }
 
