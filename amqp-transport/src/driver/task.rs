@@ -49,7 +49,9 @@ enum Reading {
     Blocked,
     /// Nothing, until the peer takes what it is owed.
     Paused,
-    /// Nothing ever again.
+    /// Nothing that the engine wants; what still comes is thrown away at the end.
+    Ignored,
+    /// The stream has ended.
     Ended,
 }
 
@@ -165,7 +167,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             self.read = loop {
                 match state.engine.handle_input(now, &mut self.chunks.current) {
                     InputStatus::NeedMore => break Reading::Open,
-                    InputStatus::Finished => break Reading::Ended,
+                    InputStatus::Finished => break Reading::Ignored,
                     InputStatus::Blocked => {
                         let Some(event) = state.engine.poll_event() else { break Reading::Blocked };
                         state.dispatch(event);
@@ -293,7 +295,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     /// The connection's end: the last octets out, the stream shut down, the peer's end awaited.
     fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Ending::Writing(until) = self.ending {
-            let is_written = self.poll_write(cx).is_ok();
+            let is_written = self.write_rest(cx).is_ok();
             if is_written && (self.out.has_remaining() || self.needs_flush) && !self.poll_timer(cx) {
                 return Poll::Pending;
             }
@@ -319,6 +321,22 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         Poll::Ready(())
     }
 
+    /// Writes what is left, the engine's last words included.
+    fn write_rest(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        loop {
+            self.poll_write(cx)?;
+            if self.out.has_remaining() {
+                return Ok(());
+            }
+            let now = clock::now();
+            let out = &mut self.out;
+            // Poisoned: there is nothing to say any more.
+            if !self.shared.with(|state| state.engine.poll_transmit(now, out)).unwrap_or(false) {
+                return Ok(());
+            }
+        }
+    }
+
     fn finish(&mut self) {
         // Poisoned: nobody waits any more.
         let _ = self.shared.with(|state| {
@@ -339,6 +357,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
             if this.ending != Ending::Running {
                 return this.poll_ending(cx);
             }
+            let could_read = this.read == Reading::Open;
             let input = this.poll_read(cx);
             let was_read = !matches!(input, Input::Nothing);
             if this.visit(cx, input, broken.take()).is_err() {
@@ -355,7 +374,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
                 }
             };
             let is_due = this.poll_timer(cx);
-            let is_moving = was_read || is_due || (written == Progress::Some && !this.out.has_remaining());
+            // Reading that was held back and may go on has not been asked for its waker yet.
+            let may_read_again = !could_read && this.read == Reading::Open;
+            let has_written = written == Progress::Some && !this.out.has_remaining();
+            let is_moving = was_read || is_due || may_read_again || has_written;
             if !is_moving && this.ending == Ending::Running {
                 return Poll::Pending;
             }
