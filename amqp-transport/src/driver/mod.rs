@@ -12,6 +12,7 @@ mod slab;
 mod task;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
+mod trace;
 pub(crate) mod wait;
 
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 use super::chunks::Chunks;
 use super::clock;
 use super::shared::Shared;
+use super::trace::FrameTrace;
 use super::wait::Wakes;
 use crate::engine::{InputStatus, Transmit};
 use crate::error::ConnectionError;
@@ -38,6 +39,7 @@ pub(crate) struct Driver<IO> {
     stalled_since: Option<Instant>,
     ending: Ending,
     wakes: Wakes,
+    trace: Option<Box<FrameTrace>>,
 }
 
 /// What may be read.
@@ -111,6 +113,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             stalled_since: None,
             ending: Ending::Running,
             wakes: Wakes::default(),
+            trace: FrameTrace::if_enabled(),
         }
     }
 
@@ -130,6 +133,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             Poll::Ready(Ok(count)) => {
                 self.counts.bytes_in = self.counts.bytes_in.saturating_add(count);
                 self.counts.reads = self.counts.reads.saturating_add(1);
+                if let Some(trace) = &mut self.trace {
+                    let before = self.chunks.current.len().saturating_sub(count);
+                    trace.inward(self.chunks.current.get(before..).unwrap_or_default());
+                }
                 self.chunks.note_read(count >= room);
                 Input::Octets
             }
@@ -193,6 +200,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         if self.out.is_empty() && state.engine.poll_transmit(now, &mut self.out) {
             state.taken_batch = state.taken_batch.saturating_add(1);
             self.batch = state.taken_batch;
+            if let Some(trace) = &mut self.trace {
+                trace.outward(&self.out);
+            }
             // What the engine wants to say once output has gone, such as that senders may go on.
             state.dispatch_all();
         }
