@@ -174,6 +174,10 @@ impl LinkConfig {
         Self::new(name.into(), Role::Receiver, Some(source), target)
     }
 
+    pub(crate) fn unnamed(role: Role) -> Self {
+        Self::new(Str::default(), role, None, None)
+    }
+
     fn new(name: Str, role: Role, source: Option<Source>, target: Option<TargetArchetype>) -> Self {
         Self {
             name,

@@ -1,19 +1,29 @@
 //! The connection: the only dispatcher, and the engine's whole interface.
 
-use std::sync::Arc;
-use std::time::Instant;
+mod input;
+mod lifecycle;
 
-use amqp_codec::{Attach, DeliveryState, Error, Open, SaslCode};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use amqp_codec::{Attach, DeliveryState, Error, Open, SaslCode, Str};
 use bytes::{Bytes, BytesMut};
 
 use super::config::{
     AttachReply, ConnectionConfig, DetachKind, LinkConfig, Outgoing, SessionConfig, Settlement, Side,
 };
-use super::event::Event;
-use super::ids::{DeliveryId, LinkId, SessionId};
+use super::endpoint_state::Endpoint;
+use super::event::{DetachCause, EndCause, Event, EventQueue};
+use super::ids::{DeliveryId, LinkId, SessionId, Slots};
+use super::link::{Link, LinkKind};
+use super::output::Output;
+use super::session::Session;
+use super::timers::{Timer, Timers};
 use super::transmit::Transmit;
 use super::violation::{EngineError, TrySendError};
 use crate::error::ConnectionError;
+use crate::sasl::{ClientExchange, ListenerExchange};
 
 /// One AMQP connection, client or listener.
 ///
@@ -30,7 +40,59 @@ use crate::error::ConnectionError;
 /// dropped: write what `poll_transmit` still gives, then go on feeding input (the peer's close) until it is true.
 #[derive(Debug)]
 pub struct Connection {
-    config: ConnectionConfig,
+    pub(super) side: Side,
+    pub(super) config: ConnectionConfig,
+    /// The latest instant seen.
+    pub(super) now: Instant,
+    pub(super) phase: Phase,
+    pub(super) endpoint: Endpoint,
+    /// Whether our AMQP header is written: frames may follow.
+    pub(super) may_write_frames: bool,
+    pub(super) wants_open: bool,
+    /// Whether the octets read can no longer be split into frames.
+    pub(super) is_deaf: bool,
+    pub(super) failure: Option<ConnectionError>,
+    /// Whether [`Event::Closed`] has been queued.
+    pub(super) has_told_closed: bool,
+    pub(super) output: Output,
+    pub(super) events: EventQueue,
+    pub(super) timers: Timers,
+    pub(super) heartbeat_interval: Option<Duration>,
+    pub(super) remote_open: Option<Arc<Open>>,
+    pub(super) remote_channel_max: u16,
+    pub(super) sessions: Slots<Session>,
+    pub(super) links: Slots<Link>,
+    /// Session slots by our channels and by the peer's.
+    pub(super) local_channels: Vec<Option<u32>>,
+    pub(super) remote_channels: Vec<Option<u32>>,
+    /// Link slots by role and name.
+    pub(super) names: BTreeMap<(bool, Str), u32>,
+    /// Session slots that owe dispositions or flows.
+    pub(super) dirty: Vec<u32>,
+    /// Links whose large message may go on, in turn.
+    pub(super) sending: VecDeque<LinkId>,
+    /// Links turned away by full output.
+    pub(super) output_waiters: VecDeque<LinkId>,
+    pub(super) partial_bytes: usize,
+    /// Whole frames that wait because events were too many.
+    pub(super) backlog: Bytes,
+}
+
+/// How far the connection's opening has come.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// The peer's first header is awaited.
+    Header,
+    /// SASL frames, as the client.
+    ClientSasl(Box<ClientExchange>),
+    /// SASL frames, as the listener.
+    ListenerSasl(Box<ListenerExchange>),
+    /// SASL is through, the peer's AMQP header is awaited.
+    SecondHeader,
+    /// AMQP frames.
+    Frames,
+    /// Nothing more is read or written.
+    Over,
 }
 
 /// What became of the input.
@@ -49,8 +111,37 @@ pub enum InputStatus {
 impl Connection {
     /// A connection at its very start. A client's header is ready to be transmitted.
     pub fn new(side: Side, config: ConnectionConfig, now: Instant) -> Self {
-        let _ = (side, now);
-        Self { config }
+        let mut connection = Self {
+            side,
+            now,
+            phase: Phase::Header,
+            endpoint: Endpoint::new(),
+            may_write_frames: false,
+            wants_open: false,
+            is_deaf: false,
+            failure: None,
+            has_told_closed: false,
+            output: Output::new(config.list_style),
+            events: EventQueue::default(),
+            timers: Timers::default(),
+            heartbeat_interval: None,
+            remote_open: None,
+            remote_channel_max: 0,
+            sessions: Slots::default(),
+            links: Slots::default(),
+            local_channels: Vec::new(),
+            remote_channels: Vec::new(),
+            names: BTreeMap::new(),
+            dirty: Vec::new(),
+            sending: VecDeque::new(),
+            output_waiters: VecDeque::new(),
+            partial_bytes: 0,
+            backlog: Bytes::new(),
+            config,
+        };
+        connection.timers.set(Timer::Handshake, Some(now + connection.config.limits.handshake_time_out));
+        connection.start();
+        connection
     }
 
     // Commands: connection
@@ -60,6 +151,11 @@ impl Connection {
     /// # Errors
     /// When the connection is over.
     pub fn open(&mut self) -> Result<(), EngineError> {
+        if let Some(failure) = &self.failure {
+            return Err(EngineError::Closed(failure.clone()));
+        }
+        self.wants_open = true;
+        self.write_open();
         Ok(())
     }
 
@@ -68,8 +164,17 @@ impl Connection {
     /// # Errors
     /// When no SASL answer is due.
     pub fn sasl_challenge(&mut self, challenge: Bytes) -> Result<(), EngineError> {
-        let _ = challenge;
-        Ok(())
+        let exchange = self.sasl_decision()?;
+        match exchange.challenge(challenge) {
+            Ok(frame) => {
+                self.output.sasl(&frame);
+                Ok(())
+            }
+            Err(failure) => {
+                self.finish(ConnectionError::Sasl(failure.clone()));
+                Err(EngineError::Closed(ConnectionError::Sasl(failure)))
+            }
+        }
     }
 
     /// Listener: ends the SASL exchange. Any code but [`SaslCode::OK`] ends the connection after the outcome is sent.
@@ -77,25 +182,30 @@ impl Connection {
     ///
     /// # Errors
     /// When no SASL answer is due.
-    pub fn sasl_outcome(
-        &mut self,
-        code: SaslCode,
-        additional_data: Option<Bytes>,
-    ) -> Result<(), EngineError> {
-        let _ = (code, additional_data);
+    pub fn sasl_outcome(&mut self, code: SaslCode, additional_data: Option<Bytes>) -> Result<(), EngineError> {
+        self.sasl_decision()?;
+        self.conclude_sasl(code, additional_data);
         Ok(())
     }
 
     /// Closes the connection: sends close and waits for the peer's. Idempotent. [`Event::Closed`] follows when the
     /// peer has answered, or after [`Limits::close_time_out`](super::Limits::close_time_out).
     pub fn close(&mut self, error: Option<Error>) {
-        let _ = error;
+        if self.failure.is_some() {
+            return;
+        }
+        self.failure = Some(ConnectionError::Closed);
+        self.write_close(error);
+        self.drop_endpoints();
+        if !self.endpoint.is_discarding() {
+            self.finish(ConnectionError::Closed);
+        }
     }
 
     /// Gives the connection up for a reason outside the protocol (socket, TLS): no close is sent, [`Event::Closed`]
     /// follows with this reason.
     pub fn abort(&mut self, reason: ConnectionError) {
-        let _ = reason;
+        self.finish(reason);
     }
 
     // Commands: sessions
@@ -105,8 +215,7 @@ impl Connection {
     /// # Errors
     /// [`EngineError::NotOpen`] before [`Event::Opened`]; [`EngineError::NoChannel`] when all are used.
     pub fn begin(&mut self, config: SessionConfig) -> Result<SessionId, EngineError> {
-        let _ = config;
-        Err(EngineError::NotOpen)
+        self.begin_session(&config)
     }
 
     /// Answers [`Event::SessionRequested`].
@@ -114,8 +223,7 @@ impl Connection {
     /// # Errors
     /// When the session is gone or already answered.
     pub fn accept_session(&mut self, session: SessionId, config: SessionConfig) -> Result<(), EngineError> {
-        let _ = (session, config);
-        Ok(())
+        self.accept_begun(session, &config)
     }
 
     /// Ends a session and all its links; [`Event::SessionEnded`] follows when the peer has answered.
@@ -123,8 +231,7 @@ impl Connection {
     /// # Errors
     /// When the session is gone. Ending one that is already ending is no error.
     pub fn end(&mut self, session: SessionId, error: Option<Error>) -> Result<(), EngineError> {
-        let _ = (session, error);
-        Ok(())
+        self.end_session(session, EndCause::Local, error)
     }
 
     // Commands: links
@@ -134,8 +241,7 @@ impl Connection {
     /// # Errors
     /// When the session is gone or no handle is free.
     pub fn attach(&mut self, session: SessionId, config: LinkConfig) -> Result<LinkId, EngineError> {
-        let _ = (session, config);
-        Err(EngineError::Stale)
+        self.attach_link(session, config)
     }
 
     /// Answers [`Event::AttachRequested`]: the link is usable from here on.
@@ -143,8 +249,7 @@ impl Connection {
     /// # Errors
     /// When the link is gone or already answered.
     pub fn accept_attach(&mut self, link: LinkId, reply: AttachReply) -> Result<(), EngineError> {
-        let _ = (link, reply);
-        Ok(())
+        self.accept_attached(link, reply)
     }
 
     /// Refuses [`Event::AttachRequested`]: an attach without our terminus, then a detach with the error (L-007).
@@ -153,8 +258,7 @@ impl Connection {
     /// # Errors
     /// When the link is gone or already answered.
     pub fn refuse_attach(&mut self, link: LinkId, error: Error) -> Result<(), EngineError> {
-        let _ = (link, error);
-        Ok(())
+        self.refuse_attached(link, error)
     }
 
     /// Detaches a link; [`Event::LinkDetached`] follows when the peer has answered. Nothing can be sent, settled or
@@ -162,14 +266,8 @@ impl Connection {
     ///
     /// # Errors
     /// When the link is gone. Detaching one that is already being detached is no error.
-    pub fn detach(
-        &mut self,
-        link: LinkId,
-        kind: DetachKind,
-        error: Option<Error>,
-    ) -> Result<(), EngineError> {
-        let _ = (link, kind, error);
-        Ok(())
+    pub fn detach(&mut self, link: LinkId, kind: DetachKind, error: Option<Error>) -> Result<(), EngineError> {
+        self.detach_link(link, kind, error, DetachCause::Local)
     }
 
     // Commands: sender
@@ -180,8 +278,7 @@ impl Connection {
     /// # Errors
     /// See [`TrySendError`]; nothing was sent, and after those that pass [`Event::Writable`] follows.
     pub fn try_send(&mut self, link: LinkId, outgoing: Outgoing<'_>) -> Result<DeliveryId, TrySendError> {
-        let _ = (link, outgoing);
-        Err(TrySendError::NoCredit)
+        self.send(link, outgoing)
     }
 
     /// Gives up a large message that is still leaving: the receiver is told to drop it (D-012). Nothing happens when
@@ -190,8 +287,7 @@ impl Connection {
     /// # Errors
     /// When the link is gone or no sender.
     pub fn abort_send(&mut self, link: LinkId) -> Result<(), EngineError> {
-        let _ = link;
-        Ok(())
+        self.abort_large(link)
     }
 
     /// Answers [`Event::DrainRequested`]: there is nothing more to send, the remaining credit is given back (L-025).
@@ -199,8 +295,7 @@ impl Connection {
     /// # Errors
     /// When the link is gone or no sender.
     pub fn drained(&mut self, link: LinkId) -> Result<(), EngineError> {
-        let _ = link;
-        Ok(())
+        self.give_credit_back(link)
     }
 
     /// Tells how many messages wait for this link; announced with its next flow (L-024).
@@ -208,7 +303,7 @@ impl Connection {
     /// # Errors
     /// When the link is gone or no sender.
     pub fn set_available(&mut self, link: LinkId, available: u32) -> Result<(), EngineError> {
-        let _ = (link, available);
+        self.link_mut(link)?.sender()?.credit.available = available;
         Ok(())
     }
 
@@ -226,8 +321,7 @@ impl Connection {
         state: DeliveryState,
         settlement: Settlement,
     ) -> Result<(), EngineError> {
-        let _ = (link, delivery, state, settlement);
-        Ok(())
+        self.settle_delivery(link, delivery, state, settlement)
     }
 
     /// Sets the link's credit: so many further deliveries may come, counted from now. Ends a drain.
@@ -235,8 +329,7 @@ impl Connection {
     /// # Errors
     /// When the link is gone or no receiver.
     pub fn set_credit(&mut self, link: LinkId, credit: u32) -> Result<(), EngineError> {
-        let _ = (link, credit);
-        Ok(())
+        self.grant_credit(link, credit)
     }
 
     /// Asks the sender to use the credit up or give it back; [`Event::Drained`] follows.
@@ -244,26 +337,34 @@ impl Connection {
     /// # Errors
     /// When the link is gone or no receiver.
     pub fn drain(&mut self, link: LinkId) -> Result<(), EngineError> {
-        let _ = link;
-        Ok(())
+        self.drain_link(link)
     }
 
     // Inputs
 
     /// Takes the octets read so far. Whole frames are consumed, the rest stays in the buffer for the next call.
     pub fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> InputStatus {
-        let _ = (now, input);
-        InputStatus::NeedMore
+        self.now = self.now.max(now);
+        if !input.is_empty() {
+            self.heard();
+        }
+        self.consume(input)
     }
 
     /// The stream ended. [`Event::Closed`] follows if it has not come yet (C-035).
     pub fn handle_eof(&mut self, now: Instant) {
-        let _ = now;
+        self.now = self.now.max(now);
+        // C-035: only after our own close is a silent end in order.
+        let reason = self.failure.clone().unwrap_or(ConnectionError::EndOfStream);
+        self.finish(reason);
     }
 
     /// The instant of [`poll_timeout`](Self::poll_timeout) has come. Early and late calls do no harm.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
+        self.now = self.now.max(now);
+        while let Some(timer) = self.timers.take_due(self.now) {
+            self.expired(timer);
+        }
     }
 
     // Outputs
@@ -271,19 +372,32 @@ impl Connection {
     /// Moves pending output into `out`, if `out` is empty; `true` when `out` holds octets to write afterwards.
     /// Batches dispositions, flows and large payloads as late as here.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Transmit) -> bool {
-        let _ = (now, out);
-        false
+        self.now = self.now.max(now);
+        if !out.is_empty() {
+            return true;
+        }
+        if self.failure.is_none() {
+            self.flush_sessions();
+            self.send_large();
+        }
+        if self.output.is_empty() {
+            return false;
+        }
+        self.output.hand_over(out);
+        self.wake_output_waiters();
+        self.note_transmitted();
+        true
     }
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.events.pop()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.timers.next()
     }
 
     // Getters
@@ -291,78 +405,83 @@ impl Connection {
     /// Whether both opens are exchanged and no close has been sent or received.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        false
+        self.endpoint.is_open() && self.failure.is_none()
     }
 
     /// Whether nothing more will be read or written: the socket may be dropped, after a last
     /// [`poll_transmit`](Self::poll_transmit).
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        false
+        matches!(self.phase, Phase::Over)
     }
 
     /// Whether the caller should stop reading for now: too much that we owe the peer is unsent.
     #[must_use]
     pub fn is_read_paused(&self) -> bool {
-        false
+        self.output.owed() > self.config.limits.owed_output
     }
 
     /// Why the connection is over, once it is.
     #[must_use]
     pub fn failure(&self) -> Option<&ConnectionError> {
-        None
+        self.failure.as_ref()
     }
 
     /// The peer's open, once it has come.
     #[must_use]
     pub fn remote_open(&self) -> Option<&Arc<Open>> {
-        None
+        self.remote_open.as_ref()
     }
 
     /// The peer's attach, once it has come.
     #[must_use]
     pub fn remote_attach(&self, link: LinkId) -> Option<&Arc<Attach>> {
-        let _ = link;
-        None
+        self.link(link)?.remote_attach.as_ref()
     }
 
     /// The session of a link.
     #[must_use]
     pub fn link_session(&self, link: LinkId) -> Option<SessionId> {
-        let _ = link;
-        None
+        self.sessions.get(self.link(link)?.session).map(|session| session.id)
     }
 
     /// The credit left on a link: for a sender what it may send, for a receiver what may still come. 0 for a stale id.
     #[must_use]
     pub fn link_credit(&self, link: LinkId) -> u32 {
-        let _ = link;
-        0
+        self.link(link).map_or(0, |link| match &link.kind {
+            LinkKind::Sender(sender) => sender.credit.credit(),
+            LinkKind::Receiver(receiver) => receiver.credit.credit(),
+        })
     }
 
     /// The messages the peer says it has for a receiver; 0 when unknown.
     #[must_use]
     pub fn link_available(&self, link: LinkId) -> u32 {
-        let _ = link;
-        0
+        self.link(link).map_or(0, |link| match &link.kind {
+            LinkKind::Sender(_) => 0,
+            LinkKind::Receiver(receiver) => receiver.credit.available,
+        })
     }
 
     /// The largest message the peer takes on a sending link; `None` without bound.
     #[must_use]
     pub fn link_max_message_size(&self, link: LinkId) -> Option<u64> {
-        let _ = link;
-        None
+        self.link(link)?.max_message_size
     }
 
-    /// Octets waiting for [`poll_transmit`](Self::poll_transmit), large payloads not counted.
+    /// Octets waiting for [`poll_transmit`](Self::poll_transmit), large messages that are still leaving not counted.
     #[must_use]
     pub fn queued_output(&self) -> usize {
-        0
+        self.output.len()
     }
 
     /// The settings given at the start.
     #[must_use]
     pub fn config(&self) -> &ConnectionConfig {
         &self.config
+    }
+
+    fn link(&self, id: LinkId) -> Option<&Link> {
+        self.links.checked(id.index, id.generation)
     }
 }

@@ -1,6 +1,7 @@
 //! What the engine tells its caller. Plain values, pulled one by one with
 //! [`Connection::poll_event`](super::Connection::poll_event).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use amqp_codec::{Attach, Begin, DeliveryState, DeliveryTag, Error, Open, Str, Symbol};
@@ -197,4 +198,38 @@ pub enum EndCause {
     Local,
     /// The peer broke a rule of the session and we ended it with the error given.
     Violation,
+}
+
+/// Events not yet polled, with the octets they hold.
+#[derive(Debug, Default)]
+pub(crate) struct EventQueue {
+    queue: VecDeque<Event>,
+    octets: usize,
+}
+
+impl EventQueue {
+    #[inline]
+    pub(crate) fn push(&mut self, event: Event) {
+        if let Event::Delivery { delivery, .. } = &event {
+            self.octets += delivery.message.len();
+        }
+        self.queue.push_back(event);
+    }
+
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        let event = self.queue.pop_front()?;
+        if let Event::Delivery { delivery, .. } = &event {
+            self.octets = self.octets.saturating_sub(delivery.message.len());
+        }
+        Some(event)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) fn octets(&self) -> usize {
+        self.octets
+    }
 }

@@ -7,11 +7,20 @@
 
 mod config;
 mod connection;
+mod delivery;
+mod endpoint_state;
 mod event;
 mod ids;
 mod limits;
+mod link;
+mod output;
+mod receiver;
+mod sender;
+mod session;
+mod timers;
 mod transmit;
 mod violation;
+mod window;
 
 pub use config::{
     AttachReply, ConnectionConfig, DetachKind, LinkConfig, ListStyle, Outgoing, Payload, SaslLayer,

@@ -1,0 +1,593 @@
+//! Links: attach, detach, and flow's link half, for both roles.
+
+use std::sync::Arc;
+
+use amqp_codec::{
+    Attach, DeliveryState, Detach, Error, ErrorCondition, Flow, ReceiverSettleMode, Role, SenderSettleMode, Str,
+};
+
+use super::config::{AttachReply, DetachKind, LinkConfig, Side};
+use super::connection::Connection;
+use super::endpoint_state::{Endpoint, Half};
+use super::event::{DetachCause, Event};
+use super::ids::{LinkId, SessionId};
+use super::receiver::ReceiverState;
+use super::sender::SenderState;
+use super::session::unattached_handle;
+use super::violation::{EngineError, Violation};
+
+/// One link.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) id: LinkId,
+    /// The session's slot.
+    pub(crate) session: u32,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) kind: LinkKind,
+    name: Str,
+    pub(crate) local_handle: u32,
+    pub(crate) remote_handle: Option<u32>,
+    pub(crate) snd_settle_mode: SenderSettleMode,
+    pub(crate) rcv_settle_mode: ReceiverSettleMode,
+    pub(crate) remote_attach: Option<Arc<Attach>>,
+    /// What a delivery ends in that ends without a state (L-052).
+    pub(crate) default_outcome: Option<DeliveryState>,
+    /// Largest message: the peer's bound for a sender, ours for a receiver.
+    pub(crate) max_message_size: Option<u64>,
+    /// Deliveries in the session's table that belong to this link.
+    pub(crate) unsettled: usize,
+    /// Whether a flow of this link waits to leave.
+    pub(crate) owes_flow: bool,
+    /// The peer's attach had no terminus: its detach, with the reason, follows (L-008).
+    is_refused: bool,
+    /// We refused it: its end is no news.
+    is_silent: bool,
+    detach_cause: DetachCause,
+    detach_error: Option<Error>,
+}
+
+/// What only one role has.
+#[derive(Debug)]
+pub(crate) enum LinkKind {
+    Sender(SenderState),
+    Receiver(ReceiverState),
+}
+
+impl LinkKind {
+    fn new(role: Role, initial_delivery_count: u32) -> Self {
+        match role {
+            Role::Sender => Self::Sender(SenderState::new(initial_delivery_count)),
+            Role::Receiver => Self::Receiver(ReceiverState::new()),
+        }
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        match self {
+            Self::Sender(_) => Role::Sender,
+            Self::Receiver(_) => Role::Receiver,
+        }
+    }
+}
+
+impl Link {
+    fn key(&self) -> (bool, Str) {
+        name_key(self.kind.role(), &self.name)
+    }
+
+    /// The sender's state.
+    pub(crate) fn sender(&mut self) -> Result<&mut SenderState, EngineError> {
+        match &mut self.kind {
+            LinkKind::Sender(sender) => Ok(sender),
+            LinkKind::Receiver(_) => Err(EngineError::Role),
+        }
+    }
+
+    /// The receiver's state.
+    pub(crate) fn receiver(&mut self) -> Result<&mut ReceiverState, EngineError> {
+        match &mut self.kind {
+            LinkKind::Receiver(receiver) => Ok(receiver),
+            LinkKind::Sender(_) => Err(EngineError::Role),
+        }
+    }
+
+    /// Whether messages may pass.
+    #[inline]
+    pub(crate) fn is_usable(&self) -> bool {
+        self.endpoint.is_open() && !self.is_refused
+    }
+}
+
+impl Connection {
+    pub(super) fn attach_link(&mut self, session: SessionId, config: LinkConfig) -> Result<LinkId, EngineError> {
+        self.require_open()?;
+        if self.session_mut(session)?.endpoint.local != Half::Open {
+            return Err(EngineError::State("the session is not begun"));
+        }
+        if self.names.contains_key(&name_key(config.role, &config.name)) {
+            return Err(EngineError::State("a link of this name and role exists"));
+        }
+        let id = self.insert_link(session.index, config.role, config.name.clone(), &config)?;
+        let Some(link) = self.links.get_mut(id.index) else { return Err(EngineError::Stale) };
+        link.endpoint = Endpoint::opened_here();
+        let attach = Attach {
+            name: config.name,
+            handle: link.local_handle,
+            role: config.role,
+            snd_settle_mode: config.snd_settle_mode,
+            rcv_settle_mode: config.rcv_settle_mode,
+            source: config.source,
+            target: config.target,
+            // L-027
+            initial_delivery_count: (config.role == Role::Sender).then_some(config.initial_delivery_count),
+            max_message_size: config.max_message_size,
+            offered_capabilities: config.offered_capabilities,
+            desired_capabilities: config.desired_capabilities,
+            properties: config.properties,
+            ..Attach::default()
+        };
+        self.write_attach(id, &attach)?;
+        Ok(id)
+    }
+
+    pub(super) fn accept_attached(&mut self, id: LinkId, reply: AttachReply) -> Result<(), EngineError> {
+        self.require_open()?;
+        let link = self.answerable(id)?;
+        let role = link.kind.role();
+        link.snd_settle_mode = reply.snd_settle_mode;
+        link.rcv_settle_mode = reply.rcv_settle_mode;
+        match &mut link.kind {
+            LinkKind::Sender(sender) => {
+                sender.credit.start_at(reply.initial_delivery_count);
+                link.default_outcome = reply.source.as_ref().and_then(|source| source.default_outcome.clone());
+            }
+            LinkKind::Receiver(_) => link.max_message_size = reply.max_message_size.filter(|max| *max > 0),
+        }
+        let attach = Attach {
+            name: link.name.clone(),
+            handle: link.local_handle,
+            role,
+            snd_settle_mode: reply.snd_settle_mode,
+            rcv_settle_mode: reply.rcv_settle_mode,
+            source: reply.source,
+            target: reply.target,
+            initial_delivery_count: (role == Role::Sender).then_some(reply.initial_delivery_count),
+            max_message_size: reply.max_message_size,
+            offered_capabilities: reply.offered_capabilities,
+            desired_capabilities: reply.desired_capabilities,
+            properties: reply.properties,
+            ..Attach::default()
+        };
+        link.endpoint.local = Half::Open;
+        self.write_attach(id, &attach)?;
+        self.announce_credit(id);
+        Ok(())
+    }
+
+    // L-007: our terminus stays null, and the detach with the reason follows at once.
+    pub(super) fn refuse_attached(&mut self, id: LinkId, error: Error) -> Result<(), EngineError> {
+        self.require_open()?;
+        let link = self.answerable(id)?;
+        let role = link.kind.role();
+        let theirs = link.remote_attach.clone();
+        let mut attach = Attach::new(link.name.clone(), link.local_handle, role);
+        attach.snd_settle_mode = link.snd_settle_mode;
+        attach.rcv_settle_mode = link.rcv_settle_mode;
+        if let Some(theirs) = theirs {
+            match role {
+                Role::Sender => attach.target = theirs.target.clone(),
+                Role::Receiver => attach.source = theirs.source.clone(),
+            }
+        }
+        link.endpoint.local = Half::Open;
+        if self.write_attach(id, &attach).is_err() {
+            // Too large an echo of the peer's terminus: the refusal needs none.
+            (attach.source, attach.target) = (None, None);
+            self.write_attach(id, &attach)?;
+        }
+        self.detach_link(id, DetachKind::Closed, Some(error), DetachCause::Local)?;
+        if let Some(link) = self.links.get_mut(id.index) {
+            link.is_silent = true;
+        }
+        Ok(())
+    }
+
+    /// Refuses an attach before the application has heard of it.
+    fn refuse_unheard(&mut self, id: LinkId, fault: Violation) -> Result<(), Violation> {
+        let error = fault.to_wire();
+        self.refuse_attached(id, error).map_err(|_| {
+            self.forget_link(id.index);
+            Violation::session(fault.condition(), fault.detail().to_owned())
+        })
+    }
+
+    pub(super) fn detach_link(
+        &mut self,
+        id: LinkId,
+        kind: DetachKind,
+        error: Option<Error>,
+        cause: DetachCause,
+    ) -> Result<(), EngineError> {
+        let link = self.link_mut(id)?;
+        match link.endpoint.local {
+            Half::Closed => return Ok(()),
+            Half::Idle => return Err(EngineError::State("the attach is not answered")),
+            Half::Open => {}
+        }
+        link.endpoint.local = Half::Closed;
+        link.detach_cause = cause;
+        link.detach_error = if cause == DetachCause::Local { None } else { error.clone() };
+        if let LinkKind::Sender(sender) = &mut link.kind {
+            sender.large = None;
+        }
+        let handle = link.local_handle;
+        let index = link.session;
+        let Some(session) = self.sessions.get_mut(index) else { return Err(EngineError::Stale) };
+        session.flush_dispositions(&mut self.output);
+        let channel = session.local_channel;
+        let closed = kind.is_closed();
+        self.write_with_error(channel, error, |error| Detach { handle, closed, error });
+        Ok(())
+    }
+
+    fn insert_link(
+        &mut self,
+        session: u32,
+        role: Role,
+        name: Str,
+        config: &LinkConfig,
+    ) -> Result<LinkId, EngineError> {
+        let limit = self.config.limits.links;
+        let no_handle = EngineError::NoHandle { limit: u32::try_from(limit).unwrap_or(u32::MAX) };
+        if self.links.len() >= limit {
+            return Err(no_handle);
+        }
+        let owner = self.sessions.get_mut(session).ok_or(EngineError::Stale)?;
+        let local_handle = owner.free_handle().ok_or(no_handle)?;
+        let (index, generation) = self.links.insert(Link {
+            id: LinkId { index: 0, generation: 0 },
+            session,
+            endpoint: Endpoint::new(),
+            kind: LinkKind::new(role, config.initial_delivery_count),
+            name,
+            local_handle,
+            remote_handle: None,
+            snd_settle_mode: config.snd_settle_mode,
+            rcv_settle_mode: config.rcv_settle_mode,
+            remote_attach: None,
+            default_outcome: None,
+            max_message_size: config.max_message_size.filter(|max| role == Role::Receiver && *max > 0),
+            unsettled: 0,
+            owes_flow: false,
+            is_refused: false,
+            is_silent: false,
+            detach_cause: DetachCause::Local,
+            detach_error: None,
+        });
+        let id = LinkId { index, generation };
+        if let Some(link) = self.links.get_mut(index) {
+            link.id = id;
+            self.names.insert(link.key(), index);
+        }
+        let place = local_handle as usize;
+        if owner.local_handles.len() <= place {
+            owner.local_handles.resize(place + 1, None);
+        }
+        if let Some(slot) = owner.local_handles.get_mut(place) {
+            *slot = Some(index);
+        }
+        Ok(id)
+    }
+
+    fn write_attach(&mut self, id: LinkId, attach: &Attach) -> Result<(), EngineError> {
+        let Some(link) = self.links.get(id.index) else { return Err(EngineError::Stale) };
+        let Some(session) = self.sessions.get(link.session) else { return Err(EngineError::Stale) };
+        let is_request = link.endpoint.remote == Half::Idle;
+        self.output.frame(session.local_channel, attach).map_err(|too_large| {
+            if is_request {
+                self.forget_link(id.index);
+            } else if let Some(link) = self.links.get_mut(id.index) {
+                link.endpoint.local = Half::Idle;
+            }
+            EngineError::FrameTooLarge { size: too_large.size, limit: too_large.limit }
+        })
+    }
+
+    /// A link whose attach waits for our answer, on a session that is answered.
+    fn answerable(&mut self, id: LinkId) -> Result<&mut Link, EngineError> {
+        let Some(link) = self.links.checked_mut(id.index, id.generation) else {
+            return Err(EngineError::Stale);
+        };
+        if link.endpoint.local != Half::Idle {
+            return Err(EngineError::State("the attach is answered already"));
+        }
+        match self.sessions.get(link.session) {
+            Some(session) if session.endpoint.local == Half::Open => Ok(link),
+            _ => Err(EngineError::State("the session is not accepted yet")),
+        }
+    }
+
+    pub(super) fn link_mut(&mut self, id: LinkId) -> Result<&mut Link, EngineError> {
+        if let Some(failure) = &self.failure {
+            return Err(EngineError::Closed(failure.clone()));
+        }
+        self.links.checked_mut(id.index, id.generation).ok_or(EngineError::Stale)
+    }
+
+    pub(super) fn handle_attach(&mut self, channel: u16, attach: Attach) -> Result<(), Violation> {
+        let Some(session_index) = self.remote_session(channel)? else { return Ok(()) };
+        let Some(session) = self.sessions.get(session_index) else { return Ok(()) };
+        if session.endpoint.is_discarding() {
+            return Ok(());
+        }
+        // S-026
+        if attach.handle > session.local_handle_max {
+            return Err(Violation::framing("an attach with a handle above handle-max"));
+        }
+        // S-033
+        if session.remote_link(attach.handle).is_some() {
+            return Err(Violation::session(ErrorCondition::HANDLE_IN_USE, "an attach with a handle in use"));
+        }
+        let role = attach.role.peer();
+        let known = self.names.get(&name_key(role, &attach.name)).copied();
+        let awaited = known.filter(|index| {
+            self.links.get(*index).is_some_and(|link| {
+                link.session == session_index && link.endpoint.remote == Half::Idle
+            })
+        });
+        match (awaited, known) {
+            (Some(index), _) => {
+                self.map_remote_handle(index, attach.handle);
+                self.attach_answered(index, attach)
+            }
+            (None, Some(index)) => {
+                self.steal(index);
+                self.attach_requested(session_index, role, attach)
+            }
+            (None, None) => self.attach_requested(session_index, role, attach),
+        }
+    }
+
+    // L-006, L-033, L-034: the answer to our attach.
+    fn attach_answered(&mut self, index: u32, attach: Attach) -> Result<(), Violation> {
+        let Some(link) = self.links.get_mut(index) else { return Ok(()) };
+        link.endpoint.remote = Half::Open;
+        let id = link.id;
+        let attach = Arc::new(attach);
+        link.remote_attach = Some(Arc::clone(&attach));
+        let is_discarding = link.endpoint.local != Half::Open;
+        match &mut link.kind {
+            LinkKind::Sender(_) => {
+                link.rcv_settle_mode = attach.rcv_settle_mode;
+                link.max_message_size = attach.max_message_size.filter(|max| *max > 0);
+                link.default_outcome = attach.source.as_ref().and_then(|source| source.default_outcome.clone());
+                link.is_refused = attach.target.is_none();
+            }
+            LinkKind::Receiver(receiver) => {
+                link.snd_settle_mode = attach.snd_settle_mode;
+                link.is_refused = attach.source.is_none();
+                match attach.initial_delivery_count {
+                    Some(count) => receiver.credit.start_at(count),
+                    None if link.is_refused || is_discarding => {}
+                    // L-027
+                    None => return self.link_fault(index, no_initial_count()),
+                }
+            }
+        }
+        if is_discarding || link.is_refused {
+            if is_discarding {
+                self.names.remove(&link.key());
+            }
+            return Ok(());
+        }
+        self.events.push(Event::LinkAttached { link: id, attach });
+        Ok(())
+    }
+
+    // L-003, L-006: a link that the peer starts.
+    fn attach_requested(&mut self, session: u32, role: Role, attach: Attach) -> Result<(), Violation> {
+        let settings = LinkConfig {
+            snd_settle_mode: attach.snd_settle_mode,
+            rcv_settle_mode: attach.rcv_settle_mode,
+            ..LinkConfig::unnamed(role)
+        };
+        let id = self.insert_link(session, role, attach.name.clone(), &settings).map_err(|_| {
+            Violation::session(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, "more links than this container carries")
+        })?;
+        self.map_remote_handle(id.index, attach.handle);
+        let attach = Arc::new(attach);
+        let Some(link) = self.links.get_mut(id.index) else { return Ok(()) };
+        link.endpoint.remote = Half::Open;
+        link.remote_attach = Some(Arc::clone(&attach));
+        match &mut link.kind {
+            LinkKind::Sender(_) => link.max_message_size = attach.max_message_size.filter(|max| *max > 0),
+            LinkKind::Receiver(receiver) => match attach.initial_delivery_count {
+                Some(count) => receiver.credit.start_at(count),
+                None => return self.refuse_unheard(id, no_initial_count()),
+            },
+        }
+        if self.side == Side::Client {
+            return self
+                .refuse_unheard(id, Violation::link(ErrorCondition::NOT_ALLOWED, "this client takes no links"));
+        }
+        let Some(session) = self.sessions.get(session).map(|session| session.id) else { return Ok(()) };
+        self.events.push(Event::AttachRequested { link: id, session, attach });
+        Ok(())
+    }
+
+    fn map_remote_handle(&mut self, index: u32, handle: u32) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        link.remote_handle = Some(handle);
+        let Some(session) = self.sessions.get_mut(link.session) else { return };
+        let place = handle as usize;
+        if session.remote_handles.len() <= place {
+            session.remote_handles.resize(place + 1, None);
+        }
+        if let Some(slot) = session.remote_handles.get_mut(place) {
+            *slot = Some(index);
+        }
+    }
+
+    // L-002: the newer attach wins.
+    fn steal(&mut self, index: u32) {
+        let Some(link) = self.links.get(index) else { return };
+        let id = link.id;
+        self.names.remove(&link.key());
+        let error = Violation::link(ErrorCondition::STOLEN, "the link was attached anew").to_wire();
+        if self.detach_link(id, DetachKind::Closed, Some(error), DetachCause::Stolen).is_err() {
+            // Never answered: nothing was promised, the application hears that it is gone.
+            self.finish_link(index, DetachCause::Stolen, None);
+        }
+    }
+
+    pub(super) fn handle_detach(&mut self, channel: u16, detach: Detach) -> Result<(), Violation> {
+        let Some(session_index) = self.remote_session(channel)? else { return Ok(()) };
+        let Some(session) = self.sessions.get(session_index) else { return Ok(()) };
+        if session.endpoint.is_discarding() {
+            return Ok(());
+        }
+        let index = session.remote_link(detach.handle).ok_or_else(unattached_handle)?;
+        let Some(link) = self.links.get_mut(index) else { return Ok(()) };
+        let id = link.id;
+        link.endpoint.remote = Half::Closed;
+        let kind = DetachKind::from_closed(detach.closed);
+        match link.endpoint.local {
+            Half::Closed => {
+                let (cause, ours) = (link.detach_cause, link.detach_error.take());
+                self.finish_link_as(index, kind, cause, ours.or(detach.error));
+            }
+            Half::Open => {
+                let cause = if link.is_refused { DetachCause::Refused } else { DetachCause::Remote };
+                // L-012: the same closed flag goes back.
+                let _ = self.detach_link(id, kind, None, cause);
+                self.finish_link_as(index, kind, cause, detach.error);
+            }
+            Half::Idle => {
+                // Given up before our answer: both halves still have to be exchanged.
+                let error = Violation::link(ErrorCondition::NOT_FOUND, "given up before it was accepted").to_wire();
+                let _ = self.refuse_attached(id, error);
+                if let Some(link) = self.links.get_mut(index) {
+                    link.is_silent = false;
+                }
+                self.finish_link_as(index, kind, DetachCause::Remote, detach.error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Detaches a link whose peer broke a rule of it (L-015).
+    pub(super) fn link_fault(&mut self, index: u32, fault: Violation) -> Result<(), Violation> {
+        let Some(link) = self.links.get(index) else { return Ok(()) };
+        let id = link.id;
+        self.release_partial(index);
+        // An unanswered attach has nothing to detach yet; the session bears the fault.
+        self.detach_link(id, DetachKind::Closed, Some(fault.to_wire()), DetachCause::Violation).map_err(|_| fault)
+    }
+
+    pub(super) fn finish_link(&mut self, index: u32, cause: DetachCause, error: Option<Error>) {
+        self.finish_link_as(index, DetachKind::Suspended, cause, error);
+    }
+
+    /// Forgets a link and says so, unless nobody has heard of it or it was refused by us.
+    fn finish_link_as(&mut self, index: u32, kind: DetachKind, cause: DetachCause, error: Option<Error>) {
+        let Some(link) = self.links.get(index) else { return };
+        let id = link.id;
+        let is_silent = link.is_silent;
+        self.forget_link(index);
+        if !is_silent {
+            self.events.push(Event::LinkDetached { link: id, kind, cause, error });
+        }
+    }
+
+    /// Takes a link out of every table.
+    pub(super) fn forget_link(&mut self, index: u32) {
+        self.release_partial(index);
+        let Some(link) = self.links.remove(index) else { return };
+        let key = link.key();
+        if self.names.get(&key) == Some(&index) {
+            self.names.remove(&key);
+        }
+        let Some(session) = self.sessions.get_mut(link.session) else { return };
+        if let Some(slot) = session.local_handles.get_mut(link.local_handle as usize) {
+            *slot = None;
+        }
+        if let Some(handle) = link.remote_handle
+            && let Some(slot) = session.remote_handles.get_mut(handle as usize)
+        {
+            *slot = None;
+        }
+        if link.unsettled > 0 {
+            session.outgoing.purge(|entry| entry.link == link.id);
+            if let Some(incoming) = &mut session.incoming {
+                incoming.purge(|entry| entry.link == link.id);
+            }
+        }
+    }
+
+    /// A flow's link half.
+    pub(super) fn handle_link_flow(&mut self, index: u32, flow: &Flow) -> Result<(), Violation> {
+        let Some(link) = self.links.get_mut(index) else { return Ok(()) };
+        if link.endpoint.is_discarding() {
+            return Ok(());
+        }
+        if flow.echo {
+            self.owe_link_flow(index);
+        }
+        let Some(link) = self.links.get_mut(index) else { return Ok(()) };
+        match &mut link.kind {
+            LinkKind::Sender(_) => self.sender_flow(index, flow),
+            LinkKind::Receiver(_) => self.receiver_flow(index, flow),
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a flow of this link leaves with the next output.
+    // S-031: however often the peer asks, one answer a turn leaves.
+    pub(super) fn owe_link_flow(&mut self, index: u32) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        if link.owes_flow {
+            return;
+        }
+        link.owes_flow = true;
+        if let Some(session) = self.sessions.get_mut(link.session) {
+            session.owe_link_flow(link.id, &mut self.dirty);
+        }
+    }
+
+    /// Writes a link's flow; `false` when there is none to write any more.
+    pub(super) fn write_link_flow(&mut self, session: u32, id: LinkId) -> bool {
+        let Some(link) = self.links.checked_mut(id.index, id.generation) else { return false };
+        link.owes_flow = false;
+        // L-008: a link that is being refused gets no credit.
+        if link.endpoint.local != Half::Open || link.is_refused {
+            return false;
+        }
+        let Some(session) = self.sessions.get(session) else { return false };
+        let mut flow = session.flow();
+        flow.handle = Some(link.local_handle);
+        match &link.kind {
+            LinkKind::Sender(sender) => {
+                flow.delivery_count = Some(sender.credit.delivery_count());
+                flow.link_credit = Some(sender.credit.credit());
+                flow.available = Some(sender.credit.available);
+                flow.drain = sender.credit.drain;
+            }
+            LinkKind::Receiver(receiver) => {
+                // L-019: unknown until the sender's attach has come.
+                flow.delivery_count =
+                    (link.endpoint.remote != Half::Idle).then(|| receiver.credit.delivery_count());
+                flow.link_credit = Some(receiver.credit.credit());
+                flow.drain = receiver.credit.draining;
+            }
+        }
+        self.output.frame(session.local_channel, &flow).is_ok()
+    }
+}
+
+/// The key of a link's name: a sender and a receiver may share one (L-001).
+fn name_key(role: Role, name: &Str) -> (bool, Str) {
+    (role == Role::Sender, name.clone())
+}
+
+fn no_initial_count() -> Violation {
+    Violation::link(ErrorCondition::INVALID_FIELD, "a sender's attach without initial-delivery-count")
+}

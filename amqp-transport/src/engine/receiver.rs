@@ -1,0 +1,441 @@
+//! The receiving half of a link: transfers in, credit and dispositions out.
+
+use amqp_codec::{
+    DeliveryState, DeliveryTag, Disposition, ErrorCondition, Flow, ReceiverSettleMode, Role, Transfer,
+};
+use bytes::{Bytes, BytesMut};
+
+use super::config::Settlement;
+use super::connection::Connection;
+use super::delivery::{Unsettled, Visit, queue_disposition};
+use super::endpoint_state::Half;
+use super::event::{Event, IncomingDelivery};
+use super::ids::{DeliveryId, LinkId};
+use super::link::{Link, LinkKind};
+use super::session::{Session, unattached_handle, window_violation};
+use super::violation::{EngineError, Scope, Violation};
+use super::window::ReceiverCredit;
+
+/// A receiver's state.
+#[derive(Debug)]
+pub(crate) struct ReceiverState {
+    pub(crate) credit: ReceiverCredit,
+    partial: Option<Box<Partial>>,
+}
+
+/// A delivery whose last frame has not come.
+#[derive(Debug)]
+struct Partial {
+    id: u32,
+    tag: DeliveryTag,
+    message_format: Option<u32>,
+    is_settled: bool,
+    state: Option<Box<DeliveryState>>,
+    octets: BytesMut,
+    transfers: u32,
+}
+
+/// An unsettled delivery of the peer's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IncomingEntry {
+    pub(crate) link: LinkId,
+    tag: DeliveryTag,
+}
+
+impl ReceiverState {
+    pub(crate) fn new() -> Self {
+        Self { credit: ReceiverCredit::new(), partial: None }
+    }
+}
+
+impl Connection {
+    /// One transfer frame.
+    pub(super) fn handle_transfer(
+        &mut self,
+        channel: u16,
+        transfer: Transfer,
+        payload: Bytes,
+    ) -> Result<(), Violation> {
+        let Some(session_index) = self.remote_session(channel)? else { return Ok(()) };
+        let Some(session) = self.sessions.get_mut(session_index) else { return Ok(()) };
+        if session.endpoint.is_discarding() {
+            return Ok(());
+        }
+        // S-017, S-018: counted whatever becomes of the frame.
+        session.window.on_received().map_err(window_violation)?;
+        if session.window.is_low() {
+            session.window.replenish();
+            session.owe_flow(&mut self.dirty);
+        }
+        let link_index = session.remote_link(transfer.handle).ok_or_else(unattached_handle)?;
+        let Some(link) = self.links.get_mut(link_index) else { return Ok(()) };
+        if link.endpoint.local == Half::Closed {
+            // S-035: it crossed our detach; its number is used all the same.
+            pass_id(session, transfer.delivery_id);
+            return Ok(());
+        }
+        if link.endpoint.local == Half::Idle {
+            return Err(Violation::session(ErrorCondition::NOT_ALLOWED, "a transfer on a link not yet accepted"));
+        }
+        let delivery_id = transfer.delivery_id;
+        let verdict = match &link.kind {
+            LinkKind::Sender(_) => {
+                Err(Violation::link(ErrorCondition::NOT_ALLOWED, "a transfer to a link's sender"))
+            }
+            // D-016, D-017
+            LinkKind::Receiver(_)
+                if transfer.rcv_settle_mode == Some(ReceiverSettleMode::Second)
+                    && link.rcv_settle_mode == ReceiverSettleMode::First
+                    && transfer.settled != Some(true) =>
+            {
+                Err(invalid("a transfer in settle mode second on a link of mode first"))
+            }
+            LinkKind::Receiver(receiver) if receiver.partial.is_none() => {
+                self.first_transfer(session_index, link_index, transfer, payload)
+            }
+            LinkKind::Receiver(_) => self.next_transfer(session_index, link_index, transfer, payload),
+        };
+        match verdict {
+            Err(fault) if fault.scope() == Scope::Link => {
+                if let Some(session) = self.sessions.get_mut(session_index) {
+                    pass_id(session, delivery_id);
+                }
+                self.link_fault(link_index, fault)
+            }
+            other => other,
+        }
+    }
+
+    /// The first frame of a delivery; often the only one.
+    fn first_transfer(
+        &mut self,
+        session_index: u32,
+        link_index: u32,
+        transfer: Transfer,
+        payload: Bytes,
+    ) -> Result<(), Violation> {
+        let (Some(session), Some(link)) =
+            (self.sessions.get_mut(session_index), self.links.get_mut(link_index))
+        else {
+            return Ok(());
+        };
+        let LinkKind::Receiver(receiver) = &mut link.kind else { return Ok(()) };
+        // D-002, D-003
+        let id = transfer.delivery_id.ok_or_else(|| invalid("a delivery without delivery-id"))?;
+        take_id(session, id)?;
+        let tag = transfer.delivery_tag.ok_or_else(|| invalid("a delivery without delivery-tag"))?;
+        // L-022
+        receiver.credit.on_delivery().map_err(|_| {
+            Violation::link(ErrorCondition::TRANSFER_LIMIT_EXCEEDED, "a delivery beyond the link's credit")
+        })?;
+        // D-012 to D-014
+        if transfer.aborted {
+            skip_id(session);
+            self.note_drained(link_index);
+            return Ok(());
+        }
+        check_size(payload.len(), link.max_message_size)?;
+        let is_settled = transfer.settled == Some(true);
+        if transfer.more {
+            hold_id(session, link, tag, self.config.limits.unsettled)?;
+            let mut octets = BytesMut::new();
+            add_partial(&mut self.partial_bytes, self.config.limits.partial_delivery_bytes, &mut octets, &payload)?;
+            let LinkKind::Receiver(receiver) = &mut link.kind else { return Ok(()) };
+            receiver.partial = Some(Box::new(Partial {
+                id,
+                tag,
+                message_format: transfer.message_format,
+                is_settled,
+                state: transfer.state.map(Box::new),
+                octets,
+                transfers: 1,
+            }));
+            return Ok(());
+        }
+        if is_settled {
+            skip_id(session);
+        } else {
+            hold_id(session, link, tag, self.config.limits.unsettled)?;
+        }
+        let delivery = IncomingDelivery {
+            id: DeliveryId(id),
+            tag,
+            message: payload,
+            message_format: transfer.message_format.unwrap_or(0),
+            is_settled,
+            state: transfer.state.map(Box::new),
+        };
+        self.events.push(Event::Delivery { link: link.id, delivery });
+        self.note_drained(link_index);
+        Ok(())
+    }
+
+    /// A further frame of a delivery.
+    fn next_transfer(
+        &mut self,
+        session_index: u32,
+        link_index: u32,
+        transfer: Transfer,
+        payload: Bytes,
+    ) -> Result<(), Violation> {
+        let (Some(session), Some(link)) =
+            (self.sessions.get_mut(session_index), self.links.get_mut(link_index))
+        else {
+            return Ok(());
+        };
+        let LinkKind::Receiver(receiver) = &mut link.kind else { return Ok(()) };
+        let Some(partial) = &mut receiver.partial else { return Ok(()) };
+        check_continuation(partial, &transfer)?;
+        partial.transfers += 1;
+        if partial.transfers > self.config.limits.transfers_per_delivery {
+            return Err(Violation::link(
+                ErrorCondition::RESOURCE_LIMIT_EXCEEDED,
+                "a delivery in more frames than this container takes",
+            ));
+        }
+        if transfer.aborted {
+            let id = partial.id;
+            self.release_partial(link_index);
+            self.release_incoming(session_index, link_index, id);
+            self.note_drained(link_index);
+            return Ok(());
+        }
+        // L-040: checked as it grows.
+        check_size(partial.octets.len() + payload.len(), link.max_message_size)?;
+        let limit = self.config.limits.partial_delivery_bytes;
+        add_partial(&mut self.partial_bytes, limit, &mut partial.octets, &payload)?;
+        // D-006: settled once is settled.
+        partial.is_settled |= transfer.settled == Some(true);
+        if transfer.state.is_some() {
+            partial.state = transfer.state.map(Box::new);
+        }
+        if transfer.more {
+            return Ok(());
+        }
+        let Some(partial) = receiver.partial.take() else { return Ok(()) };
+        self.partial_bytes = self.partial_bytes.saturating_sub(partial.octets.len());
+        if partial.is_settled && release(session, link, partial.id) {
+            link.unsettled = link.unsettled.saturating_sub(1);
+        }
+        let delivery = IncomingDelivery {
+            id: DeliveryId(partial.id),
+            tag: partial.tag,
+            message: partial.octets.freeze(),
+            message_format: partial.message_format.unwrap_or(0),
+            is_settled: partial.is_settled,
+            state: partial.state,
+        };
+        self.events.push(Event::Delivery { link: link.id, delivery });
+        self.note_drained(link_index);
+        Ok(())
+    }
+
+    /// Forgets what has come of a delivery that will not be completed.
+    pub(super) fn release_partial(&mut self, link_index: u32) {
+        if let Some(link) = self.links.get_mut(link_index)
+            && let LinkKind::Receiver(receiver) = &mut link.kind
+            && let Some(partial) = receiver.partial.take()
+        {
+            self.partial_bytes = self.partial_bytes.saturating_sub(partial.octets.len());
+        }
+    }
+
+    fn release_incoming(&mut self, session_index: u32, link_index: u32, id: u32) {
+        if let (Some(session), Some(link)) =
+            (self.sessions.get_mut(session_index), self.links.get_mut(link_index))
+            && release(session, link, id)
+        {
+            link.unsettled = link.unsettled.saturating_sub(1);
+        }
+    }
+
+    /// The last credit of a drain may be used up by deliveries, too.
+    fn note_drained(&mut self, link_index: u32) {
+        let Some(link) = self.links.get_mut(link_index) else { return };
+        let id = link.id;
+        if let LinkKind::Receiver(receiver) = &mut link.kind
+            && receiver.credit.draining
+            && receiver.credit.credit() == 0
+        {
+            receiver.credit.draining = false;
+            self.events.push(Event::Drained { link: id });
+        }
+    }
+
+    pub(super) fn receiver_flow(&mut self, index: u32, flow: &Flow) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        if let LinkKind::Receiver(receiver) = &mut link.kind {
+            receiver.credit.on_flow(flow.delivery_count, flow.available);
+        }
+        self.note_drained(index);
+    }
+
+    pub(super) fn settle_delivery(
+        &mut self,
+        id: LinkId,
+        delivery: DeliveryId,
+        state: DeliveryState,
+        settlement: Settlement,
+    ) -> Result<(), EngineError> {
+        if let Some(failure) = &self.failure {
+            return Err(EngineError::Closed(failure.clone()));
+        }
+        let Some(link) = self.links.checked_mut(id.index, id.generation) else { return Err(EngineError::Stale) };
+        if link.kind.role() != Role::Receiver {
+            return Err(EngineError::Role);
+        }
+        if link.endpoint.local != Half::Open {
+            return Err(EngineError::State("the link is being detached"));
+        }
+        let Some(session) = self.sessions.get_mut(link.session) else { return Err(EngineError::Stale) };
+        let Some(incoming) = &mut session.incoming else { return Ok(()) };
+        // D-023: the sender has settled it; nothing is left to say.
+        let Some(entry) = incoming.get(delivery.0) else { return Ok(()) };
+        if entry.link != id {
+            return Err(EngineError::State("the delivery is another link's"));
+        }
+        let is_settled = settlement.is_settled();
+        if is_settled {
+            incoming.remove(delivery.0);
+            link.unsettled = link.unsettled.saturating_sub(1);
+        }
+        queue_disposition(&mut session.dispositions, Role::Receiver, delivery.0, is_settled, Some(state));
+        session.mark_dirty(&mut self.dirty);
+        Ok(())
+    }
+
+    /// What the sender settles of the deliveries we hold.
+    pub(super) fn remote_settlements(&mut self, index: u32, last: u32, disposition: Disposition) {
+        if !disposition.settled {
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(index) else { return };
+        let Some(incoming) = &mut session.incoming else { return };
+        let (links, events) = (&mut self.links, &mut self.events);
+        incoming.visit_range(disposition.first, last, |id, entry| {
+            if let Some(link) = links.checked_mut(entry.link.index, entry.link.generation) {
+                link.unsettled = link.unsettled.saturating_sub(1);
+                events.push(Event::RemoteSettled {
+                    link: entry.link,
+                    delivery: DeliveryId(id),
+                    state: disposition.state.clone(),
+                });
+            }
+            Visit::Remove
+        });
+    }
+
+    pub(super) fn grant_credit(&mut self, id: LinkId, credit: u32) -> Result<(), EngineError> {
+        let receiver = self.link_mut(id)?.receiver()?;
+        receiver.credit.grant(credit);
+        receiver.credit.draining = false;
+        self.owe_link_flow(id.index);
+        Ok(())
+    }
+
+    pub(super) fn drain_link(&mut self, id: LinkId) -> Result<(), EngineError> {
+        let receiver = self.link_mut(id)?.receiver()?;
+        if receiver.credit.credit() == 0 {
+            self.events.push(Event::Drained { link: id });
+            return Ok(());
+        }
+        receiver.credit.draining = true;
+        self.owe_link_flow(id.index);
+        Ok(())
+    }
+}
+
+// D-002: numbers go up by one a delivery, from wherever the peer starts.
+fn take_id(session: &mut Session, id: u32) -> Result<(), Violation> {
+    let incoming = session.incoming.get_or_insert_with(|| Unsettled::new(id));
+    if incoming.next_id() == id {
+        Ok(())
+    } else {
+        Err(Violation::session(ErrorCondition::INVALID_FIELD, "a delivery-id out of sequence"))
+    }
+}
+
+/// Counts the number of a delivery that is not looked at.
+fn pass_id(session: &mut Session, id: Option<u32>) {
+    let Some(id) = id else { return };
+    let incoming = session.incoming.get_or_insert_with(|| Unsettled::new(id));
+    if incoming.next_id() == id {
+        incoming.skip();
+    }
+}
+
+fn skip_id(session: &mut Session) {
+    if let Some(incoming) = &mut session.incoming {
+        incoming.skip();
+    }
+}
+
+fn hold_id(session: &mut Session, link: &mut Link, tag: DeliveryTag, limit: usize) -> Result<(), Violation> {
+    let Some(incoming) = &mut session.incoming else { return Ok(()) };
+    // D-001: looked for among the youngest only; a peer that counts wrongly repeats itself at once.
+    if incoming.youngest(TAGS_COMPARED).any(|entry| entry.link == link.id && entry.tag == tag) {
+        return Err(Violation::link(ErrorCondition::NOT_ALLOWED, "a delivery-tag that is in use"));
+    }
+    if incoming.len() >= limit {
+        return Err(Violation::session(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, "too many unsettled deliveries"));
+    }
+    incoming.push(IncomingEntry { link: link.id, tag });
+    link.unsettled += 1;
+    Ok(())
+}
+
+fn release(session: &mut Session, link: &Link, id: u32) -> bool {
+    session
+        .incoming
+        .as_mut()
+        .filter(|incoming| incoming.get(id).is_some_and(|entry| entry.link == link.id))
+        .is_some_and(|incoming| incoming.remove(id).is_some())
+}
+
+// D-002 to D-005, D-010, D-011
+fn check_continuation(partial: &Partial, transfer: &Transfer) -> Result<(), Violation> {
+    if transfer.delivery_id.is_some_and(|id| id != partial.id) {
+        return Err(invalid("a new delivery before the last one ended"));
+    }
+    if transfer.delivery_tag.is_some_and(|tag| tag != partial.tag) {
+        return Err(invalid("delivery-tag changes within a delivery"));
+    }
+    if transfer.message_format.is_some_and(|format| Some(format) != partial.message_format) {
+        return Err(invalid("message-format changes within a delivery"));
+    }
+    Ok(())
+}
+
+// L-039, L-040
+fn check_size(size: usize, limit: Option<u64>) -> Result<(), Violation> {
+    match limit {
+        Some(limit) if size as u64 > limit => {
+            Err(Violation::link(ErrorCondition::MESSAGE_SIZE_EXCEEDED, "a message beyond max-message-size"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn add_partial(
+    held: &mut usize,
+    limit: usize,
+    octets: &mut BytesMut,
+    payload: &Bytes,
+) -> Result<(), Violation> {
+    if *held + payload.len() > limit {
+        return Err(Violation::link(
+            ErrorCondition::RESOURCE_LIMIT_EXCEEDED,
+            "more octets of unfinished deliveries than this container holds",
+        ));
+    }
+    *held += payload.len();
+    octets.extend_from_slice(payload);
+    Ok(())
+}
+
+fn invalid(detail: &'static str) -> Violation {
+    Violation::link(ErrorCondition::INVALID_FIELD, detail)
+}
+
+/// How many unsettled deliveries a new tag is compared with.
+const TAGS_COMPARED: usize = 8;

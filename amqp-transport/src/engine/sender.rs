@@ -1,0 +1,329 @@
+//! The sending half of a link: messages out, outcomes in.
+
+use std::collections::VecDeque;
+use std::mem;
+
+use amqp_codec::{DeliveryState, DeliveryTag, Disposition, ErrorCondition, Flow, Role, SenderSettleMode, Transfer};
+use bytes::Bytes;
+
+use super::config::{Outgoing, Settlement};
+use super::connection::Connection;
+use super::delivery::{Visit, queue_disposition};
+use super::event::Event;
+use super::ids::{DeliveryId, LinkId};
+use super::link::LinkKind;
+use super::violation::{EngineError, TrySendError, Violation};
+use super::window::SenderCredit;
+
+/// A sender's state.
+#[derive(Debug)]
+pub(crate) struct SenderState {
+    pub(crate) credit: SenderCredit,
+    /// The large message that is leaving.
+    pub(crate) large: Option<Box<Large>>,
+    /// Whether the link stands in a queue for window, unsettled room or output.
+    pub(crate) is_waiting: bool,
+    /// Whether the next credit, or the end of the large message, is to be told.
+    wants_turn: bool,
+}
+
+/// A message that does not leave at once: larger than a frame, or than is copied.
+#[derive(Debug)]
+pub(crate) struct Large {
+    transfer: Transfer,
+    payload: Bytes,
+    user: u32,
+    has_started: bool,
+    is_aborted: bool,
+}
+
+/// An unsettled delivery of ours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutgoingEntry {
+    pub(crate) link: LinkId,
+    user: u32,
+}
+
+impl SenderState {
+    pub(crate) fn new(initial_delivery_count: u32) -> Self {
+        Self { credit: SenderCredit::new(initial_delivery_count), large: None, is_waiting: false, wants_turn: true }
+    }
+}
+
+impl Connection {
+    pub(super) fn send(&mut self, id: LinkId, outgoing: Outgoing<'_>) -> Result<DeliveryId, TrySendError> {
+        if let Some(failure) = &self.failure {
+            return Err(TrySendError::Link(EngineError::Closed(failure.clone())));
+        }
+        let Some(link) = self.links.checked_mut(id.index, id.generation) else {
+            return Err(TrySendError::Link(EngineError::Stale));
+        };
+        let is_usable = link.is_usable();
+        let LinkKind::Sender(sender) = &mut link.kind else {
+            return Err(TrySendError::Link(EngineError::Role));
+        };
+        if !is_usable {
+            return Err(TrySendError::Link(EngineError::State("the link is not attached")));
+        }
+        let is_settled = outgoing.settlement.is_settled();
+        check_settle_mode(link.snd_settle_mode, outgoing.settlement)?;
+        check_size(&outgoing, link.max_message_size)?;
+        if sender.large.is_some() {
+            sender.wants_turn = true;
+            return Err(TrySendError::Busy);
+        }
+        // L-021
+        if sender.credit.credit() == 0 {
+            sender.wants_turn = true;
+            return Err(TrySendError::NoCredit);
+        }
+        let Some(session) = self.sessions.get_mut(link.session) else {
+            return Err(TrySendError::Link(EngineError::Stale));
+        };
+        // S-016
+        let refusal = if !session.window.can_send() {
+            Some(TrySendError::WindowClosed)
+        } else if !is_settled && session.outgoing.len() >= self.config.limits.unsettled {
+            Some(TrySendError::TooManyUnsettled)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            wait_in(&mut session.waiters, sender, id);
+            return Err(refusal);
+        }
+        if self.output.len() >= self.config.limits.output_high_water {
+            wait_in(&mut self.output_waiters, sender, id);
+            return Err(TrySendError::OutputFull);
+        }
+
+        // D-002, D-003: one number a delivery, in the order of sending.
+        let delivery_id = session.outgoing.next_id();
+        let transfer = Transfer {
+            handle: link.local_handle,
+            delivery_id: Some(delivery_id),
+            delivery_tag: Some(outgoing.tag.unwrap_or_else(|| DeliveryTag::from(delivery_id))),
+            message_format: Some(outgoing.message_format),
+            settled: is_settled.then_some(true),
+            ..Transfer::default()
+        };
+        let payload = outgoing.payload;
+        if payload.len() <= COPY_UP_TO && payload.len() + HEAD_ROOM <= self.output.frame_limit() as usize {
+            self.output.transfer(session.local_channel, &transfer, payload.as_slice());
+            session.window.on_sent();
+        } else {
+            sender.large = Some(Box::new(Large {
+                transfer,
+                payload: payload.into_bytes(),
+                user: outgoing.user,
+                has_started: false,
+                is_aborted: false,
+            }));
+            self.sending.push_back(id);
+        }
+        sender.credit.on_send();
+        if is_settled {
+            session.outgoing.skip();
+        } else {
+            session.outgoing.push(OutgoingEntry { link: id, user: outgoing.user });
+            link.unsettled += 1;
+        }
+        Ok(DeliveryId(delivery_id))
+    }
+
+    pub(super) fn abort_large(&mut self, id: LinkId) -> Result<(), EngineError> {
+        let link = self.link_mut(id)?;
+        let session = link.session;
+        let sender = link.sender()?;
+        let Some(large) = &mut sender.large else { return Ok(()) };
+        large.payload = Bytes::new();
+        large.is_aborted = true;
+        let Some(delivery_id) = large.transfer.delivery_id else { return Ok(()) };
+        // D-012: an aborted delivery is settled.
+        if let Some(session) = self.sessions.get_mut(session)
+            && session.outgoing.remove(delivery_id).is_some()
+            && let Some(link) = self.links.get_mut(id.index)
+        {
+            link.unsettled = link.unsettled.saturating_sub(1);
+        }
+        Ok(())
+    }
+
+    /// Cuts frames from large messages, one a link in turn, until the batch is full.
+    pub(super) fn send_large(&mut self) {
+        while self.output.len() < BATCH {
+            let Some(id) = self.sending.pop_front() else { break };
+            let Some(link) = self.links.checked_mut(id.index, id.generation) else { continue };
+            let Some(session) = self.sessions.get_mut(link.session) else { continue };
+            let LinkKind::Sender(sender) = &mut link.kind else { continue };
+            let Some(large) = &mut sender.large else { continue };
+            if !session.window.can_send() {
+                session.halted.push_back(id);
+                continue;
+            }
+            if large.is_aborted {
+                large.transfer.aborted = true;
+            }
+            self.output.partial_transfer(session.local_channel, &mut large.transfer, &mut large.payload);
+            session.window.on_sent();
+            if large.transfer.more {
+                if !mem::replace(&mut large.has_started, true) {
+                    // Continuations repeat the number alone (D-002 to D-004, D-006).
+                    large.transfer.delivery_tag = None;
+                    large.transfer.message_format = None;
+                }
+                self.sending.push_back(id);
+                continue;
+            }
+            let Some(done) = sender.large.take() else { continue };
+            if !done.is_aborted {
+                self.events.push(Event::Sent { link: id, user: done.user });
+            }
+            if mem::take(&mut sender.wants_turn) && sender.credit.credit() > 0 {
+                self.events.push(Event::Writable { link: id });
+            }
+        }
+    }
+
+    /// Tells links that were turned away by full output, once it has been taken.
+    pub(super) fn wake_output_waiters(&mut self) {
+        while let Some(id) = self.output_waiters.pop_front() {
+            if let Some(link) = self.links.checked_mut(id.index, id.generation)
+                && let LinkKind::Sender(sender) = &mut link.kind
+            {
+                sender.is_waiting = false;
+                self.events.push(Event::Writable { link: id });
+            }
+        }
+    }
+
+    pub(super) fn sender_flow(&mut self, index: u32, flow: &Flow) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        let (id, is_usable) = (link.id, link.is_usable());
+        let LinkKind::Sender(sender) = &mut link.kind else { return };
+        let had_none = sender.credit.credit() == 0;
+        // A flow without credit speaks of the session only.
+        let Some(credit) = flow.link_credit else { return };
+        sender.credit.on_flow(flow.delivery_count, credit, flow.drain);
+        if !is_usable {
+            return;
+        }
+        if sender.credit.credit() > 0 && (had_none || sender.wants_turn) && sender.large.is_none() {
+            sender.wants_turn = false;
+            self.events.push(Event::Writable { link: id });
+        }
+        if flow.drain {
+            self.events.push(Event::DrainRequested { link: id });
+        }
+    }
+
+    /// Tells of credit that came before the link was usable.
+    pub(super) fn announce_credit(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get_mut(id.index)
+            && let LinkKind::Sender(sender) = &link.kind
+            && sender.credit.credit() > 0
+        {
+            let drain = sender.credit.drain;
+            self.events.push(Event::Writable { link: id });
+            if drain {
+                self.events.push(Event::DrainRequested { link: id });
+            }
+        }
+    }
+
+    pub(super) fn give_credit_back(&mut self, id: LinkId) -> Result<(), EngineError> {
+        let sender = self.link_mut(id)?.sender()?;
+        if sender.credit.drain {
+            sender.credit.give_back();
+            self.owe_link_flow(id.index);
+        }
+        Ok(())
+    }
+
+    pub(super) fn handle_disposition(&mut self, channel: u16, disposition: Disposition) -> Result<(), Violation> {
+        let Some(index) = self.remote_session(channel)? else { return Ok(()) };
+        let Some(session) = self.sessions.get(index) else { return Ok(()) };
+        if session.endpoint.is_discarding() {
+            return Ok(());
+        }
+        let last = disposition.last.unwrap_or(disposition.first);
+        // D-027: serial order; the antipode has none.
+        if last.wrapping_sub(disposition.first) >= 0x8000_0000 {
+            return Err(Violation::session(ErrorCondition::INVALID_FIELD, "a disposition's last before its first"));
+        }
+        match disposition.role {
+            // D-025: a receiver speaks of what we sent.
+            Role::Receiver => self.outcomes(index, last, disposition),
+            Role::Sender => self.remote_settlements(index, last, disposition),
+        }
+        Ok(())
+    }
+
+    /// What the receiver says of our deliveries.
+    fn outcomes(&mut self, index: u32, last: u32, disposition: Disposition) {
+        let Some(session) = self.sessions.get_mut(index) else { return };
+        let (links, events) = (&mut self.links, &mut self.events);
+        let dispositions = &mut session.dispositions;
+        let state = disposition.state;
+        let is_final = disposition.settled || state.as_ref().is_some_and(DeliveryState::is_outcome);
+        let had_room = session.outgoing.len() < self.config.limits.unsettled;
+        let removed = session.outgoing.visit_range(disposition.first, last, |id, entry| {
+            let Some(link) = links.checked_mut(entry.link.index, entry.link.generation) else {
+                return Visit::Remove;
+            };
+            if !is_final {
+                if let Some(state) = &state {
+                    events.push(Event::StateChanged { link: entry.link, user: entry.user, state: state.clone() });
+                }
+                return Visit::Keep;
+            }
+            link.unsettled = link.unsettled.saturating_sub(1);
+            if !disposition.settled {
+                // D-015, D-029: the receiver has decided, settling is ours.
+                queue_disposition(dispositions, Role::Sender, id, true, state.clone());
+            }
+            // D-028
+            let state = state.clone().or_else(|| link.default_outcome.clone());
+            events.push(Event::Settled { link: entry.link, user: entry.user, state });
+            Visit::Remove
+        });
+        if !session.dispositions.is_empty() {
+            session.mark_dirty(&mut self.dirty);
+        }
+        if removed > 0 && !had_room {
+            self.wake_session(index);
+        }
+    }
+}
+
+fn wait_in(queue: &mut VecDeque<LinkId>, sender: &mut SenderState, id: LinkId) {
+    if !mem::replace(&mut sender.is_waiting, true) {
+        queue.push_back(id);
+    }
+}
+
+// D-007 to D-009
+fn check_settle_mode(mode: SenderSettleMode, settlement: Settlement) -> Result<(), TrySendError> {
+    match (mode, settlement) {
+        (SenderSettleMode::Settled, Settlement::Unsettled) | (SenderSettleMode::Unsettled, Settlement::Settled) => {
+            Err(TrySendError::SettleMode)
+        }
+        _ => Ok(()),
+    }
+}
+
+// L-039
+fn check_size(outgoing: &Outgoing<'_>, limit: Option<u64>) -> Result<(), TrySendError> {
+    let size = outgoing.payload.len();
+    match limit {
+        Some(limit) if size as u64 > limit => Err(TrySendError::TooLarge { size, limit }),
+        _ => Ok(()),
+    }
+}
+
+/// Payloads up to this size are copied into the output at once.
+const COPY_UP_TO: usize = 16 * 1024;
+/// What a transfer's header and performative take at most.
+const HEAD_ROOM: usize = 96;
+/// Octets of large messages put into one batch of output.
+const BATCH: usize = 256 * 1024;
