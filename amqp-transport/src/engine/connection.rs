@@ -182,7 +182,11 @@ impl Connection {
     ///
     /// # Errors
     /// When no SASL answer is due.
-    pub fn sasl_outcome(&mut self, code: SaslCode, additional_data: Option<Bytes>) -> Result<(), EngineError> {
+    pub fn sasl_outcome(
+        &mut self,
+        code: SaslCode,
+        additional_data: Option<Bytes>,
+    ) -> Result<(), EngineError> {
         self.sasl_decision()?;
         self.conclude_sasl(code, additional_data);
         Ok(())
@@ -266,7 +270,12 @@ impl Connection {
     ///
     /// # Errors
     /// When the link is gone. Detaching one that is already being detached is no error.
-    pub fn detach(&mut self, link: LinkId, kind: DetachKind, error: Option<Error>) -> Result<(), EngineError> {
+    pub fn detach(
+        &mut self,
+        link: LinkId,
+        kind: DetachKind,
+        error: Option<Error>,
+    ) -> Result<(), EngineError> {
         self.detach_link(link, kind, error, DetachCause::Local)
     }
 

@@ -44,7 +44,6 @@ impl Endpoint {
         self.local == Half::Open && self.remote == Half::Open
     }
 
-
     /// We have closed and the peer has not: what comes is dropped.
     pub(crate) fn is_discarding(self) -> bool {
         self.local == Half::Closed && self.remote != Half::Closed

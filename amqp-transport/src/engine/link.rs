@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use amqp_codec::{
-    Attach, DeliveryState, Detach, Error, ErrorCondition, Flow, ReceiverSettleMode, Role, SenderSettleMode, Str,
+    Attach, DeliveryState, Detach, Error, ErrorCondition, Flow, ReceiverSettleMode, Role, SenderSettleMode,
+    Str,
 };
 
 use super::config::{AttachReply, DetachKind, LinkConfig, Side};
@@ -98,7 +99,11 @@ impl Link {
 }
 
 impl Connection {
-    pub(super) fn attach_link(&mut self, session: SessionId, config: LinkConfig) -> Result<LinkId, EngineError> {
+    pub(super) fn attach_link(
+        &mut self,
+        session: SessionId,
+        config: LinkConfig,
+    ) -> Result<LinkId, EngineError> {
         self.require_open()?;
         if self.session_mut(session)?.endpoint.local != Half::Open {
             return Err(EngineError::State("the session is not begun"));
@@ -138,7 +143,8 @@ impl Connection {
         match &mut link.kind {
             LinkKind::Sender(sender) => {
                 sender.credit.start_at(reply.initial_delivery_count);
-                link.default_outcome = reply.source.as_ref().and_then(|source| source.default_outcome.clone());
+                link.default_outcome =
+                    reply.source.as_ref().and_then(|source| source.default_outcome.clone());
             }
             LinkKind::Receiver(_) => link.max_message_size = reply.max_message_size.filter(|max| *max > 0),
         }
@@ -330,9 +336,9 @@ impl Connection {
         let role = attach.role.peer();
         let known = self.names.get(&name_key(role, &attach.name)).copied();
         let awaited = known.filter(|index| {
-            self.links.get(*index).is_some_and(|link| {
-                link.session == session_index && link.endpoint.remote == Half::Idle
-            })
+            self.links
+                .get(*index)
+                .is_some_and(|link| link.session == session_index && link.endpoint.remote == Half::Idle)
         });
         match (awaited, known) {
             (Some(index), _) => {
@@ -359,7 +365,8 @@ impl Connection {
             LinkKind::Sender(_) => {
                 link.rcv_settle_mode = attach.rcv_settle_mode;
                 link.max_message_size = attach.max_message_size.filter(|max| *max > 0);
-                link.default_outcome = attach.source.as_ref().and_then(|source| source.default_outcome.clone());
+                link.default_outcome =
+                    attach.source.as_ref().and_then(|source| source.default_outcome.clone());
                 link.is_refused = attach.target.is_none();
             }
             LinkKind::Receiver(receiver) => {
@@ -391,7 +398,10 @@ impl Connection {
             ..LinkConfig::unnamed(role)
         };
         let id = self.insert_link(session, role, attach.name.clone(), &settings).map_err(|_| {
-            Violation::session(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, "more links than this container carries")
+            Violation::session(
+                ErrorCondition::RESOURCE_LIMIT_EXCEEDED,
+                "more links than this container carries",
+            )
         })?;
         self.map_remote_handle(id.index, attach.handle);
         let attach = Arc::new(attach);
@@ -406,8 +416,10 @@ impl Connection {
             },
         }
         if self.side == Side::Client {
-            return self
-                .refuse_unheard(id, Violation::link(ErrorCondition::NOT_ALLOWED, "this client takes no links"));
+            return self.refuse_unheard(
+                id,
+                Violation::link(ErrorCondition::NOT_ALLOWED, "this client takes no links"),
+            );
         }
         let Some(session) = self.sessions.get(session).map(|session| session.id) else { return Ok(()) };
         self.events.push(Event::AttachRequested { link: id, session, attach });
@@ -463,7 +475,8 @@ impl Connection {
             }
             Half::Idle => {
                 // Given up before our answer: both halves still have to be exchanged.
-                let error = Violation::link(ErrorCondition::NOT_FOUND, "given up before it was accepted").to_wire();
+                let error =
+                    Violation::link(ErrorCondition::NOT_FOUND, "given up before it was accepted").to_wire();
                 let _ = self.refuse_attached(id, error);
                 if let Some(link) = self.links.get_mut(index) {
                     link.is_silent = false;
@@ -480,7 +493,8 @@ impl Connection {
         let id = link.id;
         self.release_partial(index);
         // An unanswered attach has nothing to detach yet; the session bears the fault.
-        self.detach_link(id, DetachKind::Closed, Some(fault.to_wire()), DetachCause::Violation).map_err(|_| fault)
+        self.detach_link(id, DetachKind::Closed, Some(fault.to_wire()), DetachCause::Violation)
+            .map_err(|_| fault)
     }
 
     pub(super) fn finish_link(&mut self, index: u32, cause: DetachCause, error: Option<Error>) {

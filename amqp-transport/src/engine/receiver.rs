@@ -75,7 +75,10 @@ impl Connection {
             return Ok(());
         }
         if link.endpoint.local == Half::Idle {
-            return Err(Violation::session(ErrorCondition::NOT_ALLOWED, "a transfer on a link not yet accepted"));
+            return Err(Violation::session(
+                ErrorCondition::NOT_ALLOWED,
+                "a transfer on a link not yet accepted",
+            ));
         }
         let delivery_id = transfer.delivery_id;
         let verdict = match &link.kind {
@@ -139,7 +142,12 @@ impl Connection {
         if transfer.more {
             hold_id(session, link, tag, self.config.limits.unsettled)?;
             let mut octets = BytesMut::new();
-            add_partial(&mut self.partial_bytes, self.config.limits.partial_delivery_bytes, &mut octets, &payload)?;
+            add_partial(
+                &mut self.partial_bytes,
+                self.config.limits.partial_delivery_bytes,
+                &mut octets,
+                &payload,
+            )?;
             let LinkKind::Receiver(receiver) = &mut link.kind else { return Ok(()) };
             receiver.partial = Some(Box::new(Partial {
                 id,
@@ -280,7 +288,9 @@ impl Connection {
         if let Some(failure) = &self.failure {
             return Err(EngineError::Closed(failure.clone()));
         }
-        let Some(link) = self.links.checked_mut(id.index, id.generation) else { return Err(EngineError::Stale) };
+        let Some(link) = self.links.checked_mut(id.index, id.generation) else {
+            return Err(EngineError::Stale);
+        };
         if link.kind.role() != Role::Receiver {
             return Err(EngineError::Role);
         }
@@ -377,7 +387,10 @@ fn hold_id(session: &mut Session, link: &mut Link, tag: DeliveryTag, limit: usiz
         return Err(Violation::link(ErrorCondition::NOT_ALLOWED, "a delivery-tag that is in use"));
     }
     if incoming.len() >= limit {
-        return Err(Violation::session(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, "too many unsettled deliveries"));
+        return Err(Violation::session(
+            ErrorCondition::RESOURCE_LIMIT_EXCEEDED,
+            "too many unsettled deliveries",
+        ));
     }
     incoming.push(IncomingEntry { link: link.id, tag });
     link.unsettled += 1;

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use amqp_codec::{DeliveryState, DeliveryTag, Disposition, ErrorCondition, Flow, Role, SenderSettleMode, Transfer};
+use amqp_codec::{
+    DeliveryState, DeliveryTag, Disposition, ErrorCondition, Flow, Role, SenderSettleMode, Transfer,
+};
 use bytes::Bytes;
 
 use super::config::{Outgoing, Settlement};
@@ -46,7 +48,12 @@ pub(crate) struct OutgoingEntry {
 
 impl SenderState {
     pub(crate) fn new(initial_delivery_count: u32) -> Self {
-        Self { credit: SenderCredit::new(initial_delivery_count), large: None, is_waiting: false, wants_turn: true }
+        Self {
+            credit: SenderCredit::new(initial_delivery_count),
+            large: None,
+            is_waiting: false,
+            wants_turn: true,
+        }
     }
 }
 
@@ -240,7 +247,11 @@ impl Connection {
         Ok(())
     }
 
-    pub(super) fn handle_disposition(&mut self, channel: u16, disposition: Disposition) -> Result<(), Violation> {
+    pub(super) fn handle_disposition(
+        &mut self,
+        channel: u16,
+        disposition: Disposition,
+    ) -> Result<(), Violation> {
         let Some(index) = self.remote_session(channel)? else { return Ok(()) };
         let Some(session) = self.sessions.get(index) else { return Ok(()) };
         if session.endpoint.is_discarding() {
@@ -249,7 +260,10 @@ impl Connection {
         let last = disposition.last.unwrap_or(disposition.first);
         // D-027: serial order; the antipode has none.
         if last.wrapping_sub(disposition.first) >= 0x8000_0000 {
-            return Err(Violation::session(ErrorCondition::INVALID_FIELD, "a disposition's last before its first"));
+            return Err(Violation::session(
+                ErrorCondition::INVALID_FIELD,
+                "a disposition's last before its first",
+            ));
         }
         match disposition.role {
             // D-025: a receiver speaks of what we sent.
@@ -273,7 +287,11 @@ impl Connection {
             };
             if !is_final {
                 if let Some(state) = &state {
-                    events.push(Event::StateChanged { link: entry.link, user: entry.user, state: state.clone() });
+                    events.push(Event::StateChanged {
+                        link: entry.link,
+                        user: entry.user,
+                        state: state.clone(),
+                    });
                 }
                 return Visit::Keep;
             }
@@ -305,9 +323,8 @@ fn wait_in(queue: &mut VecDeque<LinkId>, sender: &mut SenderState, id: LinkId) {
 // D-007 to D-009
 fn check_settle_mode(mode: SenderSettleMode, settlement: Settlement) -> Result<(), TrySendError> {
     match (mode, settlement) {
-        (SenderSettleMode::Settled, Settlement::Unsettled) | (SenderSettleMode::Unsettled, Settlement::Settled) => {
-            Err(TrySendError::SettleMode)
-        }
+        (SenderSettleMode::Settled, Settlement::Unsettled)
+        | (SenderSettleMode::Unsettled, Settlement::Settled) => Err(TrySendError::SettleMode),
         _ => Ok(()),
     }
 }

@@ -223,8 +223,7 @@ impl Connection {
     // S-001, C-008, C-009: the lowest channel both sides allow.
     fn free_channel(&self) -> Result<u16, EngineError> {
         let max = self.config.channel_max.min(self.remote_channel_max);
-        let free =
-            self.local_channels.iter().position(Option::is_none).unwrap_or(self.local_channels.len());
+        let free = self.local_channels.iter().position(Option::is_none).unwrap_or(self.local_channels.len());
         u16::try_from(free)
             .ok()
             .filter(|channel| *channel <= max)
@@ -259,9 +258,10 @@ impl Connection {
         match self.remote_channels.get(usize::from(channel)).copied().flatten() {
             Some(index) => Ok(Some(index)),
             // S-006
-            None => {
-                Err(Violation::connection(ErrorCondition::NOT_ALLOWED, "a frame on a channel without a session"))
-            }
+            None => Err(Violation::connection(
+                ErrorCondition::NOT_ALLOWED,
+                "a frame on a channel without a session",
+            )),
         }
     }
 
@@ -299,7 +299,8 @@ impl Connection {
         } else if self.side == Side::Listener {
             self.events.push(Event::SessionRequested { session: id, begin: Arc::new(begin) });
         } else {
-            let error = Violation::session(ErrorCondition::NOT_ALLOWED, "this client takes no sessions").to_wire();
+            let error =
+                Violation::session(ErrorCondition::NOT_ALLOWED, "this client takes no sessions").to_wire();
             let _ = self.end_session(id, EndCause::Local, Some(error));
         }
         Ok(())
@@ -311,7 +312,9 @@ impl Connection {
             .get(usize::from(ours))
             .copied()
             .flatten()
-            .filter(|index| self.sessions.get(*index).is_some_and(|session| session.endpoint.remote == Half::Idle))
+            .filter(|index| {
+                self.sessions.get(*index).is_some_and(|session| session.endpoint.remote == Half::Idle)
+            })
             .ok_or_else(|| {
                 Violation::connection(ErrorCondition::NOT_ALLOWED, "a begin that answers no begin of ours")
             })
@@ -319,7 +322,10 @@ impl Connection {
 
     fn request_session(&mut self) -> Result<u32, Violation> {
         let channel = self.free_channel().map_err(|_| {
-            Violation::connection(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, "no channel is left to answer a begin")
+            Violation::connection(
+                ErrorCondition::RESOURCE_LIMIT_EXCEEDED,
+                "no channel is left to answer a begin",
+            )
         })?;
         // Until we answer, our window is shut: nothing but attaches and flows may come (C-015).
         let id = self.insert_session(Endpoint::opened_there(), channel, &SessionConfig::default());

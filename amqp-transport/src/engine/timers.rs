@@ -18,8 +18,7 @@ pub(crate) enum Timer {
 }
 
 /// The order in which due timers fire.
-const ALL: [Timer; 5] =
-    [Timer::Close, Timer::Handshake, Timer::PeerSilence, Timer::Frame, Timer::Heartbeat];
+const ALL: [Timer; 5] = [Timer::Close, Timer::Handshake, Timer::PeerSilence, Timer::Frame, Timer::Heartbeat];
 
 /// One optional deadline a timer.
 #[derive(Debug, Default)]

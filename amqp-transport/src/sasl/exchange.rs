@@ -50,9 +50,13 @@ impl ClientExchange {
                 Ok(ClientStep::Authenticated)
             }
             // a server does not send what only a client sends, and nothing twice.
-            SaslPerformative::Mechanisms(_) => Err(SaslFailure::Unexpected { what: "a second list of mechanisms" }),
+            SaslPerformative::Mechanisms(_) => {
+                Err(SaslFailure::Unexpected { what: "a second list of mechanisms" })
+            }
             SaslPerformative::Init(_) => Err(SaslFailure::Unexpected { what: "sasl-init from the server" }),
-            SaslPerformative::Response(_) => Err(SaslFailure::Unexpected { what: "sasl-response from the server" }),
+            SaslPerformative::Response(_) => {
+                Err(SaslFailure::Unexpected { what: "sasl-response from the server" })
+            }
             SaslPerformative::Challenge(_) | SaslPerformative::Outcome(_) => {
                 Err(SaslFailure::Unexpected { what: "an answer before the list of mechanisms" })
             }
@@ -64,7 +68,10 @@ impl ClientExchange {
         let wanted = self.mechanism.name();
         if !offer.sasl_server_mechanisms.iter().any(|offered| *offered == wanted) {
             let offered: Vec<&str> = offer.sasl_server_mechanisms.iter().map(Symbol::as_str).collect();
-            return Err(SaslFailure::MechanismNotOffered { wanted: wanted.to_owned(), offered: offered.join(" ") });
+            return Err(SaslFailure::MechanismNotOffered {
+                wanted: wanted.to_owned(),
+                offered: offered.join(" "),
+            });
         }
         self.has_started = true;
         Ok(ClientStep::Send(SaslPerformative::Init(SaslInit {
@@ -142,10 +149,8 @@ impl ListenerExchange {
     }
 
     pub(crate) fn challenge(&mut self, challenge: Bytes) -> Result<SaslPerformative, SaslFailure> {
-        self.rounds_left = self
-            .rounds_left
-            .checked_sub(1)
-            .ok_or(SaslFailure::TooManyRounds { limit: self.round_limit })?;
+        self.rounds_left =
+            self.rounds_left.checked_sub(1).ok_or(SaslFailure::TooManyRounds { limit: self.round_limit })?;
         self.awaits = Awaits::Response;
         Ok(SaslPerformative::Challenge(SaslChallenge { challenge }))
     }

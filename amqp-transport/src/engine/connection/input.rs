@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use amqp_codec::{
-    Close, Cursor, Decode, DecodeErrorKind, DecodeLimits, Disposition, ErrorCondition, FrameHeader, FrameType, Open,
-    Performative, ProtocolHeader, SaslCode, SaslPerformative, Transfer, MIN_MAX_FRAME_SIZE, from_bytes,
+    Close, Cursor, Decode, DecodeErrorKind, DecodeLimits, Disposition, ErrorCondition, FrameHeader,
+    FrameType, MIN_MAX_FRAME_SIZE, Open, Performative, ProtocolHeader, SaslCode, SaslPerformative, Transfer,
+    from_bytes,
 };
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -64,7 +65,11 @@ impl Connection {
         match &self.phase {
             Phase::Header | Phase::SecondHeader => self.header_step(input),
             Phase::ListenerSasl(exchange) if exchange.awaits_decision() => {
-                if input.is_empty() { Step::NeedMore } else { Step::Blocked }
+                if input.is_empty() {
+                    Step::NeedMore
+                } else {
+                    Step::Blocked
+                }
             }
             Phase::ClientSasl(_) | Phase::ListenerSasl(_) => self.sasl_step(input),
             Phase::Frames => self.frames_step(input),
@@ -249,8 +254,8 @@ impl Connection {
             .and_then(|index| self.sessions.get(index))
             .map(|session| session.id);
         let error = violation.to_wire();
-        let is_ended =
-            session.is_some_and(|session| self.end_session(session, EndCause::Violation, Some(error)).is_ok());
+        let is_ended = session
+            .is_some_and(|session| self.end_session(session, EndCause::Violation, Some(error)).is_ok());
         if !is_ended {
             self.fail(ConnectionError::Violation(violation));
         }
@@ -348,7 +353,10 @@ impl Connection {
         }
         // C-002
         if channel != 0 {
-            return Err(Violation::connection(ErrorCondition::NOT_ALLOWED, "an open on another channel than 0"));
+            return Err(Violation::connection(
+                ErrorCondition::NOT_ALLOWED,
+                "an open on another channel than 0",
+            ));
         }
         let max_frame_size = open.max_frame_size;
         // F-023
@@ -393,7 +401,8 @@ impl Connection {
 
     /// A transfer whose tag is too long breaks only its link (D-001).
     fn refuse_tag(&mut self, channel: u16, body: &Bytes) -> Result<(), Violation> {
-        let fault = || Violation::link(ErrorCondition::INVALID_FIELD, "a delivery-tag of more than 32 octets");
+        let fault =
+            || Violation::link(ErrorCondition::INVALID_FIELD, "a delivery-tag of more than 32 octets");
         let session = self.remote_session(channel)?.and_then(|index| self.sessions.get(index));
         let link = handle_of(body).and_then(|handle| session.and_then(|session| session.remote_link(handle)));
         match link {
@@ -407,7 +416,8 @@ impl Connection {
 fn whole_frames(input: &[u8], limit: u32, count: usize) -> (usize, Option<Violation>) {
     let mut end = 0;
     for _ in 0..count {
-        let Some(size) = input.get(end..).and_then(<[u8]>::first_chunk).map(|size| u32::from_be_bytes(*size)) else {
+        let Some(size) = input.get(end..).and_then(<[u8]>::first_chunk).map(|size| u32::from_be_bytes(*size))
+        else {
             break;
         };
         // F-012, F-020, F-022: seen as soon as the size is.

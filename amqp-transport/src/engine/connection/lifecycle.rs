@@ -168,7 +168,8 @@ impl Connection {
 
     /// Writes our close, after an open if none has left yet (C-017, C-018).
     pub(super) fn write_close(&mut self, error: Option<Error>) {
-        if !self.may_write_frames || self.endpoint.local == Half::Closed || matches!(self.phase, Phase::Over) {
+        if !self.may_write_frames || self.endpoint.local == Half::Closed || matches!(self.phase, Phase::Over)
+        {
             return;
         }
         self.wants_open = true;

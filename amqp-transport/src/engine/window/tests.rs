@@ -36,9 +36,12 @@ fn remote_incoming_window_follows_the_formula() {
 // L-018, L-026, L-027: the worked cases.
 #[test]
 fn link_credit_follows_the_formula() {
-    for (count, flow_count, flow_credit, expected) in
-        [(5, Some(3), 10, 8), (1, Some(0xFFFF_FFFF), 4, 2), (20, Some(3), 10, 0), (0, Some(0), u32::MAX, u32::MAX)]
-    {
+    for (count, flow_count, flow_credit, expected) in [
+        (5, Some(3), 10, 8),
+        (1, Some(0xFFFF_FFFF), 4, 2),
+        (20, Some(3), 10, 0),
+        (0, Some(0), u32::MAX, u32::MAX),
+    ] {
         let mut credit = SenderCredit::new(count);
         credit.on_flow(flow_count, flow_credit, false);
         assert_eq!(credit.credit(), expected, "count {count}, flow {flow_count:?}+{flow_credit}");
