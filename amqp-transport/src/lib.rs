@@ -3,6 +3,7 @@
 //! [`engine`] and [`sasl`] know no sockets and no clock. [`client`] and [`server`] are what applications use.
 #![forbid(unsafe_code)]
 
+pub mod cbs;
 #[cfg(feature = "tokio")]
 pub mod client;
 #[cfg(feature = "tokio")]
@@ -11,7 +12,9 @@ pub mod engine;
 mod error;
 #[cfg(feature = "tokio")]
 mod handle;
+pub mod management;
 pub mod recovery;
+pub mod request_response;
 pub mod sasl;
 mod secret;
 #[cfg(feature = "tokio")]

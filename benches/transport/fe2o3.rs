@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::mpsc;
 
 use fe2o3_amqp::acceptor::{ConnectionAcceptor, LinkAcceptor, LinkEndpoint, SessionAcceptor};
 use fe2o3_amqp::connection::Connection;
@@ -18,7 +19,9 @@ use crate::options::Options;
 use crate::run::{BoxError, Meter};
 
 /// Accepts one connection, session and link and accepts every message until the peer leaves.
-pub(crate) async fn serve(listener: TcpListener, options: Options) -> Result<(), BoxError> {
+pub(crate) async fn serve(bound: mpsc::Sender<SocketAddr>, options: Options) -> Result<(), BoxError> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    bound.send(listener.local_addr()?)?;
     let (stream, _) = listener.accept().await?;
     stream.set_nodelay(true)?;
     let acceptor =

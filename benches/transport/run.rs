@@ -6,7 +6,6 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use workspace_benches::allocations;
 use workspace_benches::costs::Costs;
@@ -82,14 +81,14 @@ impl Meter {
 
 /// Runs `serve` on one thread and `send` on another, each in a runtime of one thread, until `send` is done.
 ///
-/// `serve` takes warm-up and measured messages from one connection and returns when its peer goes away.
+/// `serve` binds a free port of the loopback, tells it, takes warm-up and measured messages from one connection and returns when its peer goes away.
 pub(crate) fn execute<Serve, Serving, Send_, Sending>(
     options: &Options,
     serve: Serve,
     send: Send_,
 ) -> Result<Run, BoxError>
 where
-    Serve: FnOnce(TcpListener, Options) -> Serving + Send + 'static,
+    Serve: FnOnce(mpsc::Sender<SocketAddr>, Options) -> Serving + Send + 'static,
     Serving: Future<Output = Result<(), BoxError>>,
     Send_: FnOnce(SocketAddr, Options, Meter) -> Sending + Send + 'static,
     Sending: Future<Output = Result<Meter, BoxError>>,

@@ -1,8 +1,6 @@
 //! The put-token request, as both sides see it.
 
-use amqp_codec::{
-    ApplicationProperties, Body, Message, MessageId, Properties, Str, Timestamp, Value,
-};
+use amqp_codec::{ApplicationProperties, Body, Message, MessageId, Properties, Str, Timestamp, Value};
 
 use super::{CbsError, CbsRequestError, NODE};
 use crate::request_response::{MalformedReply, RequestError, Status};

@@ -2,11 +2,16 @@
 //!
 //! Owns the client's options and the way from an address to an open [`Connection`]; what follows is the handles'.
 
+mod cbs;
 mod connect;
+mod management;
 mod options;
+mod request_link;
 #[cfg(feature = "tls")]
 mod tls_options;
 
+pub use cbs::CbsClient;
+pub use management::ManagementClient;
 pub use options::{ConnectOptions, Sasl};
 #[cfg(feature = "tls")]
 pub use tls_options::TlsOptions;

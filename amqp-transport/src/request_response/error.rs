@@ -63,9 +63,7 @@ impl RequestError {
     pub fn is_auth(&self) -> bool {
         match self {
             Self::Lost(error) => error.is_auth(),
-            Self::Detached(Some(error)) => {
-                error.condition == amqp_codec::ErrorCondition::UNAUTHORIZED_ACCESS
-            }
+            Self::Detached(Some(error)) => error.condition == amqp_codec::ErrorCondition::UNAUTHORIZED_ACCESS,
             _ => false,
         }
     }

@@ -19,7 +19,8 @@ impl Correlation {
     #[must_use]
     pub fn id_for(self, request: &Message) -> Option<MessageId> {
         let properties = request.properties.as_ref()?;
-        let (message_id, correlation_id) = (properties.message_id.as_ref(), properties.correlation_id.as_ref());
+        let (message_id, correlation_id) =
+            (properties.message_id.as_ref(), properties.correlation_id.as_ref());
         match self {
             Self::MessageId => message_id.or(correlation_id),
             Self::CorrelationId => correlation_id.or(message_id),
@@ -70,8 +71,12 @@ mod tests {
             MessageId::Binary(Bytes::from_static(&[0, 255])),
             MessageId::String(Str::from("0")),
         ] {
-            let answer =
-                reply(&request(Some(id.clone()), None), Correlation::MessageId, &Status::new(200, "OK"), Dialect::Hyphens);
+            let answer = reply(
+                &request(Some(id.clone()), None),
+                Correlation::MessageId,
+                &Status::new(200, "OK"),
+                Dialect::Hyphens,
+            );
             assert_eq!(answer.properties.unwrap().correlation_id, Some(id));
         }
     }
@@ -81,7 +86,10 @@ mod tests {
         let both = request(Some(MessageId::Ulong(1)), Some(MessageId::Ulong(2)));
         assert_eq!(Correlation::MessageId.id_for(&both), Some(MessageId::Ulong(1)));
         assert_eq!(Correlation::CorrelationId.id_for(&both), Some(MessageId::Ulong(2)));
-        assert_eq!(Correlation::CorrelationId.id_for(&request(Some(MessageId::Ulong(1)), None)), Some(MessageId::Ulong(1)));
+        assert_eq!(
+            Correlation::CorrelationId.id_for(&request(Some(MessageId::Ulong(1)), None)),
+            Some(MessageId::Ulong(1))
+        );
         assert_eq!(Correlation::MessageId.id_for(&Message::default()), None);
     }
 }

@@ -75,7 +75,7 @@ impl Status {
             .and_then(Value::as_str)
             .map(|text| Str::from(text.to_owned()));
         let condition = either("error-condition", "errorCondition")
-            .and_then(|value| value.as_symbol().or_else(|| value.as_str()))
+            .and_then(|value| value.as_symbol().map(Symbol::as_str).or_else(|| value.as_str()))
             .and_then(|text| Symbol::new(text.to_owned()).ok())
             .map(ErrorCondition);
         Ok(Self { code, description, condition })
@@ -132,11 +132,9 @@ mod tests {
 
     #[test]
     fn a_status_without_an_integer_code_is_malformed() {
-        for pairs in [
-            vec![],
-            vec![("status-code", Value::from("200"))],
-            vec![("status-code", Value::Long(1 << 40))],
-        ] {
+        for pairs in
+            [vec![], vec![("status-code", Value::from("200"))], vec![("status-code", Value::Long(1 << 40))]]
+        {
             assert!(Status::from_properties(&properties(pairs)).is_err());
         }
     }
@@ -144,7 +142,8 @@ mod tests {
     #[test]
     fn what_is_written_is_an_int_and_a_string_and_reads_back() {
         for dialect in [Dialect::Hyphens, Dialect::Camel] {
-            let status = Status::new(401, "InvalidSignature").with_condition(ErrorCondition::UNAUTHORIZED_ACCESS);
+            let status =
+                Status::new(401, "InvalidSignature").with_condition(ErrorCondition::UNAUTHORIZED_ACCESS);
             let mut written = ApplicationProperties::default();
             status.write_to(&mut written, dialect);
             assert_eq!(Status::from_properties(&written).unwrap(), status);

@@ -54,7 +54,8 @@ fn malformed_requests_name_their_fault_and_get_a_status() {
     };
     let refused = changed("operation", Value::from("delete-everything"));
     assert_eq!(refused.status().code, 501);
-    for (key, value) in [("operation", Value::Int(1)), ("type", Value::Null), ("name", Value::Boolean(true))] {
+    for (key, value) in [("operation", Value::Int(1)), ("type", Value::Null), ("name", Value::Boolean(true))]
+    {
         let error = changed(key, value);
         assert_eq!(error, CbsRequestError::MissingProperty { key });
         assert_eq!(error.status().code, 400);
