@@ -211,7 +211,7 @@ fn names(line: &str, word: &str) -> bool {
 
 /// The line up to a comment; `//` inside a string literal (a URI) is not one.
 fn without_comment(line: &str) -> &str {
-    let comment = line.match_indices("//").find(|(at, _)| line[..*at].matches('"').count() % 2 == 0);
+    let comment = line.match_indices("//").find(|(at, _)| line[..*at].matches('"').count().is_multiple_of(2));
     comment.map_or(line, |(at, _)| &line[..at])
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Each test needs a peer that `run.sh` installs and starts; it passes the addresses in environment variables and
 //! runs the tests by name.
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -97,10 +98,12 @@ async fn outcomes(session: &Session) {
             session.attach_sender(SenderOptions::new(format!("to-{address}"), address)).await.unwrap();
         let outcome = within(sender.send(&Message::data("x"))).await.unwrap();
         match (address, outcome) {
-            ("reject", Outcome::Rejected(Some(error))) => assert_eq!(&*error.condition, "amqp:not-allowed"),
+            ("reject", Outcome::Rejected(Some(error))) => {
+                assert_eq!(error.condition.as_str(), "amqp:not-allowed")
+            }
             ("release", Outcome::Released) => {}
             ("modify", Outcome::Modified(modified)) => {
-                assert!(modified.delivery_failed && modified.undeliverable_here)
+                assert_eq!((modified.delivery_failed, modified.undeliverable_here), (Some(true), Some(true)))
             }
             (_, outcome) => panic!("{address} was answered with {outcome:?}"),
         }
