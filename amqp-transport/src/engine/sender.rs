@@ -14,6 +14,8 @@ use super::delivery::{Visit, queue_disposition};
 use super::event::Event;
 use super::ids::{DeliveryId, LinkId};
 use super::link::LinkKind;
+use super::output::Output;
+use super::session::Session;
 use super::violation::{EngineError, TrySendError, Violation};
 use super::window::SenderCredit;
 
@@ -54,6 +56,21 @@ impl SenderState {
             is_waiting: false,
             wants_turn: true,
         }
+    }
+}
+
+impl Large {
+    /// Writes the next frame; `true` when more follow.
+    fn cut(&mut self, session: &mut Session, output: &mut Output) -> bool {
+        self.transfer.aborted = self.is_aborted;
+        output.partial_transfer(session.local_channel, &mut self.transfer, &mut self.payload);
+        session.window.on_sent();
+        if self.transfer.more && !mem::replace(&mut self.has_started, true) {
+            // Continuations repeat the number alone (D-002 to D-004, D-006).
+            self.transfer.delivery_tag = None;
+            self.transfer.message_format = None;
+        }
+        self.transfer.more
     }
 }
 
@@ -119,14 +136,20 @@ impl Connection {
             self.output.transfer(session.local_channel, &transfer, payload.as_slice());
             session.window.on_sent();
         } else {
-            sender.large = Some(Box::new(Large {
+            let mut large = Box::new(Large {
                 transfer,
                 payload: payload.into_bytes(),
                 user: outgoing.user,
                 has_started: false,
                 is_aborted: false,
-            }));
-            self.sending.push_back(id);
+            });
+            // The first frame leaves at once: numbers appear on the wire in their order.
+            if large.cut(session, &mut self.output) {
+                sender.large = Some(large);
+                self.sending.push_back(id);
+            } else {
+                self.events.push(Event::Sent { link: id, user: outgoing.user });
+            }
         }
         sender.credit.on_send();
         if is_settled {
@@ -168,17 +191,7 @@ impl Connection {
                 session.halted.push_back(id);
                 continue;
             }
-            if large.is_aborted {
-                large.transfer.aborted = true;
-            }
-            self.output.partial_transfer(session.local_channel, &mut large.transfer, &mut large.payload);
-            session.window.on_sent();
-            if large.transfer.more {
-                if !mem::replace(&mut large.has_started, true) {
-                    // Continuations repeat the number alone (D-002 to D-004, D-006).
-                    large.transfer.delivery_tag = None;
-                    large.transfer.message_format = None;
-                }
+            if large.cut(session, &mut self.output) {
                 self.sending.push_back(id);
                 continue;
             }
