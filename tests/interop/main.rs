@@ -41,7 +41,7 @@ async fn proton_c_broker() {
         let message = delivery.message().unwrap();
         assert_eq!(message.body_bytes().as_deref(), Some(format!("message {number}").as_bytes()));
         assert_eq!(message.properties.and_then(|p| p.message_id), Some(MessageId::Ulong(number.into())));
-        delivery.accept();
+        delivery.accept().unwrap();
     }
     within(connection.close()).await.unwrap();
 }
@@ -85,7 +85,7 @@ async fn round_trip(session: &Session, queue: &str, body: &[u8]) {
         assert_eq!(received.body_bytes().as_deref(), Some(body));
         let properties = received.application_properties.unwrap();
         assert_eq!(properties.get("number").and_then(|value| value.as_i64()), Some(i64::from(number)));
-        delivery.accept();
+        delivery.accept().unwrap();
     }
     within(sender.detach()).await.unwrap();
     within(receiver.detach()).await.unwrap();
@@ -119,9 +119,9 @@ async fn drain(session: &Session) {
     }
     let options = ReceiverOptions::new("from-drained", "drained").credit(CreditMode::Manual);
     let receiver = session.attach_receiver(options).await.unwrap();
-    receiver.add_credit(10);
+    receiver.add_credit(10).unwrap();
     for _ in 0..3 {
-        within(receiver.recv()).await.unwrap().accept();
+        within(receiver.recv()).await.unwrap().accept().unwrap();
     }
     within(receiver.drain()).await.unwrap();
     assert!(receiver.try_recv().is_none());
@@ -164,7 +164,7 @@ async fn serve(listener: Listener, queue: Arc<Mutex<Vec<Bytes>>>) {
                     tokio::spawn(async move {
                         while let Ok(delivery) = receiver.recv().await {
                             queue.lock().await.push(delivery.payload().clone());
-                            delivery.accept();
+                            delivery.accept().unwrap();
                         }
                     });
                 } else {

@@ -157,7 +157,8 @@ const MAX_DELIVERIES: u8 = 5;
 /// How long any single step may wait before the story is called off.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The series that is sent when no file is named: public-domain weather records, see tests/data/seattle-weather.md.
-const BUILT_IN: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/seattle-weather.csv"));
+const BUILT_IN: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/seattle-weather.csv"));
 const BUILT_IN_NAME: &str = "seattle-weather.csv";
 /// A file is held in memory to be compared with what comes back.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
