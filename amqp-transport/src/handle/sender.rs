@@ -5,14 +5,14 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use amqp_codec::{Attach, Encode, Error, Message, Outcome, SenderSettleMode, Str};
+use amqp_codec::{Attach, DeliveryTag, Encode, Error, Message, Outcome, SenderSettleMode, Str};
 use bytes::{Bytes, BytesMut};
 
 use super::error::{Blocked, DetachReason, SendError};
 use super::receipt::Receipt;
 use crate::driver::dispatch::NOTIFY_AT_ONCE;
 use crate::driver::link::LinkInner;
-use crate::driver::shared::{LinkPhase, Pending, PendingPhase, State};
+use crate::driver::shared::{LinkPhase, LinkSlot, Pending, PendingPhase, State};
 use crate::driver::wait::{Place, Turn};
 use crate::engine::{DetachKind, Outgoing, Payload, Settlement, TrySendError};
 use crate::error::ConnectionError;
@@ -88,7 +88,39 @@ impl Sender {
         message_format: u32,
         settlement: Settlement,
     ) -> Result<Receipt, SendError> {
-        self.hand_over(Content::Encoded { payload: &payload, message_format }, settlement).await
+        let content = Content::Encoded { payload: &payload, message_format, tag: None };
+        self.hand_over(content, settlement).await
+    }
+
+    /// As [`send_encoded`](Self::send_encoded) for one message, under a delivery-tag of the caller's
+    /// (`AMQP 1.0 §2.6.12`), which no other unsettled delivery of the link may have.
+    ///
+    /// # Errors
+    /// Those that prove that the message was not taken.
+    ///
+    /// # Cancel safety
+    /// Safe: dropped before it is ready, nothing is sent.
+    pub async fn send_tagged(
+        &self,
+        payload: Bytes,
+        tag: DeliveryTag,
+        settlement: Settlement,
+    ) -> Result<Receipt, SendError> {
+        let content = Content::Encoded { payload: &payload, message_format: 0, tag: Some(tag) };
+        self.hand_over(content, settlement).await
+    }
+
+    /// Waits until the peer has granted credit, for senders that choose what to send only when it can go. Others may
+    /// use the credit up meanwhile.
+    ///
+    /// # Errors
+    /// When the link or connection is over.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn ready(&self) -> Result<(), SendError> {
+        let mut attempt = Attempt { sender: self, place: None };
+        poll_fn(|cx| attempt.poll_ready(cx)).await
     }
 
     /// Hands a message over if it can go this moment.
@@ -180,7 +212,7 @@ impl Sender {
 /// What is to be sent.
 enum Content<'a> {
     Message(&'a Message),
-    Encoded { payload: &'a Bytes, message_format: u32 },
+    Encoded { payload: &'a Bytes, message_format: u32, tag: Option<DeliveryTag> },
 }
 
 /// One send on its way to the engine. Dropping it gives up its place in the queue.
@@ -216,6 +248,29 @@ impl Attempt<'_> {
         waits.unwrap_or(false)
     }
 
+    /// Whether there is credit for whoever's turn it is.
+    fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
+        let (key, place) = (self.sender.link.key, &mut self.place);
+        let polled = self.sender.link.connection.shared.with(|state| {
+            let Some(slot) = state.links.get_mut(key) else {
+                return Poll::Ready(Err(SendError::Detached(DetachReason::Local)));
+            };
+            if let Some(error) = slot.send_error() {
+                slot.queue.leave(place, &mut state.wakes);
+                return Poll::Ready(Err(error));
+            }
+            let is_first =
+                place.map_or(slot.queue.is_empty(), |place| slot.queue.turn(place) == Turn::Notified);
+            if is_first && state.engine.link_credit(slot.id) > 0 {
+                state.leave_send_queue(key, place);
+                return Poll::Ready(Ok(()));
+            }
+            slot.queue.wait(place, cx.waker(), &mut state.wakes);
+            Poll::Pending
+        });
+        polled.unwrap_or_else(|error| Poll::Ready(Err(SendError::Lost(error))))
+    }
+
     /// Encodes outside the lock and offers the octets to the engine. Without a waker it never waits.
     fn offer(
         &mut self,
@@ -224,38 +279,32 @@ impl Attempt<'_> {
         waker: Option<&Waker>,
     ) -> Poll<Result<Receipt, SendError>> {
         match content {
-            Content::Encoded { payload, message_format } => {
-                self.offer_payload(Payload::Bytes(Bytes::clone(payload)), *message_format, settlement, waker)
+            Content::Encoded { payload, message_format, tag } => {
+                let payload = Payload::Bytes(Bytes::clone(payload));
+                let offer = Offer { payload, message_format: *message_format, tag: *tag, settlement };
+                self.offer_payload(offer, waker)
             }
             Content::Message(message) => SCRATCH.with(|scratch| {
                 // A message whose encoder sends a message itself does not exist; a fresh buffer costs only time.
                 let Ok(mut scratch) = scratch.try_borrow_mut() else {
-                    return self.offer_payload(amqp_codec::to_bytes(*message).into(), 0, settlement, waker);
+                    return self
+                        .offer_payload(Offer::new(amqp_codec::to_bytes(*message).into(), settlement), waker);
                 };
                 scratch.clear();
                 message.encode(&mut *scratch);
                 if scratch.len() < SHARE_FROM {
-                    return self.offer_payload(Payload::Slice(&scratch), 0, settlement, waker);
+                    return self.offer_payload(Offer::new(Payload::Slice(&scratch), settlement), waker);
                 }
                 let payload = scratch.split().freeze();
-                self.offer_payload(Payload::Bytes(payload), 0, settlement, waker)
+                self.offer_payload(Offer::new(Payload::Bytes(payload), settlement), waker)
             }),
         }
     }
 
-    fn offer_payload(
-        &mut self,
-        payload: Payload<'_>,
-        message_format: u32,
-        settlement: Settlement,
-        waker: Option<&Waker>,
-    ) -> Poll<Result<Receipt, SendError>> {
+    fn offer_payload(&mut self, offer: Offer<'_>, waker: Option<&Waker>) -> Poll<Result<Receipt, SendError>> {
         let link = &self.sender.link;
         let place = &mut self.place;
-        let offered = link
-            .connection
-            .shared
-            .with(|state| state.offer(link.key, Offer { payload, message_format, settlement }, place, waker));
+        let offered = link.connection.shared.with(|state| state.offer(link.key, offer, place, waker));
         match offered {
             Ok(Poll::Ready(Ok(Some(key)))) => Poll::Ready(Ok(Receipt::pending(Arc::clone(link), key))),
             Ok(Poll::Ready(Ok(None))) => Poll::Ready(Ok(Receipt::settled())),
@@ -279,7 +328,25 @@ impl Drop for Attempt<'_> {
 struct Offer<'a> {
     payload: Payload<'a>,
     message_format: u32,
+    tag: Option<DeliveryTag>,
     settlement: Settlement,
+}
+
+impl<'a> Offer<'a> {
+    fn new(payload: Payload<'a>, settlement: Settlement) -> Self {
+        Self { payload, message_format: 0, tag: None, settlement }
+    }
+}
+
+impl LinkSlot {
+    /// Why nothing can be sent any more, if so.
+    fn send_error(&self) -> Option<SendError> {
+        match &self.phase {
+            LinkPhase::Detached(DetachReason::Lost(error), _) => Some(SendError::Lost(error.clone())),
+            LinkPhase::Detached(other, _) => Some(SendError::Detached(other.clone())),
+            _ => None,
+        }
+    }
 }
 
 impl State {
@@ -295,11 +362,7 @@ impl State {
         let Some(slot) = self.links.get_mut(key) else {
             return Poll::Ready(Err(SendError::Detached(DetachReason::Local)));
         };
-        if let LinkPhase::Detached(reason, _) = &slot.phase {
-            let error = match reason {
-                DetachReason::Lost(error) => SendError::Lost(error.clone()),
-                other => SendError::Detached(other.clone()),
-            };
+        if let Some(error) = slot.send_error() {
             slot.queue.leave(place, &mut self.wakes);
             return Poll::Ready(Err(error));
         }
@@ -323,6 +386,7 @@ impl State {
         let user = pending.and_then(|key| u32::try_from(key).ok()).unwrap_or(u32::MAX);
         let mut outgoing = Outgoing::new(offer.payload, offer.settlement, user);
         outgoing.message_format = offer.message_format;
+        outgoing.tag = offer.tag;
         let blocked = match self.engine.try_send(slot.id, outgoing) {
             Ok(_) => {
                 if !is_settled {
