@@ -1,7 +1,6 @@
 //! README's code, compiled and run: its Rust blocks are the functions below, word for word, and its shell lines are
 //! given to a shell with the built command in its path.
 #![expect(
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
