@@ -110,7 +110,7 @@ pub(crate) struct ListReader<'a> {
 }
 
 impl<'a> ListReader<'a> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn open(cursor: &mut Cursor<'a>, fields: usize, what: &'static str) -> Result<Self> {
         let width = match cursor.read_u8()? {
             code::LIST8 => Width::One,
@@ -127,7 +127,7 @@ impl<'a> ListReader<'a> {
     }
 
     /// Whether the next field is there and not null; a null is stepped over (T-009).
-    #[inline]
+    #[inline(always)]
     fn has_next(&mut self, cursor: &mut Cursor<'a>) -> Result<bool> {
         if self.left == 0 {
             return Ok(false);
@@ -141,7 +141,7 @@ impl<'a> ListReader<'a> {
     }
 
     // T-012: mandatory fields are neither null nor absent.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn required<T: Decode>(&mut self, cursor: &mut Cursor<'a>, what: &'static str) -> Result<T> {
         if !self.has_next(cursor)? {
             return Err(cursor.error(DecodeErrorKind::MissingField, what));
@@ -149,18 +149,18 @@ impl<'a> ListReader<'a> {
         T::decode(cursor)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn optional<T: Decode>(&mut self, cursor: &mut Cursor<'a>) -> Result<Option<T>> {
         if self.has_next(cursor)? { T::decode(cursor).map(Some) } else { Ok(None) }
     }
 
     // T-013: null and absence mean the default.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn defaulted<T: Decode>(&mut self, cursor: &mut Cursor<'a>, default: T) -> Result<T> {
         if self.has_next(cursor)? { T::decode(cursor) } else { Ok(default) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn close(&self, cursor: &mut Cursor<'a>, what: &'static str) -> Result<()> {
         match &self.scope {
             Some(scope) => cursor.close(scope, what),

@@ -131,7 +131,7 @@ impl<'a> Cursor<'a> {
         self.take(length).map(|_| ())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn peek(&self) -> Option<u8> {
         self.rest.first().copied()
     }
@@ -142,7 +142,7 @@ impl<'a> Cursor<'a> {
         self.rest
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read_u8(&mut self) -> Result<u8> {
         match self.rest.split_first() {
             Some((&first, rest)) => {
@@ -153,7 +153,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read_array<const N: usize>(&mut self) -> Result<[u8; N]> {
         match self.rest.split_first_chunk::<N>() {
             Some((chunk, rest)) => {
@@ -170,7 +170,7 @@ impl<'a> Cursor<'a> {
         usize::try_from(length).map_err(|_| self.truncated())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8]> {
         match self.rest.split_at_checked(length) {
             Some((taken, rest)) => {
@@ -239,7 +239,7 @@ impl<'a> Cursor<'a> {
 
     /// Opens a list, map or array whose constructor, one of the 8 or 32 bit forms, was just read. From here to
     /// [`close`](Self::close) the cursor sees only the compound's own octets.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn open(&mut self, wide: Width, what: &'static str) -> Result<Scope<'a>> {
         self.enter(what)?;
         let size = match wide {
@@ -259,7 +259,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Opens a compound whose elements take at least one octet each.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn open_counted(&mut self, wide: Width, what: &'static str) -> Result<Scope<'a>> {
         let scope = self.open(wide, what)?;
         if scope.count > self.rest.len() {

@@ -132,6 +132,8 @@ impl DeliveryState {
 }
 
 impl Decode for DeliveryState {
+    // Kept out of line: nearly every transfer has no state.
+    #[inline(never)]
     // T-017: only types that provide a delivery state, and types of extensions.
     fn decode(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let start = cursor.offset();

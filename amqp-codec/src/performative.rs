@@ -42,7 +42,7 @@ pub enum Performative {
     /// Attaches a link.
     Attach(Box<Attach>),
     /// Updates flow state.
-    Flow(Box<Flow>),
+    Flow(Flow),
     /// Carries a delivery, or a part of it.
     Transfer(Transfer),
     /// Tells of delivery states.
@@ -93,7 +93,7 @@ impl Decode for Performative {
         Ok(match read_code(cursor, "performative")? {
             Transfer::CODE => Self::Transfer(Transfer::decode_list(cursor)?),
             Disposition::CODE => Self::Disposition(Disposition::decode_list(cursor)?),
-            Flow::CODE => Self::Flow(Box::new(flow::decode_checked(cursor)?)),
+            Flow::CODE => Self::Flow(flow::decode_checked(cursor)?),
             Open::CODE => Self::Open(Box::new(Open::decode_list(cursor)?)),
             Begin::CODE => Self::Begin(Box::new(Begin::decode_list(cursor)?)),
             Attach::CODE => Self::Attach(Box::new(Attach::decode_list(cursor)?)),
@@ -131,7 +131,7 @@ macro_rules! from_performatives {
     )*};
 }
 
-from_performatives!(Open in Box, Begin in Box, Attach in Box, Flow in Box, Transfer, Disposition, Detach, End, Close);
+from_performatives!(Open in Box, Begin in Box, Attach in Box, Flow, Transfer, Disposition, Detach, End, Close);
 
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ pub(crate) fn encode_sized(out: &mut impl Sink, small: u8, large: u8, octets: &[
 macro_rules! decode_by_body {
     ($type:ty, $what:literal, $body:ident) => {
         impl Decode for $type {
-            #[inline]
+            #[inline(always)]
             fn decode(cursor: &mut Cursor<'_>) -> core::result::Result<Self, DecodeError> {
                 let constructor = cursor.read_u8()?;
                 $body(cursor, constructor)?.ok_or_else(|| cursor.wrong_type(constructor, $what))
@@ -38,7 +38,7 @@ macro_rules! decode_by_body {
 
 // Each function reads the octets after a constructor, or says that the constructor is not of its type.
 
-#[inline]
+#[inline(always)]
 pub(crate) fn boolean(cursor: &mut Cursor<'_>, constructor: u8) -> Result<Option<bool>> {
     Ok(Some(match constructor {
         code::TRUE => true,
@@ -53,7 +53,7 @@ pub(crate) fn boolean(cursor: &mut Cursor<'_>, constructor: u8) -> Result<Option
     }))
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn uint(cursor: &mut Cursor<'_>, constructor: u8) -> Result<Option<u32>> {
     Ok(Some(match constructor {
         code::UINT0 => 0,

@@ -84,10 +84,8 @@ impl MessageView {
                 }
                 Section::Footer => view.footer = Some(content),
             }
-            if matches!(
-                section,
-                Section::Header | Section::DeliveryAnnotations | Section::MessageAnnotations
-            ) {
+            if matches!(section, Section::Header | Section::DeliveryAnnotations | Section::MessageAnnotations)
+            {
                 view.bare = end;
             }
             section_start = end;
