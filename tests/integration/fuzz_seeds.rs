@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 3] = [
+const TARGETS: [(&str, Target); 4] = [
     ("address", iothub_profile::fuzzing::fuzz_address),
+    ("codec", amqp_codec::fuzzing::fuzz_all),
     ("connection_string", iothub_profile::fuzzing::fuzz_connection_string),
     ("sas", iothub_profile::fuzzing::fuzz_sas),
 ];
