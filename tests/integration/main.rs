@@ -7,5 +7,6 @@
 )]
 
 mod fuzz_seeds;
+mod hostile;
 mod structure;
 mod vectors;

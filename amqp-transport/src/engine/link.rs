@@ -575,7 +575,7 @@ impl Connection {
         if link.endpoint.local != Half::Open || link.is_refused {
             return false;
         }
-        let Some(session) = self.sessions.get(session) else { return false };
+        let Some(session) = self.sessions.get_mut(session) else { return false };
         let mut flow = session.flow();
         flow.handle = Some(link.local_handle);
         match &link.kind {

@@ -64,7 +64,6 @@ impl Connection {
         // S-017, S-018: counted whatever becomes of the frame.
         session.window.on_received().map_err(window_violation)?;
         if session.window.is_low() {
-            session.window.replenish();
             session.owe_flow(&mut self.dirty);
         }
         let link_index = session.remote_link(transfer.handle).ok_or_else(unattached_handle)?;

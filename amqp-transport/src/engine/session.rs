@@ -129,8 +129,9 @@ impl Session {
         }
     }
 
-    /// The session half of a flow (S-030).
-    pub(crate) fn flow(&self) -> Flow {
+    /// The session half of a flow (S-030). Telling it opens our window anew (S-024).
+    pub(crate) fn flow(&mut self) -> Flow {
+        self.window.replenish();
         let knows_peer = self.endpoint.remote != Half::Idle;
         Flow {
             next_incoming_id: knows_peer.then(|| self.window.next_incoming_id()),

@@ -46,7 +46,7 @@ impl Violation {
     }
 
     pub(crate) fn decode(error: DecodeError) -> Self {
-        Self::connection(ErrorCondition::DECODE_ERROR, error.to_string())
+        Self::connection(error.condition(), error.to_string())
     }
 
     /// How far the fault reaches.
