@@ -4,13 +4,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use std::time::Instant;
+
+use amqp_codec::fuzzing::fuzz_all;
+use amqp_transport::engine::fuzzing::{fuzz_client, fuzz_listener};
+use iothub_profile::fuzzing::{fuzz_address, fuzz_connection_string, fuzz_sas};
+
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 4] = [
-    ("address", iothub_profile::fuzzing::fuzz_address),
-    ("codec", amqp_codec::fuzzing::fuzz_all),
-    ("connection_string", iothub_profile::fuzzing::fuzz_connection_string),
-    ("sas", iothub_profile::fuzzing::fuzz_sas),
+const TARGETS: [(&str, Target); 6] = [
+    ("address", fuzz_address),
+    ("codec", fuzz_all),
+    ("connection_string", fuzz_connection_string),
+    ("engine_client", |data| fuzz_client(data, now())),
+    ("engine_listener", |data| fuzz_listener(data, now())),
+    ("sas", fuzz_sas),
 ];
 
 #[test]
@@ -43,6 +51,11 @@ fn every_target_is_run_here() {
     here.sort();
     there.sort();
     assert_eq!(here, there);
+}
+
+#[expect(clippy::disallowed_methods, reason = "any instant will do; time is passed in from here on")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn fuzz_folder() -> PathBuf {

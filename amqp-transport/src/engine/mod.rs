@@ -10,6 +10,9 @@ mod connection;
 mod delivery;
 mod endpoint_state;
 mod event;
+#[cfg(any(fuzzing, feature = "__fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod ids;
 mod limits;
 mod link;

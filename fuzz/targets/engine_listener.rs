@@ -1,0 +1,13 @@
+//! What a stranger sends to our listener.
+#![no_main]
+
+use std::time::Instant;
+
+use amqp_transport::engine::fuzzing::fuzz_listener;
+
+#[expect(clippy::disallowed_methods, reason = "any instant will do; time is passed in from here on")]
+fn start() -> Instant {
+    Instant::now()
+}
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_listener(data, start()));
