@@ -2,9 +2,16 @@
 
 use std::ops::Deref;
 
+use amqp_codec::{DeliveryState, Rejected};
+use amqp_transport::client::Delivery;
+
 use crate::{
     error::{Error, ErrorKind},
     message::ReceivedCommand,
+    supervisor::{
+        failure, receiving,
+        restored::{QueueKind, Restored},
+    },
 };
 
 /// How commands are received.
@@ -19,12 +26,16 @@ impl CommandOptions {
         Self { credit: DEFAULT_CREDIT }
     }
 
-    /// How many commands the hub may send ahead of their being taken. Each is locked for this device meanwhile, so
-    /// keep it small; ten by default.
+    /// How many commands the hub may send ahead of their being taken, at least one. Each is locked for this device
+    /// meanwhile, so keep it small; ten by default.
     #[must_use]
     pub fn with_credit(mut self, commands: u32) -> Self {
-        self.credit = commands;
+        self.credit = commands.max(1);
         self
+    }
+
+    pub(crate) fn credit(&self) -> u32 {
+        self.credit
     }
 }
 
@@ -37,7 +48,7 @@ impl Default for CommandOptions {
 /// Receives commands, over as many connections as it takes.
 #[derive(Debug)]
 pub struct CommandReceiver {
-    _private: (),
+    link: Restored<QueueKind>,
 }
 
 /// A received command, locked for this device until it is settled or its lock lapses. Dropped unsettled it stays
@@ -45,25 +56,43 @@ pub struct CommandReceiver {
 #[derive(Debug)]
 pub struct Command {
     message: ReceivedCommand,
+    delivery: Delivery,
 }
 
 impl CommandReceiver {
+    pub(crate) fn new(link: Restored<QueueKind>) -> Self {
+        Self { link }
+    }
+
     /// The next command; waits for one, through lost connections.
     ///
     /// # Errors
-    /// When the link or connection failed for good.
+    /// When the link or connection failed for good, or the message cannot be read: that one is rejected and receiving
+    /// can go on.
     ///
     /// # Cancel safety
     /// Safe: no command is lost.
     pub async fn recv(&self) -> Result<Command, Error> {
-        Err(Error::new(ErrorKind::Usage, "the device client is not built yet"))
+        let delivery = receiving::next(&self.link).await?;
+        match delivery.message() {
+            Ok(message) => Ok(Command { message: ReceivedCommand::new(message), delivery }),
+            Err(error) => {
+                let _ = delivery.reject(None);
+                Err(Error::new(ErrorKind::Protocol, "a command could not be read and was rejected").with_source(error))
+            }
+        }
     }
 
     /// Detaches the link. Commands fetched ahead stay locked until their lock lapses.
     ///
     /// # Cancel safety
     /// Safe: the link is detached in the background.
-    pub async fn close(&self) {}
+    pub async fn close(&self) {
+        if let Some(attached) = self.link.take() {
+            // The link is gone either way.
+            let _ = attached.link.detach().await;
+        }
+    }
 }
 
 impl Command {
@@ -80,7 +109,7 @@ impl Command {
     /// # Cancel safety
     /// Dropped after the first poll the command is completed all the same, unconfirmed.
     pub async fn complete(self) -> Result<(), Error> {
-        Err(Error::new(ErrorKind::Usage, "the device client is not built yet"))
+        self.settle(DeliveryState::Accepted).await
     }
 
     /// Tells the hub to drop the command: it is dead-lettered, and the service may hear of it.
@@ -91,7 +120,7 @@ impl Command {
     /// # Cancel safety
     /// As for [`Command::complete`].
     pub async fn reject(self) -> Result<(), Error> {
-        Err(Error::new(ErrorKind::Usage, "the device client is not built yet"))
+        self.settle(DeliveryState::Rejected(Rejected::default())).await
     }
 
     /// Gives the command back to the hub's queue, which counts it; after ten times by default the hub gives up.
@@ -102,7 +131,11 @@ impl Command {
     /// # Cancel safety
     /// As for [`Command::complete`].
     pub async fn abandon(self) -> Result<(), Error> {
-        Err(Error::new(ErrorKind::Usage, "the device client is not built yet"))
+        self.settle(DeliveryState::Released).await
+    }
+
+    async fn settle(self, state: DeliveryState) -> Result<(), Error> {
+        self.delivery.settle_confirmed(state).await.map_err(|error| failure::of_settle(&error))
     }
 }
 

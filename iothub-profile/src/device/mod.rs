@@ -3,23 +3,33 @@
 mod commands;
 mod receipt;
 
-use tokio::sync::watch;
+use std::sync::Arc;
+
+use tokio::{sync::watch, time::timeout};
 
 pub use commands::{Command, CommandOptions, CommandReceiver};
 pub use receipt::SendReceipt;
 
 use crate::{
-    connection_string::ConnectionString,
+    connection_string::{ConnectionString, DeviceString},
     error::{Error, ErrorKind},
     message::TelemetryMessage,
-    supervisor::{ClientOptions, ConnectionStatus},
+    path::{HubAddress, Identity},
+    supervisor::{
+        ClientOptions, ConnectionStatus, Supervisor,
+        endpoint::Target,
+        restored::{QueueKind, Restored, SenderKind},
+        sending,
+    },
 };
 
 /// A device's or module's connection to its hub, kept alive: its token is renewed before it ends, a lost connection
 /// is made again together with its links. Share it by reference or `Arc`.
 #[derive(Debug)]
 pub struct DeviceClient {
-    status: watch::Receiver<ConnectionStatus>,
+    identity: DeviceString,
+    supervisor: Arc<Supervisor>,
+    telemetry: Restored<SenderKind>,
 }
 
 impl DeviceClient {
@@ -30,13 +40,21 @@ impl DeviceClient {
     ///
     /// # Cancel safety
     /// Safe: the attempt is given up.
-    pub async fn open(_connection_string: &ConnectionString, _options: ClientOptions) -> Result<Self, Error> {
-        Err(Error::new(ErrorKind::Usage, "the device client is not built yet"))
+    pub async fn open(connection_string: &ConnectionString, options: ClientOptions) -> Result<Self, Error> {
+        let ConnectionString::Device(identity) = connection_string else {
+            return Err(Error::new(ErrorKind::Usage, "the connection string has no DeviceId, it is not a device's")
+                .with_hint("use the connection string of a device: HostName=…;DeviceId=…;SharedAccessKey=…"));
+        };
+        let target = Target::device(identity, &options);
+        let supervisor = Supervisor::open(target, options).await?;
+        let address = HubAddress::DeviceEvents(path_identity(identity)).to_string();
+        let telemetry = Restored::new(Arc::clone(&supervisor), SenderKind { address });
+        Ok(Self { identity: identity.clone(), supervisor, telemetry })
     }
 
     /// The device's id.
     pub fn device_id(&self) -> &str {
-        ""
+        &self.identity.device_id
     }
 
     /// Sends a message and waits until the hub has taken it.
@@ -52,15 +70,17 @@ impl DeviceClient {
     }
 
     /// Hands a message over and gives a receipt, a future of its outcome, so that many can be under way. Waits for a
-    /// connection and for the hub's credit, up to the operation timeout. Nothing is resent by itself.
+    /// connection and for the hub's credit, up to the operation timeout. Nothing that may have been taken is ever
+    /// sent again by itself.
     ///
     /// # Errors
     /// The message was not sent: it is too large, the link is refused, or there is no connection.
     ///
     /// # Cancel safety
     /// Safe: dropped before it is ready, nothing is sent.
-    pub async fn send_with_receipt(&self, _message: &TelemetryMessage) -> Result<SendReceipt, Error> {
-        Err(Error::new(ErrorKind::Usage, "the device client is not built yet"))
+    pub async fn send_with_receipt(&self, message: &TelemetryMessage) -> Result<SendReceipt, Error> {
+        let (receipt, in_flight) = sending::hand_over(&self.telemetry, message.as_amqp()).await?;
+        Ok(SendReceipt::new(receipt, in_flight))
     }
 
     /// Opens the link on which commands arrive.
@@ -70,18 +90,31 @@ impl DeviceClient {
     ///
     /// # Cancel safety
     /// Safe: a link that was opened meanwhile is detached.
-    pub async fn commands(&self, _options: CommandOptions) -> Result<CommandReceiver, Error> {
-        Err(Error::new(ErrorKind::Usage, "the device client is not built yet"))
+    pub async fn commands(&self, options: CommandOptions) -> Result<CommandReceiver, Error> {
+        let address = HubAddress::DeviceBound(path_identity(&self.identity)).to_string();
+        let kind = QueueKind { address, credit: options.credit() };
+        let link = Restored::new(Arc::clone(&self.supervisor), kind);
+        match timeout(self.supervisor.options().operation_timeout, link.attached()).await {
+            Ok(attached) => attached.map(drop)?,
+            Err(_) => return Err(Error::new(ErrorKind::Unreachable, "the hub did not open the link for commands")),
+        }
+        Ok(CommandReceiver::new(link))
     }
 
     /// What the connection is doing.
     pub fn status(&self) -> watch::Receiver<ConnectionStatus> {
-        self.status.clone()
+        self.supervisor.status()
     }
 
     /// Waits for what is under way, then closes the connection.
     ///
     /// # Cancel safety
     /// Safe: the connection is closed in the background.
-    pub async fn close(&self) {}
+    pub async fn close(&self) {
+        self.supervisor.close().await;
+    }
+}
+
+fn path_identity(string: &DeviceString) -> Identity {
+    Identity::new(&string.device_id, string.module_id.as_deref())
 }

@@ -6,20 +6,36 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::error::{Error, ErrorKind};
+use amqp_transport::client::Receipt;
+
+use crate::{
+    error::Error,
+    supervisor::{failure, live::InFlight},
+};
 
 /// A future of what became of a message: `Ok` when the hub took it, else an error whose kind tells a refusal from an
 /// unknown outcome. Dropping it does not take the message back.
 #[derive(Debug)]
 #[must_use = "the outcome comes by awaiting the receipt"]
 pub struct SendReceipt {
-    _private: (),
+    receipt: Receipt,
+    /// Keeps the connection from being closed in good order before the outcome is there.
+    _in_flight: InFlight,
+}
+
+impl SendReceipt {
+    pub(crate) fn new(receipt: Receipt, in_flight: InFlight) -> Self {
+        Self { receipt, _in_flight: in_flight }
+    }
 }
 
 impl Future for SendReceipt {
     type Output = Result<(), Error>;
 
-    fn poll(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(Err(Error::new(ErrorKind::Usage, "the device client is not built yet")))
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.receipt).poll(context).map(|result| match result {
+            Ok(outcome) => failure::of_outcome(&outcome),
+            Err(error) => Err(failure::of_send(&error)),
+        })
     }
 }

@@ -1,23 +1,35 @@
 //! Feedback as a service receives it.
 
+use amqp_codec::DeliveryState;
+use amqp_transport::client::Delivery;
+
 use crate::{
     error::{Error, ErrorKind},
-    message::FeedbackRecord,
+    message::{FeedbackRecord, ReceivedMessage, parse_feedback},
+    supervisor::{
+        failure, receiving,
+        restored::{QueueKind, Restored},
+    },
 };
 
 /// Receives feedback, over as many connections as it takes.
 #[derive(Debug)]
 pub struct FeedbackReceiver {
-    _private: (),
+    link: Restored<QueueKind>,
 }
 
 /// Some records that came in one message, locked for this receiver until it is settled or its lock lapses.
 #[derive(Debug)]
 pub struct FeedbackBatch {
     records: Vec<FeedbackRecord>,
+    delivery: Delivery,
 }
 
 impl FeedbackReceiver {
+    pub(crate) fn new(link: Restored<QueueKind>) -> Self {
+        Self { link }
+    }
+
     /// The next batch; waits for one, through lost connections.
     ///
     /// # Errors
@@ -27,14 +39,24 @@ impl FeedbackReceiver {
     /// # Cancel safety
     /// Safe: no batch is lost.
     pub async fn recv(&self) -> Result<FeedbackBatch, Error> {
-        Err(Error::new(ErrorKind::Usage, "the service client is not built yet"))
+        let delivery = receiving::next(&self.link).await?;
+        let unreadable = || Error::new(ErrorKind::Protocol, "a message of the feedback queue could not be read");
+        let message = delivery.message().map_err(|error| unreadable().with_source(error))?;
+        let records =
+            parse_feedback(&ReceivedMessage::new(message)).map_err(|error| unreadable().with_source(error))?;
+        Ok(FeedbackBatch { records, delivery })
     }
 
     /// Detaches the link.
     ///
     /// # Cancel safety
     /// Safe: the link is detached in the background.
-    pub async fn close(&self) {}
+    pub async fn close(&self) {
+        if let Some(attached) = self.link.take() {
+            // The link is gone either way.
+            let _ = attached.link.detach().await;
+        }
+    }
 }
 
 impl FeedbackBatch {
@@ -51,7 +73,7 @@ impl FeedbackBatch {
     /// # Cancel safety
     /// Dropped after the first poll the batch is completed all the same, unconfirmed.
     pub async fn complete(self) -> Result<(), Error> {
-        Err(Error::new(ErrorKind::Usage, "the service client is not built yet"))
+        self.settle(DeliveryState::Accepted).await
     }
 
     /// Gives the batch back to the hub's queue.
@@ -62,6 +84,10 @@ impl FeedbackBatch {
     /// # Cancel safety
     /// As for [`FeedbackBatch::complete`].
     pub async fn abandon(self) -> Result<(), Error> {
-        Err(Error::new(ErrorKind::Usage, "the service client is not built yet"))
+        self.settle(DeliveryState::Released).await
+    }
+
+    async fn settle(self, state: DeliveryState) -> Result<(), Error> {
+        self.delivery.settle_confirmed(state).await.map_err(|error| failure::of_settle(&error))
     }
 }

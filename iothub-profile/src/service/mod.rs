@@ -2,7 +2,9 @@
 
 mod feedback;
 
-use tokio::sync::watch;
+use std::sync::Arc;
+
+use tokio::{sync::watch, time::timeout};
 
 pub use feedback::{FeedbackBatch, FeedbackReceiver};
 
@@ -10,14 +12,22 @@ use crate::{
     connection_string::ConnectionString,
     error::{Error, ErrorKind},
     message::C2dMessage,
-    supervisor::{ClientOptions, ConnectionStatus},
+    path::HubAddress,
+    supervisor::{
+        ClientOptions, ConnectionStatus, Supervisor,
+        endpoint::Target,
+        failure,
+        restored::{QueueKind, Restored, SenderKind},
+        sending,
+    },
 };
 
 /// A service's connection to a hub, kept alive: its token is renewed before it ends, a lost connection is made again
 /// together with its links. Share it by reference or `Arc`.
 #[derive(Debug)]
 pub struct ServiceClient {
-    status: watch::Receiver<ConnectionStatus>,
+    supervisor: Arc<Supervisor>,
+    commands: Restored<SenderKind>,
 }
 
 impl ServiceClient {
@@ -28,8 +38,17 @@ impl ServiceClient {
     ///
     /// # Cancel safety
     /// Safe: the attempt is given up.
-    pub async fn open(_connection_string: &ConnectionString, _options: ClientOptions) -> Result<Self, Error> {
-        Err(Error::new(ErrorKind::Usage, "the service client is not built yet"))
+    pub async fn open(connection_string: &ConnectionString, options: ClientOptions) -> Result<Self, Error> {
+        let ConnectionString::Service(service) = connection_string else {
+            return Err(Error::new(ErrorKind::Usage, "the connection string is not that of a hub's policy").with_hint(
+                "use the connection string of a policy: HostName=…;SharedAccessKeyName=…;SharedAccessKey=…",
+            ));
+        };
+        let target = Target::service(service, &options)?;
+        let supervisor = Supervisor::open(target, options).await?;
+        let address = HubAddress::ServiceDeviceBound.to_string();
+        let commands = Restored::new(Arc::clone(&supervisor), SenderKind { address });
+        Ok(Self { supervisor, commands })
     }
 
     /// Sends a command to a device and waits until the hub has queued it.
@@ -41,8 +60,8 @@ impl ServiceClient {
     /// # Cancel safety
     /// Dropped before the command was handed over, nothing is sent; afterwards it goes out and its outcome is
     /// discarded.
-    pub async fn send_command(&self, _device_id: &str, _command: &C2dMessage) -> Result<(), Error> {
-        Err(Error::new(ErrorKind::Usage, "the service client is not built yet"))
+    pub async fn send_command(&self, device_id: &str, command: &C2dMessage) -> Result<(), Error> {
+        self.send_to(device_id, None, command).await
     }
 
     /// Sends a command to a module of a device; otherwise as [`ServiceClient::send_command`].
@@ -54,11 +73,11 @@ impl ServiceClient {
     /// As for [`ServiceClient::send_command`].
     pub async fn send_module_command(
         &self,
-        _device_id: &str,
-        _module_id: &str,
-        _command: &C2dMessage,
+        device_id: &str,
+        module_id: &str,
+        command: &C2dMessage,
     ) -> Result<(), Error> {
-        Err(Error::new(ErrorKind::Usage, "the service client is not built yet"))
+        self.send_to(device_id, Some(module_id), command).await
     }
 
     /// Opens the link on which feedback arrives. A hub has one queue of feedback, shared by all its receivers.
@@ -69,17 +88,37 @@ impl ServiceClient {
     /// # Cancel safety
     /// Safe: a link that was opened meanwhile is detached.
     pub async fn feedback(&self) -> Result<FeedbackReceiver, Error> {
-        Err(Error::new(ErrorKind::Usage, "the service client is not built yet"))
+        let kind = QueueKind { address: HubAddress::Feedback.to_string(), credit: FEEDBACK_CREDIT };
+        let link = Restored::new(Arc::clone(&self.supervisor), kind);
+        match timeout(self.supervisor.options().operation_timeout, link.attached()).await {
+            Ok(attached) => attached.map(drop)?,
+            Err(_) => return Err(Error::new(ErrorKind::Unreachable, "the hub did not open the link for feedback")),
+        }
+        Ok(FeedbackReceiver::new(link))
     }
 
     /// What the connection is doing.
     pub fn status(&self) -> watch::Receiver<ConnectionStatus> {
-        self.status.clone()
+        self.supervisor.status()
     }
 
     /// Closes the connection.
     ///
     /// # Cancel safety
     /// Safe: the connection is closed in the background.
-    pub async fn close(&self) {}
+    pub async fn close(&self) {
+        self.supervisor.close().await;
+    }
+
+    async fn send_to(&self, device_id: &str, module_id: Option<&str>, command: &C2dMessage) -> Result<(), Error> {
+        let message = command.to_amqp(device_id, module_id);
+        let (receipt, _in_flight) = sending::hand_over(&self.commands, &message).await?;
+        match receipt.await {
+            Ok(outcome) => failure::of_outcome(&outcome),
+            Err(error) => Err(failure::of_send(&error)),
+        }
+    }
 }
+
+/// Batches fetched ahead; each is locked for this receiver and holds up to 64 records.
+const FEEDBACK_CREDIT: u32 = 10;

@@ -1,0 +1,119 @@
+//! Questions about an event hub and its partitions, asked of its `$management` node.
+
+use std::time::SystemTime;
+
+use amqp_codec::{Map, Value};
+use amqp_transport::{
+    Secret,
+    client::ManagementClient,
+    management::{ManagementRequest, ManagementResponse},
+};
+
+use crate::{
+    clock::from_unix_millis,
+    error::{Error, ErrorKind},
+    supervisor::{Supervisor, failure, live::Live},
+};
+
+/// What an event hub says about one of its partitions.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PartitionInfo {
+    /// The partition's id.
+    pub id: String,
+    /// The sequence number of the oldest event kept.
+    pub begin_sequence_number: i64,
+    /// The sequence number of the newest event; -1 where there never was one.
+    pub last_enqueued_sequence_number: i64,
+    /// The offset of the newest event.
+    pub last_enqueued_offset: Option<String>,
+    /// When the newest event was taken.
+    pub last_enqueued_time: Option<SystemTime>,
+    /// Whether nothing is kept there.
+    pub is_empty: bool,
+}
+
+/// The ids of all partitions.
+pub(crate) async fn partition_ids(supervisor: &Supervisor) -> Result<Vec<String>, Error> {
+    let response = ask(supervisor, EVENT_HUB_TYPE, None).await?;
+    let ids = response.body.as_map().and_then(|map| map.get_str("partition_ids"));
+    let texts = |items: &mut dyn Iterator<Item = Value>| -> Option<Vec<String>> {
+        items.take(MAX_PARTITIONS).map(|item| item.as_text().map(str::to_owned)).collect()
+    };
+    let ids = match ids {
+        Some(Value::Array(array)) => texts(&mut array.iter().cloned()),
+        Some(Value::List(list)) => texts(&mut list.iter().cloned()),
+        _ => None,
+    };
+    ids.filter(|ids| !ids.is_empty()).ok_or_else(|| unreadable("event hub"))
+}
+
+/// What the event hub says about a partition.
+pub(crate) async fn partition_info(supervisor: &Supervisor, id: &str) -> Result<PartitionInfo, Error> {
+    let response = ask(supervisor, PARTITION_TYPE, Some(id)).await?;
+    response.body.as_map().and_then(|map| read_partition(map, id)).ok_or_else(|| unreadable("partition"))
+}
+
+async fn ask(
+    supervisor: &Supervisor,
+    entity_type: &'static str,
+    partition: Option<&str>,
+) -> Result<ManagementResponse, Error> {
+    let live = supervisor.live().await?;
+    let what = match partition {
+        Some(id) => format!("the question about partition {id}"),
+        None => "the question about the event hub".to_owned(),
+    };
+    let request = request(supervisor, &live, entity_type, partition)?;
+    let node = ManagementClient::open(&live.session, NODE)
+        .await
+        .map_err(|error| failure::of_attach(&error, NODE))?;
+    node.request(&request).await.map_err(|error| failure::of_management(&error, &what))
+}
+
+fn request(
+    supervisor: &Supervisor,
+    live: &Live,
+    entity_type: &'static str,
+    partition: Option<&str>,
+) -> Result<ManagementRequest, Error> {
+    let event_hub =
+        live.event_hub.as_ref().ok_or_else(|| Error::new(ErrorKind::Protocol, "this is no event hub's connection"))?;
+    let mut request = ManagementRequest::read(entity_type, event_hub.entity.clone());
+    if let Some(id) = partition {
+        request = request.with_property("partition", Value::from(id.to_owned()));
+    }
+    if let Some(token) = live.endpoint.token(supervisor.options())? {
+        request = request.with_secret("security_token", &Secret::new(token.expose()));
+    }
+    Ok(request)
+}
+
+fn read_partition(map: &Map, id: &str) -> Option<PartitionInfo> {
+    let number = |key: &str| map.get_str(key).and_then(Value::as_i64);
+    let last_enqueued_sequence_number = number("last_enqueued_sequence_number")?;
+    Some(PartitionInfo {
+        id: id.to_owned(),
+        begin_sequence_number: number("begin_sequence_number")?,
+        last_enqueued_sequence_number,
+        last_enqueued_offset: map.get_str("last_enqueued_offset").and_then(Value::as_text).map(str::to_owned),
+        last_enqueued_time: map
+            .get_str("last_enqueued_time_utc")
+            .and_then(Value::as_timestamp)
+            .map(|time| from_unix_millis(time.0)),
+        is_empty: map
+            .get_str("is_partition_empty")
+            .and_then(Value::as_bool)
+            .unwrap_or(last_enqueued_sequence_number < 0),
+    })
+}
+
+fn unreadable(what: &str) -> Error {
+    Error::new(ErrorKind::Protocol, format!("what the event hub says about the {what} cannot be read"))
+}
+
+const NODE: &str = "$management";
+const EVENT_HUB_TYPE: &str = "com.microsoft:eventhub";
+const PARTITION_TYPE: &str = "com.microsoft:partition";
+
+/// Event Hubs has at most 2,000 partitions in its largest tier.
+const MAX_PARTITIONS: usize = 2_000;

@@ -1,0 +1,262 @@
+//! Where a client connects and how it authenticates there.
+
+use std::sync::Arc;
+
+use amqp_transport::{
+    Secret,
+    client::{CbsClient, ConnectOptions, Connection, Sasl, Session, SessionOptions, TlsOptions},
+};
+
+use crate::{
+    clock::unix_seconds,
+    connection_string::{
+        ConnectionString, Credential, DeviceString, EventHubsString, EventHubsTransport, ServiceString,
+    },
+    credential::{CredentialError, CredentialProvider, TokenRequest},
+    error::{Error, ErrorKind},
+    events::redirect::EventHub,
+    host::HostName,
+    sas::{KeyRule, SasToken},
+    supervisor::{
+        failure,
+        options::{AuthMode, ClientOptions},
+    },
+};
+
+/// What a client keeps connected to.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// A hub, as a device or as a service.
+    Hub(Endpoint),
+    /// The event hub that a hub redirects this consumer group to, found anew at each connect.
+    Telemetry {
+        /// The hub that is asked.
+        hub: Endpoint,
+        /// The consumer group.
+        group: String,
+    },
+    /// An event hub that is known.
+    EventHub(Endpoint, EventHub),
+}
+
+/// A host to connect to and a resource to authenticate for.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    /// The name that the certificate must carry; also sent in `open`.
+    pub(crate) host: HostName,
+    /// What is connected to.
+    pub(crate) address: HostName,
+    /// What tokens are signed for.
+    pub(crate) resource: String,
+    /// How the host derives HMAC keys.
+    pub(crate) rule: KeyRule,
+    /// Where tokens come from; none with a client certificate.
+    pub(crate) provider: Option<Arc<dyn CredentialProvider>>,
+    /// The user name for SASL PLAIN; none for claims-based security.
+    pub(crate) sasl_user: Option<String>,
+    /// Whether there is TLS below AMQP.
+    pub(crate) transport: EventHubsTransport,
+}
+
+/// A connection that is open and authenticated.
+#[derive(Debug)]
+pub(crate) struct Established {
+    pub(crate) connection: Connection,
+    pub(crate) session: Session,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) cbs: Option<CbsClient>,
+    pub(crate) token: Option<SasToken>,
+    pub(crate) event_hub: Option<EventHub>,
+}
+
+impl Endpoint {
+    /// A hub as a device or module sees it.
+    pub(crate) fn device(string: &DeviceString, options: &ClientOptions) -> Self {
+        let host = string.gateway.as_ref().unwrap_or(&string.host);
+        let sasl_user = (options.auth == AuthMode::SaslPlain).then(|| {
+            let module = string.module_id.as_ref().map(|module| format!("/{module}")).unwrap_or_default();
+            format!("{}{module}@sas.{}", string.device_id, string.host.short_name())
+        });
+        Self {
+            host: host.clone(),
+            address: options.address.as_ref().unwrap_or(host).clone(),
+            resource: string.resource(),
+            rule: KeyRule::Base64Decoded,
+            provider: provider_of(&string.credential, options),
+            sasl_user,
+            transport: EventHubsTransport::Tls,
+        }
+    }
+
+    /// A hub as a service sees it.
+    ///
+    /// # Errors
+    /// When SASL PLAIN is wanted and the policy's name is not known.
+    pub(crate) fn service(string: &ServiceString, options: &ClientOptions) -> Result<Self, Error> {
+        let sasl_user = match options.auth {
+            AuthMode::Cbs => None,
+            AuthMode::SaslPlain => {
+                let policy = string.policy.as_ref().ok_or_else(|| {
+                    Error::new(ErrorKind::Credential, "SASL PLAIN needs the policy's name, which the token lacks (skn)")
+                })?;
+                Some(format!("{policy}@sas.root.{}", string.host.short_name()))
+            }
+        };
+        Ok(Self {
+            host: string.host.clone(),
+            address: options.address.as_ref().unwrap_or(&string.host).clone(),
+            resource: string.resource(),
+            rule: KeyRule::Base64Decoded,
+            provider: provider_of(&string.credential, options),
+            sasl_user,
+            transport: EventHubsTransport::Tls,
+        })
+    }
+
+    /// An event hub of a namespace.
+    pub(crate) fn event_hubs(string: &EventHubsString, event_hub: &EventHub, options: &ClientOptions) -> Self {
+        let endpoint = match (string.transport, string.endpoint.port()) {
+            (EventHubsTransport::DevelopmentEmulator, None) => string.endpoint.clone().with_port(PLAIN_PORT),
+            _ => string.endpoint.clone(),
+        };
+        Self {
+            host: string.endpoint.clone(),
+            address: options.address.clone().unwrap_or(endpoint),
+            resource: event_hub.audience(),
+            rule: KeyRule::Text,
+            provider: provider_of(&string.credential, options),
+            sasl_user: None,
+            transport: string.transport,
+        }
+    }
+
+    /// The event hub that this hub redirects to, with the same credential under the event hub's key rule.
+    pub(crate) fn redirected(&self, event_hub: &EventHub, network_host: HostName) -> Self {
+        Self {
+            host: event_hub.host.clone(),
+            address: network_host,
+            resource: event_hub.audience(),
+            rule: KeyRule::Text,
+            provider: self.provider.clone(),
+            sasl_user: None,
+            transport: EventHubsTransport::Tls,
+        }
+    }
+
+    /// A fresh token for this endpoint; none where a client certificate authenticates.
+    pub(crate) fn token(&self, options: &ClientOptions) -> Result<Option<SasToken>, Error> {
+        let Some(provider) = &self.provider else { return Ok(None) };
+        let request = TokenRequest {
+            resource: &self.resource,
+            rule: self.rule,
+            now: options.clock.now(),
+            lifetime: options.token_lifetime,
+        };
+        let token = provider.token(&request)?;
+        let now = unix_seconds(options.clock.now());
+        if token.is_expired_at(now) {
+            return Err(CredentialError::Expired { ago: now.saturating_sub(token.expiry()) }.into());
+        }
+        Ok(Some(token))
+    }
+
+    /// Connects, authenticates and begins a session.
+    pub(crate) async fn connect(&self, options: &ClientOptions) -> Result<Established, Error> {
+        let token = self.token(options)?;
+        let connection = self.open_connection(token.as_ref(), options).await?;
+        let session =
+            connection.begin(SessionOptions::new()).await.map_err(|error| failure::of_begin(&error))?;
+        let mut established = Established {
+            connection,
+            session,
+            endpoint: self.clone(),
+            cbs: None,
+            token: token.clone(),
+            event_hub: None,
+        };
+        if let (None, Some(token)) = (&self.sasl_user, &token) {
+            let cbs =
+                CbsClient::open(&established.session).await.map_err(|error| failure::of_attach(&error, "$cbs"))?;
+            self.put_token(&cbs, token).await?;
+            established.cbs = Some(cbs);
+        }
+        Ok(established)
+    }
+
+    /// Puts a token for this endpoint's resource.
+    pub(crate) async fn put_token(&self, cbs: &CbsClient, token: &SasToken) -> Result<(), Error> {
+        let secret = Secret::new(token.expose());
+        cbs.put_token(TOKEN_TYPE, self.resource.clone(), &secret)
+            .await
+            .map_err(|error| failure::of_cbs(&error, &self.resource))
+    }
+
+    async fn open_connection(
+        &self,
+        token: Option<&SasToken>,
+        options: &ClientOptions,
+    ) -> Result<Connection, Error> {
+        let sasl = match (&self.sasl_user, token) {
+            (Some(user), Some(token)) => Sasl::Plain { user: user.clone(), password: Secret::new(token.expose()) },
+            (None, Some(_)) => Sasl::Anonymous,
+            (_, None) => Sasl::None,
+        };
+        let container = uuid::Uuid::new_v4().hyphenated().to_string();
+        let mut connect = ConnectOptions::new(container)
+            .hostname(self.host.name().to_owned())
+            .sasl(sasl)
+            .connect_timeout(options.connect_timeout);
+        if self.transport == EventHubsTransport::Tls {
+            connect = connect.tls(TlsOptions::new(options.tls()?).server_name(self.host.name()));
+        }
+        let address = (self.address.name(), self.address.port_or_default());
+        Connection::connect(address, connect).await.map_err(|error| failure::of_connect(&error, &self.address))
+    }
+}
+
+impl Target {
+    /// What a device's or module's connection string leads to.
+    pub(crate) fn device(string: &DeviceString, options: &ClientOptions) -> Self {
+        Self::Hub(Endpoint::device(string, options))
+    }
+
+    /// What a service's connection string leads to.
+    pub(crate) fn service(string: &ServiceString, options: &ClientOptions) -> Result<Self, Error> {
+        Ok(Self::Hub(Endpoint::service(string, options)?))
+    }
+
+    /// The event hub that a connection string leads to, for reading as a consumer group.
+    pub(crate) fn telemetry(
+        string: &ConnectionString,
+        group: &str,
+        options: &ClientOptions,
+    ) -> Result<Self, Error> {
+        match string {
+            ConnectionString::Service(service) => {
+                Ok(Self::Telemetry { hub: Endpoint::service(service, options)?, group: group.to_owned() })
+            }
+            ConnectionString::EventHubs(event_hubs) => {
+                let entity = event_hubs.entity_path.clone().ok_or_else(|| {
+                    Error::new(ErrorKind::Usage, "the connection string has no EntityPath, the event hub's name")
+                })?;
+                let event_hub = EventHub { host: event_hubs.endpoint.clone(), entity };
+                let endpoint = Endpoint::event_hubs(event_hubs, &event_hub, options);
+                Ok(Self::EventHub(endpoint, event_hub))
+            }
+            ConnectionString::Device(_) => {
+                Err(Error::new(ErrorKind::Usage, "a device's connection string cannot read telemetry")
+                    .with_hint("use the connection string of a policy with the right to read: service or iothubowner"))
+            }
+        }
+    }
+}
+
+fn provider_of(credential: &Credential, options: &ClientOptions) -> Option<Arc<dyn CredentialProvider>> {
+    options.provider.clone().or_else(|| credential.provider())
+}
+
+/// The kind of token that hubs and event hubs take.
+const TOKEN_TYPE: &str = "servicebus.windows.net:sastoken";
+
+/// The port of AMQP without TLS.
+const PLAIN_PORT: u16 = 5672;

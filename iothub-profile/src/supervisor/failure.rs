@@ -1,0 +1,362 @@
+//! What the transport's errors mean to the owner of a client: a class, whether a retry helps, and what to do.
+
+use amqp_codec::{ErrorCondition, Outcome};
+use amqp_transport::{
+    ConnectionError, RemoteError,
+    cbs::CbsError,
+    client::{
+        AttachError, ConnectError, DetachReason, EndReason, OpenError, RecvError, SendError, SettleError, TlsError,
+    },
+    management::ManagementError,
+    request_response::{RequestError, Status},
+};
+
+use crate::{
+    error::{Error, ErrorKind, Retry},
+    host::HostName,
+};
+
+/// What the end of a link asks for.
+#[derive(Debug)]
+pub(crate) enum LinkEnd {
+    /// The connection or session is gone with it: wait for the next.
+    ConnectionGone,
+    /// Attach again.
+    Again(Error),
+    /// Attaching again is useless.
+    Final(Error),
+}
+
+/// A connection that could not be opened.
+pub(crate) fn of_connect(error: &ConnectError, address: &HostName) -> Error {
+    let port = address.port_or_default();
+    let host = address.clone().with_port(port);
+    match error {
+        ConnectError::Unreachable { source, .. } => {
+            Error::new(ErrorKind::Unreachable, format!("cannot reach {host}: {source}"))
+                .with_hint("check the host name and its port, and that the hub is running and not behind a firewall")
+        }
+        ConnectError::Timeout { stage } => {
+            Error::new(ErrorKind::Unreachable, format!("cannot connect to {host}: {stage} took too long"))
+                .with_hint("check the host name and its port, and that the hub is running and not behind a firewall")
+        }
+        ConnectError::Tls(tls) => of_tls(tls, &host),
+        ConnectError::NotAmqp(spoken) => {
+            Error::new(ErrorKind::Tls, format!("{host} does not speak AMQP over TLS, it sent {spoken}"))
+                .with_hint("check the port: IoT Hub listens on 5671")
+        }
+        ConnectError::Lost(lost) => of_connection(lost).during(&format!("connecting to {host}")),
+        other => Error::new(ErrorKind::Unreachable, format!("cannot connect to {host}: {other}")),
+    }
+}
+
+fn of_tls(error: &TlsError, host: &HostName) -> Error {
+    let hint = match error {
+        TlsError::UnknownAuthority => {
+            "name the authority's certificate (--ca FILE or SSL_CERT_FILE) if this hub has one of its own"
+        }
+        TlsError::NameMismatch { .. } => "use the host name that the certificate was made for",
+        TlsError::OutsideValidity => "check this machine's clock and the hub's certificate",
+        TlsError::NotTls(_) => "check the port: IoT Hub listens with TLS on 5671",
+        _ => "check the host, the port and the certificate authorities that are trusted",
+    };
+    let retry = if matches!(error, TlsError::Truncated) { Retry::Helps } else { Retry::Useless };
+    Error::new(ErrorKind::Tls, format!("no trusted TLS session with {host}: {error}"))
+        .with_hint(hint)
+        .with_retry(retry)
+}
+
+/// A session that could not be begun.
+pub(crate) fn of_begin(error: &OpenError) -> Error {
+    match error {
+        OpenError::Refused(remote) => of_remote(remote, "the session"),
+        OpenError::Lost(lost) => of_connection(lost),
+        other => Error::new(ErrorKind::Unreachable, other.to_string()),
+    }
+}
+
+/// A connection that ended.
+pub(crate) fn of_connection(error: &ConnectionError) -> Error {
+    if error.is_auth() {
+        let refused = Error::new(ErrorKind::Credential, format!("the hub refused the credential: {error}"))
+            .with_hint(CREDENTIAL_HINT);
+        return match error {
+            ConnectionError::Remote(remote) => refused.with_condition(remote.condition.0.as_str()),
+            _ => refused,
+        };
+    }
+    match error {
+        ConnectionError::Remote(remote) => of_remote(remote, "the connection"),
+        ConnectionError::Closed => Error::new(ErrorKind::Closed, "the connection was closed by this side"),
+        ConnectionError::Violation(_) => {
+            Error::new(ErrorKind::Protocol, error.to_string()).with_retry(Retry::Useless)
+        }
+        ConnectionError::Sasl(_) => Error::new(ErrorKind::Credential, error.to_string())
+            .with_retry(if error.is_retryable() { Retry::Helps } else { Retry::Useless }),
+        ConnectionError::Tls { .. } => Error::new(ErrorKind::Tls, error.to_string()),
+        ConnectionError::HeaderMismatch { .. } => Error::new(ErrorKind::Protocol, error.to_string()),
+        _ => Error::new(ErrorKind::Unreachable, error.to_string()).with_retry(Retry::Helps),
+    }
+}
+
+/// A link that the peer did not let attach.
+pub(crate) fn of_attach(error: &AttachError, address: &str) -> Error {
+    let what = format!("the link to {address}");
+    match error {
+        AttachError::Refused(remote) => of_remote(remote, &what),
+        AttachError::Redirect(_) => {
+            Error::new(ErrorKind::Refused, format!("the hub redirected {what}, which is not expected there"))
+        }
+        AttachError::SessionEnded(EndReason::Remote(remote)) => of_remote(remote, "the session"),
+        AttachError::SessionEnded(_) => {
+            Error::new(ErrorKind::Unreachable, format!("the session ended while {what} was attached"))
+        }
+        AttachError::Lost(lost) => of_connection(lost),
+        other => Error::new(ErrorKind::Protocol, format!("{what}: {other}")),
+    }
+}
+
+/// What the end of a link means for those who use it.
+pub(crate) fn link_end(reason: &DetachReason, address: &str) -> LinkEnd {
+    let what = format!("the link to {address}");
+    match reason {
+        DetachReason::Lost(_) | DetachReason::SessionEnded(_) => LinkEnd::ConnectionGone,
+        DetachReason::ByPeer => {
+            LinkEnd::Again(Error::new(ErrorKind::Unreachable, format!("the hub detached {what}")))
+        }
+        DetachReason::Remote(remote) => {
+            let error = of_remote(remote, &what);
+            if error.is_retryable() { LinkEnd::Again(error) } else { LinkEnd::Final(error) }
+        }
+        DetachReason::Local => LinkEnd::Final(Error::new(ErrorKind::Closed, format!("{what} is closed"))),
+        other => LinkEnd::Final(Error::new(ErrorKind::Protocol, format!("{what}: {other}"))),
+    }
+}
+
+/// What the end of receiving means.
+pub(crate) fn recv_end(error: &RecvError, address: &str) -> LinkEnd {
+    match error {
+        RecvError::Lost(_) => LinkEnd::ConnectionGone,
+        RecvError::Detached(reason) => link_end(reason, address),
+        other => LinkEnd::Final(Error::new(ErrorKind::Protocol, other.to_string())),
+    }
+}
+
+/// A message that was handed over and has no outcome, or one that was refused before. For errors that prove that
+/// nothing was sent, see [`send_end`].
+pub(crate) fn of_send(error: &SendError) -> Error {
+    match error {
+        SendError::TooLarge { size, limit } => Error::new(
+            ErrorKind::TooLarge,
+            format!("the message has {size} bytes and the hub takes at most {limit}; it was not sent"),
+        ),
+        SendError::OutcomeUnknown(DetachReason::Remote(remote))
+            if remote.condition == ErrorCondition::MESSAGE_SIZE_EXCEEDED =>
+        {
+            of_remote(remote, "the message")
+        }
+        SendError::OutcomeUnknown(reason) => unknown(reason),
+        SendError::NoOutcome => {
+            Error::new(ErrorKind::OutcomeUnknown, "the hub settled the message without saying what became of it")
+        }
+        SendError::Lost(lost) => of_connection(lost).during("not sent"),
+        SendError::Detached(reason) => match reason.remote() {
+            Some(remote) => of_remote(remote, "the link").during("not sent"),
+            None => Error::new(ErrorKind::Unreachable, error.to_string()),
+        },
+        other => Error::new(ErrorKind::Protocol, other.to_string()),
+    }
+}
+
+/// What a failure to hand a message over asks for; none where the message itself is at fault or the outcome unknown.
+pub(crate) fn send_end(error: &SendError, address: &str) -> Option<LinkEnd> {
+    match error {
+        SendError::Lost(_) => Some(LinkEnd::ConnectionGone),
+        SendError::Detached(reason) => Some(link_end(reason, address)),
+        _ => None,
+    }
+}
+
+/// An outcome that was to be confirmed and was not.
+pub(crate) fn of_settle(error: &SettleError) -> Error {
+    match error {
+        SettleError::Lost(lost) => {
+            Error::new(ErrorKind::OutcomeUnknown, format!("the hub has not confirmed: {lost}"))
+                .with_hint("the message may come again")
+        }
+        other => Error::new(ErrorKind::OutcomeUnknown, format!("the hub has not confirmed: {other}"))
+            .with_hint("the message may come again"),
+    }
+}
+
+/// A token that the peer did not take.
+pub(crate) fn of_cbs(error: &CbsError, resource: &str) -> Error {
+    match error {
+        CbsError::Refused(status) => of_status(status, &format!("the token for {resource}")),
+        CbsError::Request(request) => of_request(request, "putting the token"),
+        other => Error::new(ErrorKind::Protocol, other.to_string()),
+    }
+}
+
+/// A question that a management node did not answer.
+pub(crate) fn of_management(error: &ManagementError, what: &str) -> Error {
+    match error {
+        ManagementError::Refused(status) => of_status(status, what),
+        ManagementError::Request(request) => of_request(request, what),
+        other => Error::new(ErrorKind::Protocol, other.to_string()),
+    }
+}
+
+fn of_status(status: &Status, what: &str) -> Error {
+    let text = status.description.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
+    let message = format!("the hub refused {what} with status {}{text}", status.code);
+    let error = match status.code {
+        401 | 403 => Error::new(ErrorKind::Credential, message).with_hint(CREDENTIAL_HINT),
+        404 => Error::new(ErrorKind::Refused, message).with_hint(NOT_FOUND_HINT),
+        429 => Error::new(ErrorKind::Quota, message).with_retry(Retry::Helps),
+        _ if status.is_retryable() => Error::new(ErrorKind::Refused, message).with_retry(Retry::Helps),
+        _ => Error::new(ErrorKind::Refused, message),
+    };
+    match &status.condition {
+        Some(condition) => error.with_condition(condition.0.as_str()),
+        None => error,
+    }
+}
+
+fn of_request(error: &RequestError, what: &str) -> Error {
+    match error {
+        RequestError::Lost(lost) => of_connection(lost).during(what),
+        RequestError::Detached(Some(remote)) => of_remote(remote, what),
+        RequestError::NotTaken(outcome) => of_outcome(outcome).err().unwrap_or_else(|| {
+            Error::new(ErrorKind::Protocol, format!("{what}: the hub took the request and did not answer"))
+        }),
+        RequestError::Malformed(_) | RequestError::TooLarge { .. } => {
+            Error::new(ErrorKind::Protocol, format!("{what}: {error}"))
+        }
+        _ => Error::new(ErrorKind::Unreachable, format!("{what}: {error}")),
+    }
+}
+
+/// What the hub made of a message: nothing to complain of where it took it.
+pub(crate) fn of_outcome(outcome: &Outcome) -> Result<(), Error> {
+    match outcome {
+        Outcome::Accepted => Ok(()),
+        Outcome::Rejected(Some(error)) => Err(of_remote(&RemoteError::from(error.clone()), "the message")),
+        Outcome::Rejected(None) => Err(Error::new(ErrorKind::Refused, "the hub rejected the message without a reason")),
+        _ => Err(Error::new(ErrorKind::Refused, "the hub gave the message back without taking it")
+            .with_retry(Retry::Helps)),
+    }
+}
+
+/// The peer's own error about something.
+pub(crate) fn of_remote(remote: &RemoteError, what: &str) -> Error {
+    let condition = remote.condition.0.as_str();
+    let description = remote.description.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
+    let message = format!("the hub refused {what} with {condition}{description}");
+    let (kind, retry, hint) = classify(condition);
+    let error = Error::new(kind, message).with_retry(retry).with_condition(condition);
+    match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
+/// The class of an error condition. IoT Hub: "Troubleshoot error codes"; where the SDKs differ, the careful reading.
+fn classify(condition: &str) -> (ErrorKind, Retry, Option<&'static str>) {
+    use ErrorKind as Kind;
+    use Retry::{Helps, Useless};
+    match condition {
+        "amqp:not-found" | "com.microsoft:iot-hub-not-found-error" => (Kind::Refused, Useless, Some(NOT_FOUND_HINT)),
+        "amqp:unauthorized-access" | "com.microsoft:auth-failed" => {
+            (Kind::Credential, Useless, Some(CREDENTIAL_HINT))
+        }
+        "amqp:link:message-size-exceeded" => (
+            Kind::TooLarge,
+            Useless,
+            Some("a hub takes up to 256 KiB from a device and 64 KiB as a command"),
+        ),
+        "amqp:resource-limit-exceeded" | "com.microsoft:quota-exceeded" => (
+            Kind::Quota,
+            Useless,
+            Some("a limit of the hub is reached, such as 50 commands waiting for one device; let some be worked off"),
+        ),
+        "com.microsoft:device-container-throttled" | "com.microsoft:server-busy" => (Kind::Quota, Helps, None),
+        "amqp:link:stolen" => {
+            (Kind::Refused, Useless, Some("another client with the same identity has taken over"))
+        }
+        "amqp:internal-error"
+        | "amqp:resource-locked"
+        | "amqp:connection:forced"
+        | "amqp:connection:framing-error"
+        | "amqp:connection:redirect"
+        | "amqp:session:window-violation"
+        | "amqp:session:errant-link"
+        | "amqp:session:handle-in-use"
+        | "amqp:session:unattached-handle"
+        | "amqp:link:detach-forced"
+        | "amqp:link:transfer-limit-exceeded"
+        | "com.microsoft:timeout"
+        | "com.microsoft:link-creation-conflict"
+        | "com.microsoft:operation-cancelled"
+        | "com.microsoft:container-close" => (Kind::Unreachable, Helps, None),
+        _ => (Kind::Refused, Useless, None),
+    }
+}
+
+fn unknown(reason: &DetachReason) -> Error {
+    Error::new(
+        ErrorKind::OutcomeUnknown,
+        format!("the message was under way and the hub may or may not have taken it: {reason}"),
+    )
+    .with_hint("look whether it arrived before sending it again, or make sending it twice harmless")
+}
+
+const CREDENTIAL_HINT: &str =
+    "check the key, the policy's name and its rights, the device id, and this machine's clock";
+
+const NOT_FOUND_HINT: &str = "check the device id, or the names of the consumer group and the partition";
+
+#[cfg(test)]
+mod tests {
+    use amqp_codec::Symbol;
+
+    use super::*;
+
+    fn remote(condition: &str) -> RemoteError {
+        let condition = ErrorCondition(Symbol::new(condition).unwrap());
+        RemoteError::from(amqp_codec::Error { condition, description: None, info: None })
+    }
+
+    #[test]
+    fn conditions_have_the_class_a_person_expects() {
+        for (condition, kind, retryable) in [
+            ("amqp:not-found", ErrorKind::Refused, false),
+            ("amqp:unauthorized-access", ErrorKind::Credential, false),
+            ("amqp:resource-limit-exceeded", ErrorKind::Quota, false),
+            ("com.microsoft:device-container-throttled", ErrorKind::Quota, true),
+            ("amqp:link:message-size-exceeded", ErrorKind::TooLarge, false),
+            ("amqp:link:stolen", ErrorKind::Refused, false),
+            ("amqp:connection:forced", ErrorKind::Unreachable, true),
+            ("something:new", ErrorKind::Refused, false),
+        ] {
+            let error = of_remote(&remote(condition), "it");
+            assert_eq!((error.kind(), error.is_retryable()), (kind, retryable), "{condition}");
+            assert_eq!(error.condition(), Some(condition));
+        }
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_never_called_anything_else() {
+        let lost = SendError::OutcomeUnknown(DetachReason::Lost(ConnectionError::EndOfStream));
+        assert_eq!(of_send(&lost).kind(), ErrorKind::OutcomeUnknown);
+        assert!(send_end(&lost, "a").is_none(), "it must not be sent again");
+        assert_eq!(of_send(&SendError::NoOutcome).kind(), ErrorKind::OutcomeUnknown);
+    }
+
+    #[test]
+    fn only_an_accepted_message_was_taken() {
+        assert!(of_outcome(&Outcome::Accepted).is_ok());
+        assert_eq!(of_outcome(&Outcome::Rejected(None)).unwrap_err().kind(), ErrorKind::Refused);
+        assert!(of_outcome(&Outcome::Released).unwrap_err().is_retryable());
+    }
+}

@@ -1,0 +1,320 @@
+//! The task behind a client: watches its connection, renews its token, connects again.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use amqp_codec::Timestamp;
+use amqp_transport::{cbs::renew_in, recovery::Backoff};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use super::{
+    endpoint::Target,
+    failure,
+    live::Live,
+    options::{ClientOptions, ReconnectPolicy},
+    status::ConnectionStatus,
+};
+use crate::{
+    clock::unix_millis,
+    error::{Error, ErrorKind},
+    events::redirect,
+    sas::SasToken,
+};
+
+/// What the task and its owner share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: ClientOptions,
+    pub(crate) status: watch::Sender<ConnectionStatus>,
+    pub(crate) closing: watch::Sender<bool>,
+    state: watch::Sender<State>,
+    target: Target,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Waiting,
+    Live(Arc<Live>),
+    Over(Error),
+}
+
+/// Why a connection is not attended to any more.
+enum Ended {
+    /// It was lost; another is to be made.
+    Lost(Error),
+    /// Its token ends soon and can only be renewed by connecting anew.
+    Renewal,
+    /// The owner closes the client.
+    Closing,
+}
+
+impl Shared {
+    pub(crate) fn new(target: Target, options: ClientOptions) -> Self {
+        Self {
+            options,
+            status: watch::Sender::new(ConnectionStatus::Connecting),
+            closing: watch::Sender::new(false),
+            state: watch::Sender::new(State::Waiting),
+            target,
+        }
+    }
+
+    /// Connects once, within the connect timeout for each host on the way.
+    pub(crate) async fn establish(&self, generation: u64) -> Result<Arc<Live>, Error> {
+        let attempt = async {
+            match &self.target {
+                Target::Hub(endpoint) => endpoint.connect(&self.options).await,
+                Target::Telemetry { hub, group } => redirect::follow(hub, group, &self.options).await,
+                Target::EventHub(endpoint, event_hub) => {
+                    let mut established = endpoint.connect(&self.options).await?;
+                    established.event_hub = Some(event_hub.clone());
+                    Ok(established)
+                }
+            }
+        };
+        let limit = self.options.connect_timeout.saturating_mul(HOSTS_ON_THE_WAY);
+        match timeout(limit, attempt).await {
+            Ok(established) => Ok(Arc::new(Live::new(generation, established?))),
+            Err(_) => Err(Error::new(ErrorKind::Unreachable, "connecting took longer than the connect timeout")),
+        }
+    }
+
+    pub(crate) fn publish_live(&self, live: &Arc<Live>) {
+        self.state.send_replace(State::Live(Arc::clone(live)));
+        self.status.send_replace(ConnectionStatus::Connected { generation: live.generation });
+    }
+
+    /// The connection, once there is one that works.
+    pub(crate) async fn live(&self) -> Result<Arc<Live>, Error> {
+        if let State::Live(live) = &*self.state.borrow()
+            && !live.is_condemned()
+        {
+            return Ok(Arc::clone(live));
+        }
+        let mut changes = self.state.subscribe();
+        loop {
+            let state = changes.borrow_and_update().clone();
+            match state {
+                State::Live(live) if !live.is_condemned() => return Ok(live),
+                State::Over(error) => return Err(error),
+                State::Live(_) | State::Waiting => {}
+            }
+            if changes.changed().await.is_err() {
+                return Err(closed());
+            }
+        }
+    }
+
+    fn publish_waiting(&self, attempt: u32, cause: Error, pause: Duration) {
+        self.state.send_replace(State::Waiting);
+        self.status.send_replace(ConnectionStatus::Reconnecting { attempt, cause, pause });
+    }
+
+    fn publish_over(&self, status: ConnectionStatus) {
+        let error = match &status {
+            ConnectionStatus::Failed(error) => error.clone(),
+            _ => closed(),
+        };
+        self.state.send_replace(State::Over(error));
+        self.status.send_replace(status);
+    }
+
+    async fn closing(&self) {
+        let mut closing = self.closing.subscribe();
+        // The sender lives in `self`, so waiting ends only when closing begins.
+        let _ = closing.wait_for(|closing| *closing).await;
+    }
+}
+
+/// Keeps a client connected until its owner closes it or an error comes that does not pass.
+pub(crate) async fn run(shared: Arc<Shared>, mut live: Arc<Live>) {
+    let mut attempts = 0;
+    loop {
+        let ended = attend(&shared, &live, &mut attempts).await;
+        live.condemn();
+        let cause = match ended {
+            Ended::Lost(error) => {
+                tracing::warn!(generation = live.generation, %error, "connection lost");
+                error
+            }
+            Ended::Renewal => Error::new(ErrorKind::Unreachable, "connecting anew with a fresh token"),
+            Ended::Closing => {
+                part(&live, Farewell::Drain).await;
+                shared.publish_over(ConnectionStatus::Closed);
+                return;
+            }
+        };
+        let planned = cause.condition().is_none() && live.connection.is_open();
+        shared.publish_waiting(attempts.saturating_add(1), cause.clone(), Duration::ZERO);
+        part(&live, if planned { Farewell::Drain } else { Farewell::AtOnce }).await;
+        match reconnect(&shared, live.generation.saturating_add(1), cause, &mut attempts).await {
+            Ok(next) => live = next,
+            Err(status) => {
+                shared.publish_over(status);
+                return;
+            }
+        }
+        shared.publish_live(&live);
+        tracing::info!(generation = live.generation, "connected again");
+    }
+}
+
+/// Watches a connection and renews its token until something ends it. A connection that has lasted a while makes the
+/// next reconnect start counting afresh.
+async fn attend(shared: &Shared, live: &Live, attempts: &mut u32) -> Ended {
+    let mut token = live.token.clone();
+    let renewal_of = |token: Option<&SasToken>| maybe_sleep(until_renewal(token, shared.options.clock.now()));
+    let mut renewal = Box::pin(renewal_of(token.as_ref()));
+    let mut settled = Box::pin(sleep(SETTLED_AFTER));
+    let mut is_settled = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.closing() => return Ended::Closing,
+            reason = live.connection.closed() => return Ended::Lost(failure::of_connection(&reason)),
+            () = live.condemned() => {
+                return Ended::Lost(Error::new(ErrorKind::Unreachable, "the session ended"));
+            }
+            () = &mut settled, if !is_settled => {
+                is_settled = true;
+                *attempts = 0;
+            }
+            () = &mut renewal => {
+                match renew(shared, live, token.as_ref()).await {
+                    Ok(fresh) => token = fresh,
+                    Err(ended) => return ended,
+                }
+                renewal = Box::pin(renewal_of(token.as_ref()));
+            }
+        }
+    }
+}
+
+/// Puts a fresh token on the live link, retrying while the old one still lasts. `Ok(None)` where the credential has
+/// nothing fresher: the connection is left to its end.
+async fn renew(shared: &Shared, live: &Live, old: Option<&SasToken>) -> Result<Option<SasToken>, Ended> {
+    let mut attempt = 0;
+    loop {
+        let error = match live.endpoint.token(&shared.options) {
+            Ok(fresh) => {
+                if fresh.as_ref().map(SasToken::expiry) == old.map(SasToken::expiry) {
+                    return Ok(None);
+                }
+                let (Some(cbs), Some(token)) = (&live.cbs, &fresh) else { return Err(Ended::Renewal) };
+                match live.endpoint.put_token(cbs, token).await {
+                    Ok(()) => {
+                        tracing::debug!(generation = live.generation, "token renewed");
+                        return Ok(fresh);
+                    }
+                    Err(error) => error,
+                }
+            }
+            Err(error) => error,
+        };
+        attempt += 1;
+        tracing::warn!(attempt, %error, "token not renewed");
+        if attempt >= RENEWAL_ATTEMPTS || !live.connection.is_open() {
+            return Err(Ended::Lost(error));
+        }
+        sleep(Backoff::NORMAL.next_delay(attempt.saturating_add(1), random())).await;
+    }
+}
+
+/// Attempts to connect, with growing pauses, until one succeeds, the policy ends it or the error will not pass.
+async fn reconnect(
+    shared: &Shared,
+    generation: u64,
+    mut cause: Error,
+    attempts: &mut u32,
+) -> Result<Arc<Live>, ConnectionStatus> {
+    let mut waited = Duration::ZERO;
+    loop {
+        *attempts = attempts.saturating_add(1);
+        let backoff = if cause.kind() == ErrorKind::Quota { Backoff::THROTTLED } else { Backoff::NORMAL };
+        let pause = backoff.next_delay(*attempts, random());
+        waited = waited.saturating_add(pause);
+        let is_over = match shared.options.reconnect {
+            ReconnectPolicy::Forever => false,
+            ReconnectPolicy::For(limit) => waited > limit,
+            ReconnectPolicy::Never => true,
+        };
+        if is_over {
+            return Err(ConnectionStatus::Failed(cause));
+        }
+        shared.publish_waiting(*attempts, cause, pause);
+        let attempt = async {
+            sleep(pause).await;
+            shared.establish(generation).await
+        };
+        let result = tokio::select! {
+            biased;
+            () = shared.closing() => return Err(ConnectionStatus::Closed),
+            result = attempt => result,
+        };
+        match result {
+            Ok(live) => return Ok(live),
+            Err(error) if error.is_retryable() => {
+                tracing::info!(attempt = *attempts, %error, "cannot connect");
+                cause = error;
+            }
+            Err(error) => return Err(ConnectionStatus::Failed(error)),
+        }
+    }
+}
+
+/// How a connection is left.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Farewell {
+    /// What is under way may end first.
+    Drain,
+    /// Nothing can be expected of it.
+    AtOnce,
+}
+
+async fn part(live: &Live, farewell: Farewell) {
+    if farewell == Farewell::Drain && timeout(DRAIN_LIMIT, live.drained()).await.is_err() {
+        tracing::warn!("deliveries are still under way on a connection that is being closed");
+    }
+    let _ = timeout(CLOSE_LIMIT, live.connection.close()).await;
+}
+
+fn until_renewal(token: Option<&SasToken>, now: SystemTime) -> Option<Duration> {
+    let expiry = i64::try_from(token?.expiry()).unwrap_or(i64::MAX).saturating_mul(1000);
+    Some(renew_in(Timestamp(unix_millis(now)), Timestamp(expiry)))
+}
+
+async fn maybe_sleep(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the client is closed")
+}
+
+/// A random number from 0 to 1, for pauses alone.
+fn random() -> f64 {
+    let (_, low) = uuid::Uuid::new_v4().as_u64_pair();
+    f64::from(u32::try_from(low & u64::from(u32::MAX)).unwrap_or(0)) / f64::from(u32::MAX)
+}
+
+/// A telemetry reader connects to the hub and at most three hosts after it.
+const HOSTS_ON_THE_WAY: u32 = 2;
+
+/// A connection that has lasted this long is taken for sound.
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
+
+const RENEWAL_ATTEMPTS: u32 = 5;
+
+/// How long deliveries under way may take to end when a connection is closed on purpose.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long the peer may take to answer `close`.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);

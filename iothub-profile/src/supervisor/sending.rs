@@ -1,0 +1,60 @@
+//! Handing messages over to a link that comes back.
+
+use amqp_codec::Message;
+use amqp_transport::client::Receipt;
+use tokio::time::{sleep, timeout};
+
+use super::{
+    failure::{self, LinkEnd},
+    live::InFlight,
+    restored::{Restored, SenderKind},
+};
+use crate::error::{Error, ErrorKind};
+use amqp_transport::recovery::Backoff;
+
+/// Hands a message over, on another link or connection where one is proved not to have taken it, up to the operation
+/// timeout.
+///
+/// # Cancel safety
+/// Safe: dropped before it is ready, nothing is sent.
+pub(crate) async fn hand_over(
+    sender: &Restored<SenderKind>,
+    message: &Message,
+) -> Result<(Receipt, InFlight), Error> {
+    match timeout(sender.supervisor.options().operation_timeout, until_taken(sender, message)).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::new(
+            ErrorKind::Unreachable,
+            "not sent: no connection or no credit from the hub within the operation timeout",
+        )),
+    }
+}
+
+async fn until_taken(sender: &Restored<SenderKind>, message: &Message) -> Result<(Receipt, InFlight), Error> {
+    let mut attempt = 0;
+    loop {
+        let attached = sender.attached().await?;
+        let in_flight = attached.live.begin();
+        let error = match attached.link.send_with_receipt(message).await {
+            Ok(receipt) => return Ok((receipt, in_flight)),
+            Err(error) => error,
+        };
+        drop(in_flight);
+        sender.forget(&attached);
+        match failure::send_end(&error, &sender.kind.address) {
+            None => return Err(failure::of_send(&error)),
+            Some(LinkEnd::Final(error)) => return Err(error.during("not sent")),
+            Some(LinkEnd::ConnectionGone) => attached.live.condemn(),
+            Some(LinkEnd::Again(error)) => {
+                attempt += 1;
+                if attempt >= SEND_ATTEMPTS {
+                    return Err(error.during("not sent"));
+                }
+                sleep(Backoff::NORMAL.next_delay(attempt, 0.5)).await;
+            }
+        }
+    }
+}
+
+/// How often one message is offered to links that detach without having taken it.
+const SEND_ATTEMPTS: u32 = 6;
