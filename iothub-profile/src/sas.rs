@@ -147,10 +147,10 @@ pub fn parse(text: &str) -> Result<ParsedToken, SasError> {
         [("sr", None), ("sig", None), ("se", None), ("skn", None)];
     for field in fields.trim_start().split('&') {
         let (name, value) = field.split_once('=').unwrap_or((field, ""));
-        if let Some((known, slot)) = found.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
-            if slot.replace(value).is_some() {
-                return Err(SasError::DuplicateField(known));
-            }
+        if let Some((known, slot)) = found.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name))
+            && slot.replace(value).is_some()
+        {
+            return Err(SasError::DuplicateField(known));
         }
     }
     let [(_, resource), (_, signature), (_, expiry), (_, policy)] = found;

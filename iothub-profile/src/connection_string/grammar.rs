@@ -15,9 +15,9 @@ macro_rules! keys {
     ($($variant:ident $text:literal),+ $(,)?) => {
         /// A key that connection strings have.
         #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-        pub(super) enum Key { $($variant),+ }
+        pub(super) enum Field { $($variant),+ }
 
-        impl Key {
+        impl Field {
             const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// The key in the spelling of the documentation.
@@ -44,7 +44,7 @@ keys! {
 
 /// The pairs of a connection string, taken out one by one.
 pub(super) struct Fields<'a> {
-    pairs: Vec<(Key, &'a str)>,
+    pairs: Vec<(Field, &'a str)>,
 }
 
 impl<'a> Fields<'a> {
@@ -60,10 +60,11 @@ impl<'a> Fields<'a> {
         let Ok((_, raw)) = pairs(text) else {
             return Err(ConnectionStringError::NotAPair { position: first_malformed(text) });
         };
-        let mut pairs: Vec<(Key, &str)> = Vec::with_capacity(raw.len());
+        let mut pairs: Vec<(Field, &str)> = Vec::with_capacity(raw.len());
         for (name, value) in raw {
             let name = name.trim();
-            let Some(key) = Key::ALL.iter().copied().find(|key| key.name().eq_ignore_ascii_case(name)) else {
+            let Some(key) = Field::ALL.iter().copied().find(|key| key.name().eq_ignore_ascii_case(name))
+            else {
                 return Err(ConnectionStringError::UnknownKey(printable(name)));
             };
             if pairs.iter().any(|(known, _)| *known == key) {
@@ -74,12 +75,12 @@ impl<'a> Fields<'a> {
         Ok(Self { pairs })
     }
 
-    pub(super) fn has(&self, key: Key) -> bool {
+    pub(super) fn has(&self, key: Field) -> bool {
         self.pairs.iter().any(|(known, _)| *known == key)
     }
 
     /// Takes a key's value, which must not be empty where the key stands.
-    pub(super) fn take_filled(&mut self, key: Key) -> Result<Option<&'a str>, ConnectionStringError> {
+    pub(super) fn take_filled(&mut self, key: Field) -> Result<Option<&'a str>, ConnectionStringError> {
         let Some(index) = self.pairs.iter().position(|(known, _)| *known == key) else { return Ok(None) };
         let (_, value) = self.pairs.swap_remove(index);
         if value.is_empty() { Err(ConnectionStringError::EmptyValue(key.name())) } else { Ok(Some(value)) }

@@ -16,7 +16,7 @@ mod grammar;
 #[cfg(test)]
 mod tests;
 
-use grammar::{Fields, Key};
+use grammar::{Field, Fields};
 
 /// A connection string of one of three kinds. `Debug` and `Display` hide keys and signatures;
 /// [`ConnectionString::expose`] writes the whole text.
@@ -163,9 +163,9 @@ impl ConnectionString {
     /// For unknown, doubled, missing or contradicting keys and impossible values, naming the key.
     pub fn parse(text: &str) -> Result<Self, ConnectionStringError> {
         let mut fields = Fields::parse(text)?;
-        let kind = if fields.has(Key::Endpoint) {
+        let kind = if fields.has(Field::Endpoint) {
             Self::EventHubs(EventHubsString::from_fields(&mut fields)?)
-        } else if fields.has(Key::DeviceId) {
+        } else if fields.has(Field::DeviceId) {
             Self::Device(DeviceString::from_fields(&mut fields)?)
         } else {
             Self::Service(ServiceString::from_fields(&mut fields)?)
@@ -275,10 +275,11 @@ impl DeviceString {
     }
 
     fn from_fields(fields: &mut Fields<'_>) -> Result<Self, ConnectionStringError> {
-        let host = host_of(fields, Key::HostName)?.ok_or(ConnectionStringError::MissingKey("HostName"))?;
-        let device_id = id_of(fields, Key::DeviceId)?.ok_or(ConnectionStringError::MissingKey("DeviceId"))?;
-        let module_id = id_of(fields, Key::ModuleId)?;
-        let gateway = host_of(fields, Key::GatewayHostName)?;
+        let host = host_of(fields, Field::HostName)?.ok_or(ConnectionStringError::MissingKey("HostName"))?;
+        let device_id =
+            id_of(fields, Field::DeviceId)?.ok_or(ConnectionStringError::MissingKey("DeviceId"))?;
+        let module_id = id_of(fields, Field::ModuleId)?;
+        let gateway = host_of(fields, Field::GatewayHostName)?;
         let credential = credential_of(fields, KeyText::Base64)?
             .ok_or(ConnectionStringError::MissingKey("SharedAccessKey"))?;
         Ok(Self { host, gateway, device_id, module_id, credential })
@@ -292,8 +293,8 @@ impl ServiceString {
     }
 
     fn from_fields(fields: &mut Fields<'_>) -> Result<Self, ConnectionStringError> {
-        let host = host_of(fields, Key::HostName)?.ok_or(ConnectionStringError::MissingKey("HostName"))?;
-        if fields.has(Key::ModuleId) {
+        let host = host_of(fields, Field::HostName)?.ok_or(ConnectionStringError::MissingKey("HostName"))?;
+        if fields.has(Field::ModuleId) {
             return Err(ConnectionStringError::MissingKey("DeviceId"));
         }
         let (policy, credential) = policy_credential_of(fields, KeyText::Base64)?;
@@ -304,8 +305,8 @@ impl ServiceString {
 impl EventHubsString {
     fn from_fields(fields: &mut Fields<'_>) -> Result<Self, ConnectionStringError> {
         let endpoint = endpoint_of(fields)?;
-        let entity_path = fields.take_filled(Key::EntityPath)?.map(str::to_owned);
-        let transport = match fields.take_filled(Key::UseDevelopmentEmulator)? {
+        let entity_path = fields.take_filled(Field::EntityPath)?.map(str::to_owned);
+        let transport = match fields.take_filled(Field::UseDevelopmentEmulator)? {
             None => EventHubsTransport::Tls,
             Some(value) if value.eq_ignore_ascii_case("false") => EventHubsTransport::Tls,
             Some(value) if value.eq_ignore_ascii_case("true") => EventHubsTransport::DevelopmentEmulator,
@@ -328,19 +329,19 @@ enum KeyText {
     Any,
 }
 
-fn host_of(fields: &mut Fields<'_>, key: Key) -> Result<Option<HostName>, ConnectionStringError> {
+fn host_of(fields: &mut Fields<'_>, key: Field) -> Result<Option<HostName>, ConnectionStringError> {
     let Some(text) = fields.take_filled(key)? else { return Ok(None) };
     HostName::parse(text).map(Some).map_err(|error| ConnectionStringError::Host { key: key.name(), error })
 }
 
 fn endpoint_of(fields: &mut Fields<'_>) -> Result<HostName, ConnectionStringError> {
-    let text = fields.take_filled(Key::Endpoint)?.ok_or(ConnectionStringError::MissingKey("Endpoint"))?;
+    let text = fields.take_filled(Field::Endpoint)?.ok_or(ConnectionStringError::MissingKey("Endpoint"))?;
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let host = rest.strip_suffix('/').unwrap_or(rest);
     HostName::parse(host).map_err(|error| ConnectionStringError::Host { key: "Endpoint", error })
 }
 
-fn id_of(fields: &mut Fields<'_>, key: Key) -> Result<Option<String>, ConnectionStringError> {
+fn id_of(fields: &mut Fields<'_>, key: Field) -> Result<Option<String>, ConnectionStringError> {
     let Some(id) = fields.take_filled(key)? else { return Ok(None) };
     let problem = if id.chars().count() > MAX_ID {
         "is longer than 128 characters"
@@ -374,10 +375,10 @@ fn credential_of(
     fields: &mut Fields<'_>,
     text: KeyText,
 ) -> Result<Option<Credential>, ConnectionStringError> {
-    let policy = fields.take_filled(Key::SharedAccessKeyName)?.map(str::to_owned);
-    let key = fields.take_filled(Key::SharedAccessKey)?.map(SharedAccessKey::new);
-    let token = fields.take_filled(Key::SharedAccessSignature)?;
-    let x509 = match fields.take_filled(Key::X509)? {
+    let policy = fields.take_filled(Field::SharedAccessKeyName)?.map(str::to_owned);
+    let key = fields.take_filled(Field::SharedAccessKey)?.map(SharedAccessKey::new);
+    let token = fields.take_filled(Field::SharedAccessSignature)?;
+    let x509 = match fields.take_filled(Field::X509)? {
         Some(value) if value.eq_ignore_ascii_case("true") => true,
         Some(value) if value.eq_ignore_ascii_case("false") => false,
         Some(_) => {

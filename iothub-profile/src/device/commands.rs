@@ -78,7 +78,8 @@ impl CommandReceiver {
             Ok(message) => Ok(Command { message: ReceivedCommand::new(message), delivery }),
             Err(error) => {
                 let _ = delivery.reject(None);
-                Err(Error::new(ErrorKind::Protocol, "a command could not be read and was rejected").with_source(error))
+                Err(Error::new(ErrorKind::Protocol, "a command could not be read and was rejected")
+                    .with_source(error))
             }
         }
     }

@@ -42,8 +42,11 @@ impl DeviceClient {
     /// Safe: the attempt is given up.
     pub async fn open(connection_string: &ConnectionString, options: ClientOptions) -> Result<Self, Error> {
         let ConnectionString::Device(identity) = connection_string else {
-            return Err(Error::new(ErrorKind::Usage, "the connection string has no DeviceId, it is not a device's")
-                .with_hint("use the connection string of a device: HostName=…;DeviceId=…;SharedAccessKey=…"));
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "the connection string has no DeviceId, it is not a device's",
+            )
+            .with_hint("use the connection string of a device: HostName=…;DeviceId=…;SharedAccessKey=…"));
         };
         let target = Target::device(identity, &options);
         let supervisor = Supervisor::open(target, options).await?;
@@ -96,7 +99,9 @@ impl DeviceClient {
         let link = Restored::new(Arc::clone(&self.supervisor), kind);
         match timeout(self.supervisor.options().operation_timeout, link.attached()).await {
             Ok(attached) => attached.map(drop)?,
-            Err(_) => return Err(Error::new(ErrorKind::Unreachable, "the hub did not open the link for commands")),
+            Err(_) => {
+                return Err(Error::new(ErrorKind::Unreachable, "the hub did not open the link for commands"));
+            }
         }
         Ok(CommandReceiver::new(link))
     }

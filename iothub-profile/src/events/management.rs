@@ -76,8 +76,10 @@ fn request(
     entity_type: &'static str,
     partition: Option<&str>,
 ) -> Result<ManagementRequest, Error> {
-    let event_hub =
-        live.event_hub.as_ref().ok_or_else(|| Error::new(ErrorKind::Protocol, "this is no event hub's connection"))?;
+    let event_hub = live
+        .event_hub
+        .as_ref()
+        .ok_or_else(|| Error::new(ErrorKind::Protocol, "this is no event hub's connection"))?;
     let mut request = ManagementRequest::read(entity_type, event_hub.entity.clone());
     if let Some(id) = partition {
         request = request.with_property("partition", Value::from(id.to_owned()));

@@ -209,11 +209,16 @@ async fn fixed_position(
 fn check_group(group: &str) -> Result<(), Error> {
     let is_possible = !group.is_empty()
         && group.len() <= MAX_GROUP
-        && group.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'$' | b'-' | b'_' | b'.'));
+        && group
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'$' | b'-' | b'_' | b'.'));
     if is_possible {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Usage, "a consumer group's name consists of letters, digits and any of - _ . $"))
+    Err(Error::new(
+        ErrorKind::Usage,
+        "a consumer group's name consists of letters, digits and any of - _ . $",
+    ))
 }
 
 fn check_partitions(wanted: &[String], known: &[String]) -> Result<(), Error> {

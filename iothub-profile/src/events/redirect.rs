@@ -46,7 +46,11 @@ impl EventHub {
 }
 
 /// Asks a hub where a consumer group's events are, connects there and authenticates with the event hub's key rule.
-pub(crate) async fn follow(hub: &Endpoint, group: &str, options: &ClientOptions) -> Result<Established, Error> {
+pub(crate) async fn follow(
+    hub: &Endpoint,
+    group: &str,
+    options: &ClientOptions,
+) -> Result<Established, Error> {
     let mut at = hub.connect(options).await?;
     let asked = HubAddress::TelemetryPartition {
         group: Segment::received(group),

@@ -40,10 +40,11 @@ impl FeedbackReceiver {
     /// Safe: no batch is lost.
     pub async fn recv(&self) -> Result<FeedbackBatch, Error> {
         let delivery = receiving::next(&self.link).await?;
-        let unreadable = || Error::new(ErrorKind::Protocol, "a message of the feedback queue could not be read");
+        let unreadable =
+            || Error::new(ErrorKind::Protocol, "a message of the feedback queue could not be read");
         let message = delivery.message().map_err(|error| unreadable().with_source(error))?;
-        let records =
-            parse_feedback(&ReceivedMessage::new(message)).map_err(|error| unreadable().with_source(error))?;
+        let records = parse_feedback(&ReceivedMessage::new(message))
+            .map_err(|error| unreadable().with_source(error))?;
         Ok(FeedbackBatch { records, delivery })
     }
 

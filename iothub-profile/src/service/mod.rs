@@ -92,7 +92,9 @@ impl ServiceClient {
         let link = Restored::new(Arc::clone(&self.supervisor), kind);
         match timeout(self.supervisor.options().operation_timeout, link.attached()).await {
             Ok(attached) => attached.map(drop)?,
-            Err(_) => return Err(Error::new(ErrorKind::Unreachable, "the hub did not open the link for feedback")),
+            Err(_) => {
+                return Err(Error::new(ErrorKind::Unreachable, "the hub did not open the link for feedback"));
+            }
         }
         Ok(FeedbackReceiver::new(link))
     }
@@ -110,7 +112,12 @@ impl ServiceClient {
         self.supervisor.close().await;
     }
 
-    async fn send_to(&self, device_id: &str, module_id: Option<&str>, command: &C2dMessage) -> Result<(), Error> {
+    async fn send_to(
+        &self,
+        device_id: &str,
+        module_id: Option<&str>,
+        command: &C2dMessage,
+    ) -> Result<(), Error> {
         let message = command.to_amqp(device_id, module_id);
         let (receipt, _in_flight) = sending::hand_over(&self.commands, &message).await?;
         match receipt.await {

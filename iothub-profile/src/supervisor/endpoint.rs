@@ -97,7 +97,10 @@ impl Endpoint {
             AuthMode::Cbs => None,
             AuthMode::SaslPlain => {
                 let policy = string.policy.as_ref().ok_or_else(|| {
-                    Error::new(ErrorKind::Credential, "SASL PLAIN needs the policy's name, which the token lacks (skn)")
+                    Error::new(
+                        ErrorKind::Credential,
+                        "SASL PLAIN needs the policy's name, which the token lacks (skn)",
+                    )
                 })?;
                 Some(format!("{policy}@sas.root.{}", string.host.short_name()))
             }
@@ -114,7 +117,11 @@ impl Endpoint {
     }
 
     /// An event hub of a namespace.
-    pub(crate) fn event_hubs(string: &EventHubsString, event_hub: &EventHub, options: &ClientOptions) -> Self {
+    pub(crate) fn event_hubs(
+        string: &EventHubsString,
+        event_hub: &EventHub,
+        options: &ClientOptions,
+    ) -> Self {
         let endpoint = match (string.transport, string.endpoint.port()) {
             (EventHubsTransport::DevelopmentEmulator, None) => string.endpoint.clone().with_port(PLAIN_PORT),
             _ => string.endpoint.clone(),
@@ -175,8 +182,9 @@ impl Endpoint {
             event_hub: None,
         };
         if let (None, Some(token)) = (&self.sasl_user, &token) {
-            let cbs =
-                CbsClient::open(&established.session).await.map_err(|error| failure::of_attach(&error, "$cbs"))?;
+            let cbs = CbsClient::open(&established.session)
+                .await
+                .map_err(|error| failure::of_attach(&error, "$cbs"))?;
             self.put_token(&cbs, token).await?;
             established.cbs = Some(cbs);
         }
@@ -197,7 +205,9 @@ impl Endpoint {
         options: &ClientOptions,
     ) -> Result<Connection, Error> {
         let sasl = match (&self.sasl_user, token) {
-            (Some(user), Some(token)) => Sasl::Plain { user: user.clone(), password: Secret::new(token.expose()) },
+            (Some(user), Some(token)) => {
+                Sasl::Plain { user: user.clone(), password: Secret::new(token.expose()) }
+            }
             (None, Some(_)) => Sasl::Anonymous,
             (_, None) => Sasl::None,
         };
@@ -210,7 +220,9 @@ impl Endpoint {
             connect = connect.tls(TlsOptions::new(options.tls()?).server_name(self.host.name()));
         }
         let address = (self.address.name(), self.address.port_or_default());
-        Connection::connect(address, connect).await.map_err(|error| failure::of_connect(&error, &self.address))
+        Connection::connect(address, connect)
+            .await
+            .map_err(|error| failure::of_connect(&error, &self.address))
     }
 }
 
@@ -237,16 +249,22 @@ impl Target {
             }
             ConnectionString::EventHubs(event_hubs) => {
                 let entity = event_hubs.entity_path.clone().ok_or_else(|| {
-                    Error::new(ErrorKind::Usage, "the connection string has no EntityPath, the event hub's name")
+                    Error::new(
+                        ErrorKind::Usage,
+                        "the connection string has no EntityPath, the event hub's name",
+                    )
                 })?;
                 let event_hub = EventHub { host: event_hubs.endpoint.clone(), entity };
                 let endpoint = Endpoint::event_hubs(event_hubs, &event_hub, options);
                 Ok(Self::EventHub(endpoint, event_hub))
             }
-            ConnectionString::Device(_) => {
-                Err(Error::new(ErrorKind::Usage, "a device's connection string cannot read telemetry")
-                    .with_hint("use the connection string of a policy with the right to read: service or iothubowner"))
-            }
+            ConnectionString::Device(_) => Err(Error::new(
+                ErrorKind::Usage,
+                "a device's connection string cannot read telemetry",
+            )
+            .with_hint(
+                "use the connection string of a policy with the right to read: service or iothubowner",
+            )),
         }
     }
 }

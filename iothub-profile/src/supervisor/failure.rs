@@ -5,7 +5,8 @@ use amqp_transport::{
     ConnectionError, RemoteError,
     cbs::CbsError,
     client::{
-        AttachError, ConnectError, DetachReason, EndReason, OpenError, RecvError, SendError, SettleError, TlsError,
+        AttachError, ConnectError, DetachReason, EndReason, OpenError, RecvError, SendError, SettleError,
+        TlsError,
     },
     management::ManagementError,
     request_response::{RequestError, Status},
@@ -33,12 +34,15 @@ pub(crate) fn of_connect(error: &ConnectError, address: &HostName) -> Error {
     let host = address.clone().with_port(port);
     match error {
         ConnectError::Unreachable { source, .. } => {
-            Error::new(ErrorKind::Unreachable, format!("cannot reach {host}: {source}"))
-                .with_hint("check the host name and its port, and that the hub is running and not behind a firewall")
+            Error::new(ErrorKind::Unreachable, format!("cannot reach {host}: {source}")).with_hint(
+                "check the host name and its port, and that the hub is running and not behind a firewall",
+            )
         }
         ConnectError::Timeout { stage } => {
             Error::new(ErrorKind::Unreachable, format!("cannot connect to {host}: {stage} took too long"))
-                .with_hint("check the host name and its port, and that the hub is running and not behind a firewall")
+                .with_hint(
+                    "check the host name and its port, and that the hub is running and not behind a firewall",
+                )
         }
         ConnectError::Tls(tls) => of_tls(tls, &host),
         ConnectError::NotAmqp(spoken) => {
@@ -156,9 +160,10 @@ pub(crate) fn of_send(error: &SendError) -> Error {
             of_remote(remote, "the message")
         }
         SendError::OutcomeUnknown(reason) => unknown(reason),
-        SendError::NoOutcome => {
-            Error::new(ErrorKind::OutcomeUnknown, "the hub settled the message without saying what became of it")
-        }
+        SendError::NoOutcome => Error::new(
+            ErrorKind::OutcomeUnknown,
+            "the hub settled the message without saying what became of it",
+        ),
         SendError::Lost(lost) => of_connection(lost).during("not sent"),
         SendError::Detached(reason) => match reason.remote() {
             Some(remote) => of_remote(remote, "the link").during("not sent"),
@@ -242,7 +247,9 @@ pub(crate) fn of_outcome(outcome: &Outcome) -> Result<(), Error> {
     match outcome {
         Outcome::Accepted => Ok(()),
         Outcome::Rejected(Some(error)) => Err(of_remote(&RemoteError::from(error.clone()), "the message")),
-        Outcome::Rejected(None) => Err(Error::new(ErrorKind::Refused, "the hub rejected the message without a reason")),
+        Outcome::Rejected(None) => {
+            Err(Error::new(ErrorKind::Refused, "the hub rejected the message without a reason"))
+        }
         _ => Err(Error::new(ErrorKind::Refused, "the hub gave the message back without taking it")
             .with_retry(Retry::Helps)),
     }
@@ -266,21 +273,25 @@ fn classify(condition: &str) -> (ErrorKind, Retry, Option<&'static str>) {
     use ErrorKind as Kind;
     use Retry::{Helps, Useless};
     match condition {
-        "amqp:not-found" | "com.microsoft:iot-hub-not-found-error" => (Kind::Refused, Useless, Some(NOT_FOUND_HINT)),
+        "amqp:not-found" | "com.microsoft:iot-hub-not-found-error" => {
+            (Kind::Refused, Useless, Some(NOT_FOUND_HINT))
+        }
         "amqp:unauthorized-access" | "com.microsoft:auth-failed" => {
             (Kind::Credential, Useless, Some(CREDENTIAL_HINT))
         }
-        "amqp:link:message-size-exceeded" => (
-            Kind::TooLarge,
-            Useless,
-            Some("a hub takes up to 256 KiB from a device and 64 KiB as a command"),
-        ),
+        "amqp:link:message-size-exceeded" => {
+            (Kind::TooLarge, Useless, Some("a hub takes up to 256 KiB from a device and 64 KiB as a command"))
+        }
         "amqp:resource-limit-exceeded" | "com.microsoft:quota-exceeded" => (
             Kind::Quota,
             Useless,
-            Some("a limit of the hub is reached, such as 50 commands waiting for one device; let some be worked off"),
+            Some(
+                "a limit of the hub is reached, such as 50 commands waiting for one device; let some be worked off",
+            ),
         ),
-        "com.microsoft:device-container-throttled" | "com.microsoft:server-busy" => (Kind::Quota, Helps, None),
+        "com.microsoft:device-container-throttled" | "com.microsoft:server-busy" => {
+            (Kind::Quota, Helps, None)
+        }
         "amqp:link:stolen" => {
             (Kind::Refused, Useless, Some("another client with the same identity has taken over"))
         }

@@ -153,7 +153,10 @@ impl<K: LinkKind> Restored<K> {
             }
             Err(_) => {
                 live.condemn();
-                Err(Error::new(ErrorKind::Unreachable, format!("the hub did not answer the link to {address}")))
+                Err(Error::new(
+                    ErrorKind::Unreachable,
+                    format!("the hub did not answer the link to {address}"),
+                ))
             }
         }
     }
@@ -167,7 +170,8 @@ impl LinkKind for SenderKind {
     }
 
     async fn attach(&self, live: &Live, product: &str) -> Result<Sender, AttachError> {
-        let options = SenderOptions::new(link_name(), self.address.clone()).properties(link_properties(product));
+        let options =
+            SenderOptions::new(link_name(), self.address.clone()).properties(link_properties(product));
         live.session.attach_sender(options).await
     }
 }

@@ -80,7 +80,9 @@ impl Shared {
         let limit = self.options.connect_timeout.saturating_mul(HOSTS_ON_THE_WAY);
         match timeout(limit, attempt).await {
             Ok(established) => Ok(Arc::new(Live::new(generation, established?))),
-            Err(_) => Err(Error::new(ErrorKind::Unreachable, "connecting took longer than the connect timeout")),
+            Err(_) => {
+                Err(Error::new(ErrorKind::Unreachable, "connecting took longer than the connect timeout"))
+            }
         }
     }
 
