@@ -8,5 +8,6 @@
 
 mod fuzz_seeds;
 mod hostile;
+mod seed_page;
 mod structure;
 mod vectors;

@@ -1,1 +1,4 @@
 //! Shared support of the workspace tests.
+
+pub mod hub;
+pub mod relay;

@@ -1,0 +1,67 @@
+//! A relay in front of a server whose connections a test can cut, as a failing network would.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
+
+/// Passes connections on until they are cut.
+#[derive(Debug)]
+pub struct Relay {
+    address: SocketAddr,
+    cuts: Arc<watch::Sender<u64>>,
+    accepting: JoinHandle<()>,
+}
+
+impl Relay {
+    /// A relay on a free loopback port in front of a port of this machine.
+    ///
+    /// # Errors
+    /// When no port can be opened.
+    pub async fn start(target_port: u16) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let cuts = Arc::new(watch::Sender::new(0));
+        let accepting = tokio::spawn(accept(listener, target_port, Arc::clone(&cuts)));
+        Ok(Self { address, cuts, accepting })
+    }
+
+    /// Where the relay listens.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Drops every connection there is; new ones are passed on again.
+    pub fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.cut();
+    }
+}
+
+async fn accept(listener: TcpListener, target_port: u16, cuts: Arc<watch::Sender<u64>>) {
+    while let Ok((client, _)) = listener.accept().await {
+        let mut cut = cuts.subscribe();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = pass(client, target_port) => {}
+                _ = cut.changed() => {}
+            }
+        });
+    }
+}
+
+async fn pass(mut client: TcpStream, target_port: u16) {
+    if let Ok(mut server) = TcpStream::connect(("127.0.0.1", target_port)).await {
+        // Either side ending is the end of the connection, whatever the reason.
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+    }
+}
