@@ -22,9 +22,6 @@ function dispatch({ messages, consumers }) {
   for (const consumer of consumers) {
     while (messages.length > 0 && consumer.sendable()) consumer.send(messages.shift());
   }
-  for (const consumer of consumers) {
-    if (consumer.drain && messages.length === 0) consumer.set_drained(true);
-  }
 }
 
 container.on('connection_open', ({ connection }) => console.log('OPEN', connection.container_id || ''));
@@ -35,6 +32,10 @@ container.on('sender_open', ({ sender }) => {
 });
 container.on('receiver_open', ({ receiver }) => receiver.set_target({ address: receiver.target.address }));
 container.on('sender_flow', ({ sender }) => dispatch(queue(sender.source.address)));
+container.on('sender_draining', ({ sender }) => {
+  dispatch(queue(sender.source.address));
+  sender.set_drained(true);
+});
 container.on('sendable', ({ sender }) => dispatch(queue(sender.source.address)));
 container.on('sender_close', ({ sender }) => queue(sender.source.address).consumers.delete(sender));
 container.on('disconnected', ({ connection }) => {
