@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use amqp_codec::Symbol;
 use amqp_transport::{
     Secret,
     client::{CbsClient, ConnectOptions, Connection, Sasl, Session, SessionOptions, TlsOptions},
@@ -215,6 +216,7 @@ impl Endpoint {
         let mut connect = ConnectOptions::new(container)
             .hostname(self.host.name().to_owned())
             .sasl(sasl)
+            .desired_capabilities([Symbol::from_static(REDIRECT_CAPABILITY)])
             .connect_timeout(options.connect_timeout);
         if self.transport == EventHubsTransport::Tls {
             connect = connect.tls(TlsOptions::new(options.tls()?).server_name(self.host.name()));
@@ -276,5 +278,54 @@ fn provider_of(credential: &Credential, options: &ClientOptions) -> Option<Arc<d
 /// The kind of token that hubs and event hubs take.
 const TOKEN_TYPE: &str = "servicebus.windows.net:sastoken";
 
+/// Says that this side understands redirects of links; hubs redirect without being told so.
+const REDIRECT_CAPABILITY: &str = "amqp:link:redirect";
+
 /// The port of AMQP without TLS.
 const PLAIN_PORT: u16 = 5672;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+    fn endpoint(text: &str, options: &ClientOptions) -> Endpoint {
+        match ConnectionString::parse(&text.replace("KEY", KEY)).unwrap() {
+            ConnectionString::Device(device) => Endpoint::device(&device, options),
+            ConnectionString::Service(service) => Endpoint::service(&service, options).unwrap(),
+            ConnectionString::EventHubs(_) => panic!("no hub"),
+        }
+    }
+
+    #[test]
+    fn sasl_plain_users_are_named_after_the_hubs_first_label() {
+        let plain = ClientOptions::new().with_auth(AuthMode::SaslPlain);
+        for (text, user) in [
+            ("HostName=myhub.azure-devices.net;DeviceId=d;SharedAccessKey=KEY", "d@sas.myhub"),
+            ("HostName=localhost:1;DeviceId=d;ModuleId=m;SharedAccessKey=KEY", "d/m@sas.localhost"),
+            (
+                "HostName=myhub.azure-devices.net;SharedAccessKeyName=service;SharedAccessKey=KEY",
+                "service@sas.root.myhub",
+            ),
+        ] {
+            assert_eq!(endpoint(text, &plain).sasl_user.as_deref(), Some(user));
+            assert_eq!(endpoint(text, &ClientOptions::new()).sasl_user, None);
+        }
+    }
+
+    #[test]
+    fn a_gateway_takes_the_hubs_place_on_the_network_and_nowhere_else() {
+        let text = "HostName=myhub.azure-devices.net;GatewayHostName=edge;DeviceId=d;SharedAccessKey=KEY";
+        let endpoint = endpoint(text, &ClientOptions::new());
+        assert_eq!((endpoint.host.name(), endpoint.address.name()), ("edge", "edge"));
+        assert_eq!(endpoint.resource, "myhub.azure-devices.net/devices/d");
+    }
+
+    #[test]
+    fn a_device_cannot_read_telemetry() {
+        let string = format!("HostName=h;DeviceId=d;SharedAccessKey={KEY}").parse().unwrap();
+        let error = Target::telemetry(&string, "$Default", &ClientOptions::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+    }
+}

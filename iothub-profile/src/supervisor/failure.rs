@@ -120,6 +120,17 @@ pub(crate) fn of_attach(error: &AttachError, address: &str) -> Error {
     }
 }
 
+/// What it means that a link could not be attached.
+pub(crate) fn attach_end(error: &AttachError, address: &str) -> LinkEnd {
+    let failure = of_attach(error, address);
+    match error {
+        AttachError::Lost(_) => LinkEnd::ConnectionGone,
+        AttachError::SessionEnded(_) if failure.is_retryable() => LinkEnd::ConnectionGone,
+        _ if failure.is_retryable() => LinkEnd::Again(failure),
+        _ => LinkEnd::Final(failure),
+    }
+}
+
 /// What the end of a link means for those who use it.
 pub(crate) fn link_end(reason: &DetachReason, address: &str) -> LinkEnd {
     let what = format!("the link to {address}");

@@ -12,11 +12,12 @@ use amqp_transport::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::{Supervisor, failure, live::Live};
-use crate::{
-    error::{Error, ErrorKind},
-    events::StartPosition,
+use super::{
+    Supervisor,
+    failure::{self, LinkEnd},
+    live::Live,
 };
+use crate::{error::Error, events::StartPosition};
 
 /// How a link is attached, each time anew.
 pub(crate) trait LinkKind: fmt::Debug + Send + Sync {
@@ -99,23 +100,23 @@ impl<K: LinkKind> Restored<K> {
                 return Ok(current);
             }
             let live = self.supervisor.live().await?;
-            let error = match self.attach_to(&live).await {
+            match self.attach_to(&live).await {
                 Ok(link) => {
                     let attached = Attached { live, link: Arc::new(link) };
                     *self.slot() = Some(attached.clone());
                     return Ok(attached);
                 }
-                Err(error) => error,
-            };
-            attempt += 1;
-            if live.is_condemned() {
-                continue;
+                Err(LinkEnd::ConnectionGone) => live.condemn(),
+                Err(LinkEnd::Final(error)) => return Err(error),
+                Err(LinkEnd::Again(error)) => {
+                    attempt += 1;
+                    if attempt >= ATTACH_ATTEMPTS {
+                        return Err(error);
+                    }
+                    tracing::debug!(attempt, %error, "link not attached");
+                    sleep(Backoff::NORMAL.next_delay(attempt.saturating_add(1), 0.5)).await;
+                }
             }
-            if !error.is_retryable() || attempt >= ATTACH_ATTEMPTS {
-                return Err(error);
-            }
-            tracing::debug!(attempt, %error, "link not attached");
-            sleep(Backoff::NORMAL.next_delay(attempt.saturating_add(1), 0.5)).await;
         }
     }
 
@@ -140,24 +141,14 @@ impl<K: LinkKind> Restored<K> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn attach_to(&self, live: &Live) -> Result<K::Link, Error> {
+    async fn attach_to(&self, live: &Live) -> Result<K::Link, LinkEnd> {
         let options = self.supervisor.options();
         let address = self.kind.address(live);
         match timeout(options.operation_timeout, self.kind.attach(live, &options.product)).await {
             Ok(Ok(link)) => Ok(link),
-            Ok(Err(error)) => {
-                if matches!(error, AttachError::Lost(_) | AttachError::SessionEnded(_)) {
-                    live.condemn();
-                }
-                Err(failure::of_attach(&error, &address))
-            }
-            Err(_) => {
-                live.condemn();
-                Err(Error::new(
-                    ErrorKind::Unreachable,
-                    format!("the hub did not answer the link to {address}"),
-                ))
-            }
+            Ok(Err(error)) => Err(failure::attach_end(&error, &address)),
+            // A hub that does not answer is as good as gone.
+            Err(_) => Err(LinkEnd::ConnectionGone),
         }
     }
 }

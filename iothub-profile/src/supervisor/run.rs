@@ -187,7 +187,13 @@ async fn attend(shared: &Shared, live: &Live, attempts: &mut u32) -> Ended {
                 *attempts = 0;
             }
             () = &mut renewal => {
-                match renew(shared, live, token.as_ref()).await {
+                let renewed = tokio::select! {
+                    biased;
+                    () = shared.closing() => return Ended::Closing,
+                    reason = live.connection.closed() => return Ended::Lost(failure::of_connection(&reason)),
+                    renewed = renew(shared, live, token.as_ref()) => renewed,
+                };
+                match renewed {
                     Ok(fresh) => token = fresh,
                     Err(ended) => return ended,
                 }
