@@ -2,8 +2,6 @@
 //!
 //! Owns signature, expiry, scope and policy rules. It never sees a link or a socket, and no error of it carries a secret.
 
-use amqp_codec::ErrorCondition;
-
 use super::{
     registry::{Registry, Rights},
     scope::{Names, Scope},
@@ -71,20 +69,39 @@ impl AuthError {
             _ => 401,
         }
     }
-
-    /// The AMQP condition that says the same.
-    pub(crate) fn condition(&self) -> ErrorCondition {
-        match self {
-            Self::UnknownDevice(_) => ErrorCondition::NOT_FOUND,
-            _ => ErrorCondition::UNAUTHORIZED_ACCESS,
-        }
-    }
 }
 
 impl Grant {
     /// Whether this allows `need` at `now_ms`.
     pub(crate) fn allows(&self, need: &Need, now_ms: i64) -> bool {
         self.is_live(now_ms) && self.scope.covers(&need.scope) && self.holder.has(need.right)
+    }
+
+    /// This grant as a text, to be carried where only a name can be. It holds no secret.
+    pub(crate) fn to_text(&self) -> String {
+        let (place, path) = match &self.scope {
+            Scope::Hub(path) => ("hub", path),
+            Scope::EventHub(path) => ("event-hub", path),
+        };
+        let (kind, name) = match &self.holder {
+            Holder::Device(id) => ("device", id),
+            Holder::Policy { name, .. } => ("policy", name),
+        };
+        serde_json::json!([place, path, kind, name, self.expires_ms]).to_string()
+    }
+
+    /// The grant that [`to_text`](Self::to_text) wrote; `None` when its policy has gone meanwhile.
+    pub(crate) fn from_text(text: &str, registry: &Registry) -> Option<Self> {
+        let (place, path, kind, name, expires_ms): (String, Vec<String>, String, String, Option<i64>) =
+            serde_json::from_str(text).ok()?;
+        let scope = if place == "hub" { Scope::Hub(path) } else { Scope::EventHub(path) };
+        let holder = if kind == "device" {
+            Holder::Device(name)
+        } else {
+            let rights = registry.policy(&name)?.rights;
+            Holder::Policy { name, rights }
+        };
+        Some(Self { scope, holder, expires_ms })
     }
 
     /// Whether it has not ended at `now_ms`.

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use amqp_codec::Message;
+use amqp_codec::{DeliveryTag, Message};
 use uuid::Uuid;
 
 use super::{
@@ -22,6 +22,12 @@ impl LockToken {
     /// A token that no other lock has.
     pub(crate) fn new() -> Self {
         Self(Uuid::new_v4().to_bytes_le())
+    }
+
+    /// The delivery tag, which SDKs read as a GUID.
+    pub(crate) fn tag(self) -> DeliveryTag {
+        // Sixteen octets always fit.
+        DeliveryTag::new(&self.0).unwrap_or_default()
     }
 }
 

@@ -18,8 +18,8 @@ use tokio::sync::Notify;
 use super::{
     commands::{CommandQueue, LockLost, LockToken, LockedCommand, NewCommand, QueueFull, Settlement},
     feedback::{FeedbackQueue, Record},
-    partition::{Event, Partition, Stamp},
-    readers::Readers,
+    partition::{Partition, Stamp},
+    readers::{ReaderId, Readers},
     registry::Registry,
     scope::Names,
     settings::Settings,
@@ -41,6 +41,8 @@ pub(crate) struct Hub {
     /// Told when a feedback message may be waiting.
     pub(crate) feedback_changed: Notify,
     pub(crate) readers: Mutex<Readers>,
+    /// Tells readers that they were driven out.
+    pub(crate) reader_alarms: Mutex<HashMap<ReaderId, Arc<Notify>>>,
     pub(crate) device_links: Mutex<DeviceLinks>,
     commands: Mutex<HashMap<String, Arc<DeviceCommands>>>,
     /// Told when a deadline may have come nearer.
@@ -86,6 +88,7 @@ impl Hub {
             feedback: Mutex::new(FeedbackQueue::new(&settings, now)),
             feedback_changed: Notify::new(),
             readers: Mutex::default(),
+            reader_alarms: Mutex::default(),
             device_links: Mutex::default(),
             commands: Mutex::default(),
             deadlines_changed: Notify::new(),
@@ -260,7 +263,7 @@ impl PartitionSlot {
         next: &mut i64,
         max_events: usize,
         max_bytes: usize,
-        into: &mut Vec<Event>,
+        into: &mut Vec<Bytes>,
     ) {
         loop {
             // Registered before looking, so that an event stored in between is not slept over.

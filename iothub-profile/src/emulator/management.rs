@@ -22,7 +22,10 @@ pub(crate) fn respond(hub: &Hub, request: &Message) -> Message {
 
 fn read(hub: &Hub, asked: &ManagementRequest) -> Result<Map, Status> {
     if asked.operation != "READ" {
-        return Err(Status::new(501, format!("the operation {:?} is not supported", asked.operation.as_str())));
+        return Err(Status::new(
+            501,
+            format!("the operation {:?} is not supported", asked.operation.as_str()),
+        ));
     }
     let name = asked.name.as_deref().unwrap_or_default();
     if !name.eq_ignore_ascii_case(&hub.names.entity) {
@@ -44,7 +47,7 @@ fn event_hub(hub: &Hub) -> Result<Map, Status> {
         ("type", Value::from("com.microsoft:eventhub")),
         ("created_at", Value::Timestamp(Timestamp(hub.created_ms))),
         ("partition_count", Value::Int(count)),
-        ("partition_ids", Value::Array(ids)),
+        ("partition_ids", Value::from(ids)),
         ("georeplication_factor", Value::Int(1)),
     ]))
 }

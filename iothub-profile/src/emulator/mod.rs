@@ -21,23 +21,53 @@ mod error;
 mod feedback;
 mod filter;
 mod hub;
+mod link;
+mod listener;
+mod management;
 mod partition;
+mod peer;
 mod readers;
 mod registry;
+mod route;
 mod scope;
 mod settings;
 mod steal;
 mod telemetry;
+#[cfg(test)]
+mod tests;
 mod time;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+use self::{
+    certificate::Certificate,
+    hub::{Hub, lock},
+    listener::Phase,
+    registry::Registry,
+    scope::Names,
+};
+use crate::{
+    clock::{Clock as _, SystemClock, unix_millis},
+    host::AMQPS_PORT,
+};
 
 pub use self::{builder::EmulatorBuilder, error::EmulatorError, registry::Rights};
 
 /// A running hub. Dropping it ends it at once, like [`kill`](Self::kill).
-#[derive(Debug)]
 pub struct Emulator {
+    hub: Arc<Hub>,
     host: String,
-    port: u16,
     trust_pem: String,
+    phase: watch::Sender<Phase>,
+    server: Mutex<Option<JoinHandle<()>>>,
+    time_keeper: JoinHandle<()>,
 }
 
 impl Emulator {
@@ -47,8 +77,26 @@ impl Emulator {
         EmulatorBuilder::new()
     }
 
-    pub(crate) async fn start(_builder: EmulatorBuilder) -> Result<Self, EmulatorError> {
-        Err(EmulatorError::Setting { setting: "start", reason: "not available yet".to_owned() })
+    pub(crate) async fn start(builder: EmulatorBuilder) -> Result<Self, EmulatorError> {
+        let registry = registry_of(&builder)?;
+        let names = Names::new(&builder.host, builder.event_hub_host.as_deref());
+        let certificate = match &builder.certificate {
+            Some((chain, key)) => Certificate::given(chain, key)?,
+            None => Certificate::make(&certificate_names(&names))?,
+        };
+        let trust_pem = certificate.trust_pem.clone();
+        let address = SocketAddr::new(builder.address, builder.port);
+        let listen = |source| EmulatorError::Listen { address, source };
+        let socket = TcpListener::bind(address).await.map_err(listen)?;
+        let port = socket.local_addr().map_err(listen)?.port();
+        let hub = Arc::new(Hub::new(names, port, registry, builder.settings));
+        let (phase, watched) = watch::channel(Phase::Running);
+        let server = tokio::spawn(listener::run(socket, Arc::clone(&hub), certificate, watched));
+        let kept = Arc::clone(&hub);
+        let time_keeper = tokio::spawn(async move { kept.keep_time().await });
+        tracing::info!(host = builder.host, port, "emulated hub is listening");
+        let server = Mutex::new(Some(server));
+        Ok(Self { hub, host: builder.host, trust_pem, phase, server, time_keeper })
     }
 
     /// The hub's host name, without a port.
@@ -60,7 +108,7 @@ impl Emulator {
     /// The port it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.hub.port
     }
 
     /// PEM text of what a client must trust: the authority made on the spot, or the certificate chain that was given.
@@ -72,34 +120,49 @@ impl Emulator {
     /// Connection string of a shared access policy; `None` for an unknown one. It holds the policy's key.
     #[must_use]
     pub fn connection_string(&self, policy: &str) -> Option<String> {
-        let _ = policy;
-        None
+        let key = self.policy_key(policy)?;
+        let host = self.host_name(&self.host);
+        Some(format!("HostName={host};SharedAccessKeyName={policy};SharedAccessKey={key}"))
     }
 
-    /// Event Hubs connection string of a shared access policy for the built-in endpoint; `None` for an unknown policy.
+    /// Event Hubs connection string of a shared access policy for the built-in endpoint; `None` for an unknown policy. It
+    /// holds the policy's key.
     #[must_use]
     pub fn event_hub_connection_string(&self, policy: &str) -> Option<String> {
-        let _ = policy;
-        None
+        let key = self.policy_key(policy)?;
+        let names = &self.hub.names;
+        let (host, entity) = (self.host_name(&names.event_hub), &names.entity);
+        Some(format!(
+            "Endpoint=sb://{host}/;SharedAccessKeyName={policy};SharedAccessKey={key};EntityPath={entity}"
+        ))
     }
 
     /// Connection string of a device; `None` for an unknown one. It holds the device's primary key.
     #[must_use]
     pub fn device_connection_string(&self, device_id: &str) -> Option<String> {
-        let _ = device_id;
-        None
+        let key = self.hub.with_registry(|registry| {
+            registry.device(device_id).map(|device| device.primary_key.expose().to_owned())
+        })?;
+        let host = self.host_name(&self.host);
+        Some(format!("HostName={host};DeviceId={device_id};SharedAccessKey={key}"))
     }
 
     /// Ids of the registered devices, in order.
     #[must_use]
     pub fn devices(&self) -> Vec<String> {
-        Vec::new()
+        self.hub.with_registry(|registry| registry.device_ids().map(str::to_owned).collect())
     }
 
     /// Names of the shared access policies, in order.
     #[must_use]
     pub fn policies(&self) -> Vec<String> {
-        Vec::new()
+        self.hub.with_registry(|registry| registry.policy_names().map(str::to_owned).collect())
+    }
+
+    /// Name of the built-in event hub, the first segment of its paths.
+    #[must_use]
+    pub fn event_hub_name(&self) -> &str {
+        &self.hub.names.entity
     }
 
     /// Registers another device while running; without a key it gets a new one.
@@ -107,22 +170,95 @@ impl Emulator {
     /// # Errors
     /// The id is taken or not allowed, or the key is not base64.
     pub fn add_device(&self, id: &str, key: Option<&str>) -> Result<(), EmulatorError> {
-        let _ = (id, key);
-        Ok(())
+        let now_ms = self.hub.now().wall_ms;
+        self.hub.registry.write().unwrap_or_else(PoisonError::into_inner).add_device(id, key, now_ms)
     }
 
     /// Throws away every pending command of a device and returns how many there were; their feedback says `Purged`.
     pub fn purge_commands(&self, device_id: &str) -> usize {
-        let _ = device_id;
-        0
+        self.hub.purge_commands(device_id)
     }
 
-    /// Ends every connection with an orderly close, stops listening and waits for both. Calling it again does nothing.
+    /// Stops listening, closes every connection in good order (`amqp:connection:forced`, as Azure does when it moves a
+    /// hub) and waits until all have ended, at most ten seconds. Calling it again does nothing.
     ///
     /// # Cancel safety
     /// When dropped, whatever has not ended yet ends by itself.
-    pub async fn stop(&self) {}
+    pub async fn stop(&self) {
+        self.advance(Phase::Stopping);
+        let server = lock(&self.server).take();
+        if let Some(server) = server {
+            // What has not ended by then is cut off.
+            let _ = tokio::time::timeout(STOP_PATIENCE, server).await;
+        }
+        self.kill();
+    }
 
     /// Drops every socket at once, as a crash would: no detach, no close, and nothing more is settled.
-    pub fn kill(&self) {}
+    pub fn kill(&self) {
+        self.advance(Phase::Killed);
+        if let Some(server) = lock(&self.server).take() {
+            server.abort();
+        }
+        self.time_keeper.abort();
+    }
+
+    fn advance(&self, to: Phase) {
+        self.phase.send_if_modified(|phase| {
+            let is_later = to > *phase;
+            if is_later {
+                *phase = to;
+            }
+            is_later
+        });
+    }
+
+    fn policy_key(&self, policy: &str) -> Option<String> {
+        self.hub.with_registry(|registry| {
+            registry.policy(policy).map(|policy| policy.primary_key.expose().to_owned())
+        })
+    }
+
+    /// The host with its port, which is left out where it is the one everybody expects.
+    fn host_name(&self, host: &str) -> String {
+        if self.port() == AMQPS_PORT { host.to_owned() } else { format!("{host}:{}", self.port()) }
+    }
 }
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emulator")
+            .field("host", &self.host)
+            .field("port", &self.port())
+            .finish_non_exhaustive()
+    }
+}
+
+fn registry_of(builder: &EmulatorBuilder) -> Result<Registry, EmulatorError> {
+    let now_ms = unix_millis(SystemClock.now());
+    let mut registry = Registry::new();
+    for (id, key) in &builder.devices {
+        registry.add_device(id, key.as_deref(), now_ms)?;
+    }
+    for (name, key, rights) in &builder.policies {
+        registry.set_policy(name, key, *rights)?;
+    }
+    Ok(registry)
+}
+
+fn certificate_names(names: &Names) -> Vec<String> {
+    let mut all = names.hub.clone();
+    if !all.contains(&names.event_hub) {
+        all.push(names.event_hub.clone());
+    }
+    all
+}
+
+/// How long an orderly stop may take.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);

@@ -128,6 +128,11 @@ fn plain_users_are_devices_policies_and_event_hub_policies() {
     );
     assert_eq!(plain("service", K2).unwrap().scope, Scope::EventHub(vec![]));
 
+    for (user, password) in [("dev1@sas.myhub", &device_token), ("service", &K2.to_owned())] {
+        let grant = plain(user, password).unwrap();
+        assert_eq!(Grant::from_text(&grant.to_text(), &registry()), Some(grant));
+    }
+
     assert!(matches!(plain("dev1@sas.myhub.azure-devices.net", &device_token), Err(AuthError::UserName(_))));
     assert!(matches!(plain("dev+1 a@b@sas.myhub", &device_token), Err(AuthError::Scope { .. })));
     assert!(matches!(plain("dev9@sas.myhub", &device_token), Err(AuthError::UnknownDevice(_))));

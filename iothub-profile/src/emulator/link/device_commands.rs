@@ -1,0 +1,88 @@
+//! `/devices/{id}/messages/devicebound`: commands to a device.
+
+use std::sync::Arc;
+
+use amqp_codec::Outcome;
+use amqp_transport::{SendError, Sender, Settlement as Mode, server::IncomingAttach};
+use tokio::task::JoinSet;
+
+use super::{DeviceLink, End, accept_options, finish_sender, revoked};
+use crate::emulator::{
+    auth::Need,
+    command_message::for_device,
+    commands::{LockToken, Settlement},
+    hub::{DeviceCommands, Hub},
+    peer::{Peer, unauthorized},
+    route::Subject,
+    steal::LinkKind,
+};
+
+/// Accepts the link and sends the device its commands as it gives credit for them.
+pub(super) fn serve(
+    peer: Arc<Peer>,
+    subject: Subject,
+    need: Option<Need>,
+    incoming: IncomingAttach,
+    tasks: &mut JoinSet<()>,
+) {
+    let Some(commands) = peer.hub.commands_of(&subject.device) else {
+        incoming.refuse(unauthorized("the device has just been removed"));
+        return;
+    };
+    let Ok(sender) = incoming.accept_sender(accept_options()) else { return };
+    let link = DeviceLink::take(&peer, &subject, LinkKind::Commands);
+    tasks.spawn(async move {
+        let end = tokio::select! {
+            end = give_out(&peer.hub, &sender, &commands) => end,
+            end = revoked(&peer, need.as_ref()) => end,
+            end = link.stolen() => end,
+            _ = sender.detached() => End::Over,
+        };
+        drop(link);
+        finish_sender(&peer, &sender, end).await;
+    });
+}
+
+async fn give_out(hub: &Arc<Hub>, sender: &Sender, commands: &Arc<DeviceCommands>) -> End {
+    // Outcomes arrive whenever the device makes up its mind; commands locked when the link ends stay locked until their
+    // lock lapses.
+    let mut outcomes = JoinSet::new();
+    loop {
+        while outcomes.try_join_next().is_some() {}
+        // A command is locked only when it can go: one that waited for credit here would be lost to its lock.
+        if sender.ready().await.is_err() {
+            return End::Over;
+        }
+        let changed = commands.changed.notified();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        let Some(command) = hub.lock_command(commands) else {
+            changed.await;
+            continue;
+        };
+        let sent = sender.send_tagged(for_device(&command), command.lock.tag(), Mode::Unsettled).await;
+        match sent {
+            Ok(receipt) => {
+                let (hub, commands, lock) = (Arc::clone(hub), Arc::clone(commands), command.lock);
+                outcomes.spawn(async move { settle(&hub, &commands, lock, receipt.await) });
+            }
+            Err(_) => {
+                hub.unlock_command(commands, command.lock);
+                return End::Over;
+            }
+        }
+    }
+}
+
+fn settle(hub: &Hub, commands: &DeviceCommands, lock: LockToken, outcome: Result<Outcome, SendError>) {
+    let settlement = match outcome {
+        Ok(Outcome::Accepted) => Settlement::Complete,
+        Ok(Outcome::Rejected(_)) => Settlement::Reject,
+        Ok(Outcome::Released | Outcome::Modified(_)) => Settlement::Abandon,
+        // Nothing was said: the lock lapses.
+        _ => return,
+    };
+    if hub.settle_command(commands, lock, settlement).is_err() {
+        tracing::info!(?settlement, "a device settled a command whose lock had lapsed");
+    }
+}

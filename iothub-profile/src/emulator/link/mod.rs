@@ -1,0 +1,243 @@
+//! Links: from a client's attach to the task that serves it.
+//!
+//! Owns the order of the checks (the address, the right, the rest) and how a link ends. Each kind of link has a file of
+//! its own below; none of them decides about rights.
+
+mod device_commands;
+mod feedback;
+mod reader;
+mod request;
+mod service_commands;
+mod telemetry;
+
+use std::sync::Arc;
+
+use amqp_codec::{Error, ErrorCondition, Fields, Role, Symbol, Value};
+use amqp_transport::{
+    Delivery, Receiver, Sender,
+    server::{AcceptOptions, IncomingAttach},
+};
+use tokio::task::JoinSet;
+
+use super::{
+    auth::Need,
+    peer::{Peer, ReplyNode, unauthorized},
+    route::{Route, Subject, route},
+    settings::MAX_LINK_MESSAGE_SIZE,
+};
+
+/// Answers an attach, and serves the link in a task of its own when it was accepted.
+pub(crate) fn attach(peer: &Arc<Peer>, incoming: IncomingAttach, tasks: &mut JoinSet<()>) {
+    let asked = incoming.attach();
+    let (role, name) = (asked.role, asked.name.clone());
+    let address = match role {
+        Role::Sender => asked.target.as_ref().and_then(|target| target.address()).cloned(),
+        Role::Receiver => asked.source.as_ref().and_then(|source| source.address.clone()),
+    };
+    let address = address.unwrap_or_default();
+    let exists = |id: &str| peer.hub.with_registry(|registry| registry.device(id).is_some());
+    let checked = route(&address, &peer.hub.names, exists).and_then(|route| check(peer, role, route));
+    match checked {
+        Ok(Checked { route, need }) => {
+            tracing::info!(peer = %peer.address, ?role, address = address.as_str(), link = name.as_str(), "link attached");
+            serve(peer, incoming, role, route, need, tasks);
+        }
+        Err(error) => {
+            let is_redirect = error.condition == ErrorCondition::LINK_REDIRECT;
+            if is_redirect {
+                tracing::info!(peer = %peer.address, address = address.as_str(), "reader redirected to the event hub");
+            } else {
+                tracing::warn!(peer = %peer.address, ?role, address = address.as_str(), %error, "link refused");
+            }
+            incoming.refuse(error);
+        }
+    }
+}
+
+struct Checked {
+    route: Route,
+    /// What must stay allowed while the link lives.
+    need: Option<Need>,
+}
+
+fn check(peer: &Peer, role: Role, route: Route) -> Result<Checked, Error> {
+    // A device that reports feedback itself needs to be a device, not a service.
+    let is_device_feedback = route == Route::Feedback && role == Role::Sender;
+    if is_device_feedback {
+        return match peer.devices().is_empty() {
+            true => Err(unauthorized("only a device sends feedback")),
+            false => Ok(Checked { route, need: None }),
+        };
+    }
+    let need = route.need(&peer.hub.names);
+    if let Some(need) = &need {
+        peer.require(need)?;
+    }
+    match (&route, role) {
+        (Route::Redirect(path), _) => Err(redirect(peer, path)),
+        (Route::NotServed(what), _) => {
+            Err(Error::new(ErrorCondition::NOT_IMPLEMENTED)
+                .with_description(format!("{what} are not emulated")))
+        }
+        (Route::EventHubSend, _) => Err(unauthorized("the hub's policies may only listen at its event hub")),
+        (Route::Telemetry(subject) | Route::DeviceCommands(subject), _) if !subject.is_registered => {
+            let words = format!("device {:?} is not registered", subject.device);
+            Err(Error::new(ErrorCondition::NOT_FOUND).with_description(words))
+        }
+        (Route::Telemetry(_) | Route::ServiceCommands, Role::Receiver) => {
+            Err(wrong_way("only takes messages"))
+        }
+        (Route::DeviceCommands(_) | Route::FileNotifications | Route::Partition { .. }, Role::Sender) => {
+            Err(wrong_way("only gives messages"))
+        }
+        _ => Ok(Checked { route, need }),
+    }
+}
+
+fn serve(
+    peer: &Arc<Peer>,
+    incoming: IncomingAttach,
+    role: Role,
+    route: Route,
+    need: Option<Need>,
+    tasks: &mut JoinSet<()>,
+) {
+    let peer = Arc::clone(peer);
+    match (route, role) {
+        (Route::Cbs, Role::Sender) => request::serve(peer, ReplyNode::Cbs, None, incoming, tasks),
+        (Route::Management, Role::Sender) => {
+            request::serve(peer, ReplyNode::Management, need, incoming, tasks)
+        }
+        (Route::Cbs, Role::Receiver) => request::serve_replies(peer, ReplyNode::Cbs, incoming, tasks),
+        (Route::Management, Role::Receiver) => {
+            request::serve_replies(peer, ReplyNode::Management, incoming, tasks)
+        }
+        (Route::Telemetry(subject), _) => telemetry::serve(peer, subject, need, incoming, tasks),
+        (Route::DeviceCommands(subject), _) => device_commands::serve(peer, subject, need, incoming, tasks),
+        (Route::ServiceCommands, _) => service_commands::serve(peer, need, incoming, tasks),
+        (Route::Feedback, Role::Sender) => feedback::serve_device(peer, incoming, tasks),
+        (Route::Feedback, Role::Receiver) => feedback::serve_service(peer, need, incoming, tasks),
+        (Route::FileNotifications, _) => feedback::serve_nothing(peer, need, incoming, tasks),
+        (Route::Partition { group, partition }, _) => {
+            reader::serve(peer, reader::Place { group, partition }, need, incoming, tasks);
+        }
+        // Refused by `check` already.
+        (Route::Redirect(_) | Route::EventHubSend | Route::NotServed(_), _) => {
+            incoming.refuse(Error::new(ErrorCondition::NOT_ALLOWED));
+        }
+    }
+}
+
+/// `amqp:link:redirect` to the event hub: the same path below the event hub's name, on the same port.
+fn redirect(peer: &Peer, path: &str) -> Error {
+    let (host, port) = (&peer.hub.names.event_hub, peer.hub.port);
+    let address = format!("amqps://{host}:{port}/{}{path}", peer.hub.names.entity);
+    let info: Fields = [
+        ("hostname", Value::from(host.clone())),
+        ("network-host", Value::from(host.clone())),
+        // The specification says ushort; Azure sends an int, and that is what clients read.
+        ("port", Value::Int(i32::from(port))),
+        ("address", Value::from(address)),
+    ]
+    .into_iter()
+    .map(|(key, value)| (Symbol::from_static(key), value))
+    .collect();
+    Error::new(ErrorCondition::LINK_REDIRECT).with_info(info)
+}
+
+fn wrong_way(words: &str) -> Error {
+    Error::new(ErrorCondition::NOT_ALLOWED).with_description(format!("this address {words}"))
+}
+
+/// What every link of the hub announces.
+fn accept_options() -> AcceptOptions {
+    AcceptOptions::new().max_message_size(MAX_LINK_MESSAGE_SIZE)
+}
+
+/// Why the hub ends a link.
+enum End {
+    /// The client ended it, or the connection is gone.
+    Over,
+    /// The hub ends it.
+    Because(Error),
+}
+
+impl End {
+    fn token_expired() -> Self {
+        Self::Because(unauthorized("the token for this link has expired"))
+    }
+
+    fn stolen() -> Self {
+        let words = "the device opened this link on another connection";
+        Self::Because(Error::new(ErrorCondition::STOLEN).with_description(words))
+    }
+}
+
+/// Settles a delivery: accepted, or rejected for a reason.
+fn settle(delivery: Delivery, verdict: Result<(), Error>) {
+    let told = match verdict {
+        Ok(()) => delivery.accept(),
+        Err(error) => delivery.reject(Some(error)),
+    };
+    // Too late to tell: the link is gone, and its client will find the outcome unknown.
+    if let Err(error) = told {
+        tracing::debug!(%error, "an outcome could not be told");
+    }
+}
+
+/// Waits until the right behind a link ends; a link that needs none waits forever.
+async fn revoked(peer: &Peer, need: Option<&Need>) -> End {
+    match need {
+        Some(need) => peer.revoked(need).await,
+        None => std::future::pending().await,
+    }
+    End::token_expired()
+}
+
+async fn finish_sender(peer: &Peer, sender: &Sender, end: End) {
+    if let End::Because(error) = end {
+        tracing::warn!(peer = %peer.address, link = sender.name(), %error, "link ended by the hub");
+        // The connection may be gone by now, which ends the link as well.
+        let _ = sender.detach_with_error(error).await;
+    }
+}
+
+async fn finish_receiver(peer: &Peer, receiver: &Receiver, end: End) {
+    if let End::Because(error) = end {
+        tracing::warn!(peer = %peer.address, link = receiver.name(), %error, "link ended by the hub");
+        let _ = receiver.detach_with_error(error).await;
+    }
+}
+
+/// The place in the table of device links, given up when dropped.
+struct DeviceLink {
+    peer: Arc<Peer>,
+    device: String,
+    kind: super::steal::LinkKind,
+    id: u64,
+    stolen: super::steal::Stolen,
+}
+
+impl DeviceLink {
+    fn take(peer: &Arc<Peer>, subject: &Subject, kind: super::steal::LinkKind) -> Self {
+        // Modules are connections of their own: they do not take links from their device.
+        let device = match &subject.module {
+            None => subject.device.clone(),
+            Some(module) => format!("{}/{module}", subject.device),
+        };
+        let id = peer.hub.next_id();
+        let stolen = super::hub::lock(&peer.hub.device_links).take(&device, kind, peer.connection, id);
+        Self { peer: Arc::clone(peer), device, kind, id, stolen }
+    }
+
+    async fn stolen(&self) -> End {
+        self.stolen.notified().await;
+        End::stolen()
+    }
+}
+
+impl Drop for DeviceLink {
+    fn drop(&mut self) {
+        super::hub::lock(&self.peer.hub.device_links).leave(&self.device, self.kind, self.id);
+    }
+}

@@ -1,0 +1,161 @@
+//! `{event hub}/ConsumerGroups/{group}/Partitions/{id}`: a reader of telemetry.
+
+use std::sync::Arc;
+
+use amqp_codec::{Attach, Error, ErrorCondition, SenderSettleMode, Value};
+use amqp_transport::{Sender, Settlement, server::IncomingAttach};
+use tokio::{sync::Notify, task::JoinSet};
+
+use super::{End, accept_options, finish_sender, revoked};
+use crate::emulator::{
+    auth::Need,
+    filter::{self, Position},
+    hub::lock,
+    management::partition_index,
+    peer::Peer,
+    readers::{JoinError, ReaderId},
+};
+
+/// What is read, as whom.
+pub(super) struct Place {
+    pub(super) group: String,
+    pub(super) partition: String,
+}
+
+/// Accepts the link and sends it the partition's events from where its filter says.
+pub(super) fn serve(
+    peer: Arc<Peer>,
+    place: Place,
+    need: Option<Need>,
+    incoming: IncomingAttach,
+    tasks: &mut JoinSet<()>,
+) {
+    let seat = match find_seat(&peer, &place, incoming.attach()) {
+        Ok(seat) => seat,
+        Err(error) => {
+            tracing::warn!(peer = %peer.address, group = place.group, partition = place.partition, %error, "reader refused");
+            incoming.refuse(error);
+            return;
+        }
+    };
+    let settlement = match incoming.attach().snd_settle_mode {
+        SenderSettleMode::Settled => Settlement::Settled,
+        _ => Settlement::Unsettled,
+    };
+    let Ok(sender) = incoming.accept_sender(accept_options()) else { return };
+    tasks.spawn(async move {
+        let end = tokio::select! {
+            end = give_out(&peer, &sender, &seat, settlement) => end,
+            end = revoked(&peer, need.as_ref()) => end,
+            end = seat.stolen() => end,
+            _ = sender.detached() => End::Over,
+        };
+        drop(seat);
+        finish_sender(&peer, &sender, end).await;
+    });
+}
+
+/// A reader's place in its consumer group, given up when dropped.
+struct Seat {
+    peer: Arc<Peer>,
+    id: ReaderId,
+    partition: usize,
+    group: String,
+    position: Position,
+    stolen: Arc<Notify>,
+}
+
+impl Seat {
+    async fn stolen(&self) -> End {
+        self.stolen.notified().await;
+        let words = "a reader with a higher or the same epoch took this partition over";
+        End::Because(Error::new(ErrorCondition::STOLEN).with_description(words))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let hub = &self.peer.hub;
+        lock(&hub.readers).leave(self.partition, &self.group, self.id);
+        lock(&hub.reader_alarms).remove(&self.id);
+    }
+}
+
+fn find_seat(peer: &Arc<Peer>, place: &Place, attach: &Attach) -> Result<Seat, Error> {
+    let hub = &peer.hub;
+    let not_found = |words: String| Error::new(ErrorCondition::NOT_FOUND).with_description(words);
+    let is_group = hub.settings.consumer_groups.iter().any(|group| group.eq_ignore_ascii_case(&place.group));
+    if !is_group && !place.group.eq_ignore_ascii_case("$default") {
+        return Err(not_found(format!("there is no consumer group {:?}", place.group)));
+    }
+    let partition = partition_index(&place.partition, hub.partitions.len())
+        .ok_or_else(|| not_found(format!("there is no partition {:?}", place.partition)))?;
+    let position = position(attach)?;
+    let epoch =
+        attach.properties.as_ref().and_then(|properties| properties.get(EPOCH)).and_then(Value::as_i64);
+    let id = ReaderId(hub.next_id());
+    let stolen = Arc::new(Notify::new());
+    lock(&hub.reader_alarms).insert(id, Arc::clone(&stolen));
+    let joined = lock(&hub.readers).join(partition, &place.group, id, epoch);
+    // From here on the seat gives everything back, also when it is refused.
+    let seat = Seat { peer: Arc::clone(peer), id, partition, group: place.group.clone(), position, stolen };
+    let driven_out = joined.map_err(|error| {
+        let condition = match error {
+            JoinError::HigherEpoch(_) => ErrorCondition::STOLEN,
+            JoinError::TooMany => ErrorCondition::RESOURCE_LIMIT_EXCEEDED,
+        };
+        Error::new(condition).with_description(error.to_string())
+    })?;
+    let alarms = lock(&hub.reader_alarms);
+    for reader in driven_out {
+        if let Some(alarm) = alarms.get(&reader) {
+            alarm.notify_one();
+        }
+    }
+    drop(alarms);
+    Ok(seat)
+}
+
+/// Where the filter of an attach says to start; without one, at the oldest event.
+fn position(attach: &Attach) -> Result<Position, Error> {
+    let filters = attach.source.as_ref().and_then(|source| source.filter.as_ref());
+    let Some(filter) = filters.and_then(|filters| filters.get(SELECTOR)) else {
+        return Ok(Position::Earliest);
+    };
+    // The descriptor may be a symbol or one of two numbers; some clients send the text as binary.
+    let value = filter.as_described().map_or(filter, |described| &described.value);
+    let text = match value {
+        Value::Binary(octets) => std::str::from_utf8(octets).ok(),
+        other => other.as_text(),
+    };
+    let invalid = |words: String| Error::new(ErrorCondition::INVALID_FIELD).with_description(words);
+    let text = text.ok_or_else(|| invalid("the selector filter is not a text".to_owned()))?;
+    filter::parse(text).map_err(|error| invalid(error.to_string()))
+}
+
+async fn give_out(peer: &Peer, sender: &Sender, seat: &Seat, settlement: Settlement) -> End {
+    let Some(partition) = peer.hub.partitions.get(seat.partition) else { return End::Over };
+    let mut next = partition.with(|state| state.start(seat.position));
+    let mut events = Vec::with_capacity(READ_EVENTS);
+    loop {
+        partition.read(&mut next, READ_EVENTS, READ_BYTES, &mut events).await;
+        for event in events.drain(..) {
+            // The reader's outcomes change nothing: its position is its own business.
+            if sender.send_encoded(event, 0, settlement).await.is_err() {
+                return End::Over;
+            }
+        }
+    }
+}
+
+/// The filter's name in a source.
+const SELECTOR: &str = "apache.org:selector-filter:string";
+
+/// The property of an attach that carries a reader's owner level.
+const EPOCH: &str = "com.microsoft:epoch";
+
+/// Events copied out under one lock.
+const READ_EVENTS: usize = 256;
+
+/// Bytes copied out under one lock.
+const READ_BYTES: usize = 1 << 20;

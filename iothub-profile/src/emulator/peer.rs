@@ -1,0 +1,165 @@
+//! One connection as its links share it: what it may do, its reply links, and who it is in the log.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use amqp_codec::{Error, ErrorCondition, Message};
+use amqp_transport::Sender;
+use tokio::sync::Notify;
+
+use super::{
+    auth::{Grant, Need},
+    claims::{Access, Claims},
+    hub::{Hub, lock},
+};
+
+/// What the links of one connection have in common.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) address: SocketAddr,
+    /// Unique while the emulator lives.
+    pub(crate) connection: u64,
+    claims: Mutex<Claims>,
+    replies: Mutex<Vec<ReplyLink>>,
+    replies_changed: Notify,
+}
+
+/// A node that answers requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReplyNode {
+    Cbs,
+    Management,
+}
+
+/// A link on which a client waits for answers.
+#[derive(Debug)]
+struct ReplyLink {
+    id: u64,
+    node: ReplyNode,
+    /// What the client calls its end; requests may name it as their reply-to.
+    target: Option<String>,
+    sender: Arc<Sender>,
+}
+
+impl Peer {
+    pub(crate) fn new(hub: Arc<Hub>, address: SocketAddr) -> Self {
+        Self {
+            connection: hub.next_id(),
+            hub,
+            address,
+            claims: Mutex::default(),
+            replies: Mutex::default(),
+            replies_changed: Notify::new(),
+        }
+    }
+
+    /// Adds what a token or key gave. `Err` says why it cannot be taken.
+    pub(crate) fn grant(&self, grant: Grant) -> Result<(), super::claims::TooManyGrants> {
+        let now = self.hub.now();
+        lock(&self.claims).put(grant, now.wall_ms)
+    }
+
+    /// Refuses whoever may not do this.
+    pub(crate) fn require(&self, need: &Need) -> Result<(), Error> {
+        match self.access(need) {
+            Access::Refused => {
+                Err(unauthorized("no valid token for this address was put on this connection"))
+            }
+            Access::Granted | Access::GrantedUntil(_) => Ok(()),
+        }
+    }
+
+    /// The grant that lets this connection do it.
+    pub(crate) fn grant_for(&self, need: &Need) -> Option<Grant> {
+        let now = self.hub.now();
+        lock(&self.claims).find(need, now.wall_ms).cloned()
+    }
+
+    /// The devices this connection acts as.
+    pub(crate) fn devices(&self) -> Vec<String> {
+        let now = self.hub.now();
+        lock(&self.claims).devices(now.wall_ms).map(str::to_owned).collect()
+    }
+
+    /// Waits until this connection may no longer do it: its token ended and was not renewed.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(crate) async fn revoked(&self, need: &Need) {
+        loop {
+            match self.access(need) {
+                Access::Granted => std::future::pending().await,
+                Access::GrantedUntil(end_ms) => {
+                    let end = self.hub.now().instant_of(end_ms) + ROUNDING;
+                    tokio::time::sleep_until(end.into()).await;
+                }
+                Access::Refused => return,
+            }
+        }
+    }
+
+    /// Notes a link for answers, until [`forget_replies`](Self::forget_replies).
+    pub(crate) fn add_replies(&self, id: u64, node: ReplyNode, target: Option<String>, sender: Arc<Sender>) {
+        lock(&self.replies).push(ReplyLink { id, node, target, sender });
+        self.replies_changed.notify_waiters();
+    }
+
+    /// Forgets a link for answers.
+    pub(crate) fn forget_replies(&self, id: u64) {
+        lock(&self.replies).retain(|link| link.id != id);
+    }
+
+    /// Sends an answer on the client's link from `node`: the one that the request names, else the newest. Waits a while
+    /// for a link that is still being attached, and for its credit; an answer nobody wants in that time is dropped.
+    pub(crate) async fn reply(&self, node: ReplyNode, request: &Message, answer: &Message) {
+        let reply_to = request.properties.as_ref().and_then(|properties| properties.reply_to.as_deref());
+        let sent = tokio::time::timeout(REPLY_PATIENCE, async {
+            let sender = self.reply_link(node, reply_to).await;
+            // Dropping the receipt discards the client's outcome, which changes nothing.
+            sender.send_with_receipt(answer).await.is_ok()
+        });
+        if sent.await != Ok(true) {
+            tracing::debug!(peer = %self.address, ?node, "an answer found no link with credit");
+        }
+    }
+
+    async fn reply_link(&self, node: ReplyNode, reply_to: Option<&str>) -> Arc<Sender> {
+        loop {
+            let changed = self.replies_changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let found = {
+                let replies = lock(&self.replies);
+                let mut of_node = replies.iter().rev().filter(|link| link.node == node);
+                let named = replies.iter().rev().find(|link| {
+                    link.node == node && reply_to.is_some() && link.target.as_deref() == reply_to
+                });
+                named.or_else(|| of_node.next()).map(|link| Arc::clone(&link.sender))
+            };
+            match found {
+                Some(sender) => return sender,
+                None => changed.await,
+            }
+        }
+    }
+
+    fn access(&self, need: &Need) -> Access {
+        let now = self.hub.now();
+        lock(&self.claims).check(need, now.wall_ms)
+    }
+}
+
+/// `amqp:unauthorized-access` with words.
+pub(crate) fn unauthorized(words: impl Into<String>) -> Error {
+    Error::new(ErrorCondition::UNAUTHORIZED_ACCESS).with_description(words.into())
+}
+
+/// How long an answer waits for a link and its credit.
+const REPLY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Wall time is read in whole milliseconds: looking a little later saves looking twice.
+const ROUNDING: Duration = Duration::from_millis(1);
