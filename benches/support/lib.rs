@@ -4,5 +4,6 @@
 //! costs read as zero and only messages per second remain.
 
 pub mod allocations;
+pub mod calls;
 pub mod costs;
 pub mod statistics;

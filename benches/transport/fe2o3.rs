@@ -14,6 +14,7 @@ use fe2o3_amqp_types::definitions::SenderSettleMode;
 use fe2o3_amqp_types::messaging::Data;
 use fe2o3_amqp_types::primitives::Binary;
 use tokio::net::{TcpListener, TcpStream};
+use workspace_benches::calls::CountedStream;
 
 use crate::options::Options;
 use crate::run::{BoxError, Meter};
@@ -26,7 +27,11 @@ pub(crate) async fn serve(bound: mpsc::Sender<SocketAddr>, options: Options) -> 
     stream.set_nodelay(true)?;
     let acceptor =
         ConnectionAcceptor::builder().container_id("server").max_frame_size(MAX_FRAME_SIZE).build();
-    let mut connection = acceptor.accept(stream).await?;
+    let mut connection = if options.count {
+        acceptor.accept(CountedStream(stream)).await?
+    } else {
+        acceptor.accept(stream).await?
+    };
     let mut session = SessionAcceptor::new().accept(&mut connection).await?;
     match LinkAcceptor::new().accept(&mut session).await? {
         LinkEndpoint::Receiver(receiver) => drain(receiver, &options).await,
@@ -61,11 +66,12 @@ async fn drain(mut receiver: Receiver, options: &Options) -> Result<(), BoxError
 pub(crate) async fn send(address: SocketAddr, options: Options, mut meter: Meter) -> Result<Meter, BoxError> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    let mut connection = Connection::builder()
-        .container_id("client")
-        .max_frame_size(MAX_FRAME_SIZE)
-        .open_with_stream(stream)
-        .await?;
+    let builder = Connection::builder().container_id("client").max_frame_size(MAX_FRAME_SIZE);
+    let mut connection = if options.count {
+        builder.open_with_stream(CountedStream(stream)).await?
+    } else {
+        builder.open_with_stream(stream).await?
+    };
     let mut session = Session::begin(&mut connection).await?;
     let mut sender = Sender::builder()
         .name("sender")

@@ -17,8 +17,8 @@ pub(crate) struct Options {
     pub(crate) runs: usize,
     /// Whom to run, in this order within each round.
     pub(crate) peers: Vec<Peer>,
-    /// Count allocations in the measured stretch (and so spoil its timing).
-    pub(crate) count_allocations: bool,
+    /// Count allocations and calls on the sockets in the measured stretch (and so spoil its timing).
+    pub(crate) count: bool,
 }
 
 impl Options {
@@ -60,7 +60,7 @@ impl Default for Options {
             warm_up: 20_000,
             runs: 7,
             peers: vec![Peer::Ours, Peer::Fe2o3],
-            count_allocations: false,
+            count: false,
         }
     }
 }

@@ -8,18 +8,28 @@ use amqp_codec::{Message, Outcome, SenderSettleMode};
 use amqp_transport::client::{
     ConnectOptions, Connection, CreditMode, Receiver, Sender, SenderOptions, SessionOptions,
 };
-use amqp_transport::server::{AcceptOptions, Incoming, Listener, ListenerOptions};
+use amqp_transport::server::{AcceptOptions, Incoming, Listener, ListenerOptions, ServerConnection};
 use bytes::Bytes;
+use tokio::net::{TcpListener, TcpStream};
+use workspace_benches::calls::CountedStream;
 
 use crate::options::Options;
 use crate::run::{BoxError, Meter};
 
 /// Accepts one connection, session and link and accepts every message until the peer leaves.
 pub(crate) async fn serve(bound: mpsc::Sender<SocketAddr>, options: Options) -> Result<(), BoxError> {
-    let options_of_listener = ListenerOptions::new("server").max_frame_size(MAX_FRAME_SIZE);
-    let listener = Listener::bind("127.0.0.1:0", options_of_listener).await?;
-    bound.send(listener.local_addr()?)?;
-    let connection = listener.accept().await?.handshake().await?;
+    let accepting = ListenerOptions::new("server").max_frame_size(MAX_FRAME_SIZE);
+    let connection = if options.count {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        bound.send(listener.local_addr()?)?;
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        ServerConnection::over(CountedStream(stream), &accepting).await?
+    } else {
+        let listener = Listener::bind("127.0.0.1:0", accepting).await?;
+        bound.send(listener.local_addr()?)?;
+        listener.accept().await?.handshake().await?
+    };
     let Incoming::Attach(attach) = connection.next().await? else {
         return Err("the client did something else than attach".into());
     };
@@ -30,11 +40,14 @@ pub(crate) async fn serve(bound: mpsc::Sender<SocketAddr>, options: Options) -> 
 async fn drain(receiver: &Receiver, options: &Options) -> Result<(), BoxError> {
     for _ in 0..options.warm_up + options.messages {
         let delivery = receiver.recv().await?;
-        let received: usize = delivery.view()?.body_data().map(|data| data.len()).sum();
+        let mut received = 0;
+        for data in delivery.view()?.body_data() {
+            received += data?.len();
+        }
         if received != options.payload {
             return Err("a message lost some of its bytes".into());
         }
-        delivery.accept();
+        delivery.accept()?;
     }
     // Whatever ends the link now is the client going away.
     let _ = receiver.recv().await;
@@ -42,18 +55,18 @@ async fn drain(receiver: &Receiver, options: &Options) -> Result<(), BoxError> {
 }
 
 /// Sends both stretches and returns the meter with the second one in it.
-pub(crate) async fn send(
-    address: SocketAddr,
-    options: Options,
-    mut meter: Meter,
-) -> Result<Meter, BoxError> {
-    let options_of_connection = ConnectOptions::new("client").max_frame_size(MAX_FRAME_SIZE);
-    let connection = Connection::connect(("127.0.0.1", address.port()), options_of_connection).await?;
+pub(crate) async fn send(address: SocketAddr, options: Options, mut meter: Meter) -> Result<Meter, BoxError> {
+    let connecting = ConnectOptions::new("client").max_frame_size(MAX_FRAME_SIZE);
+    let connection = if options.count {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Connection::over(CountedStream(stream), connecting).await?
+    } else {
+        Connection::connect(("127.0.0.1", address.port()), connecting).await?
+    };
     let session = connection.begin(SessionOptions::new()).await?;
     let sender = session
-        .attach_sender(
-            SenderOptions::new("sender", "queue").snd_settle_mode(SenderSettleMode::Unsettled),
-        )
+        .attach_sender(SenderOptions::new("sender", "queue").snd_settle_mode(SenderSettleMode::Unsettled))
         .await?;
     send_stretch(&sender, &options, options.warm_up).await?;
     meter.start();

@@ -11,12 +11,12 @@ use crate::run::{Peer, Run};
 pub(crate) struct Report {
     peer: Peer,
     runs: Vec<Run>,
-    allocations: f64,
+    counted: Run,
 }
 
 impl Report {
     pub(crate) fn new(peer: Peer) -> Self {
-        Self { peer, runs: Vec::new(), allocations: 0.0 }
+        Self { peer, runs: Vec::new(), counted: Run::default() }
     }
 
     pub(crate) fn peer(&self) -> Peer {
@@ -27,8 +27,8 @@ impl Report {
         self.runs.push(run);
     }
 
-    pub(crate) fn set_allocations(&mut self, per_message: f64) {
-        self.allocations = per_message;
+    pub(crate) fn set_counted(&mut self, run: Run) {
+        self.counted = run;
     }
 
     fn spread(&self, figure: impl Fn(&Run) -> f64) -> Spread {
@@ -40,8 +40,6 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rate = self.spread(|run| run.messages_per_second);
         let cpu = self.spread(|run| run.cpu_microseconds_per_message);
-        let writes = self.spread(|run| run.write_calls_per_message);
-        let reads = self.spread(|run| run.read_calls_per_message);
         write!(
             f,
             "{:<6} {:>9.0} msg/s ({:.0}-{:.0})  cpu {:.2} us/msg ({:.2}-{:.2}, both ends)  \
@@ -53,9 +51,9 @@ impl fmt::Display for Report {
             cpu.median,
             cpu.min,
             cpu.max,
-            writes.median,
-            reads.median,
-            self.allocations,
+            self.counted.write_calls_per_message,
+            self.counted.read_calls_per_message,
+            self.counted.allocations_per_message,
         )
     }
 }

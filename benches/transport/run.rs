@@ -4,11 +4,12 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 use workspace_benches::allocations;
-use workspace_benches::costs::Costs;
+use workspace_benches::calls::Calls;
+use workspace_benches::costs::cpu_of_threads;
 
 use crate::options::Options;
 
@@ -24,7 +25,7 @@ pub(crate) enum Peer {
     Fe2o3,
 }
 
-/// The figures of one run.
+/// The figures of one run. Calls and allocations are there only when the run counted them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Run {
     pub(crate) messages_per_second: f64,
@@ -37,26 +38,28 @@ pub(crate) struct Run {
 /// Marks the ends of the measured stretch; the sending side calls it.
 #[derive(Debug)]
 pub(crate) struct Meter {
-    count_allocations: bool,
+    count: bool,
     messages: usize,
-    started: Option<(Instant, Costs)>,
+    started: Option<Start>,
     run: Run,
+}
+
+#[derive(Debug)]
+struct Start {
+    instant: Instant,
+    cpu: Duration,
+    calls: Calls,
 }
 
 impl Meter {
     fn new(options: &Options) -> Self {
-        Self {
-            count_allocations: options.count_allocations,
-            messages: options.messages,
-            started: None,
-            run: Run::default(),
-        }
+        Self { count: options.count, messages: options.messages, started: None, run: Run::default() }
     }
 
     /// The link is warm and nothing is in flight: measuring begins.
     pub(crate) fn start(&mut self) {
-        self.started = Some((now(), Costs::now()));
-        if self.count_allocations {
+        self.started = Some(Start { instant: now(), cpu: cpu_of_threads(), calls: Calls::now() });
+        if self.count {
             allocations::start_counting();
         }
     }
@@ -64,16 +67,17 @@ impl Meter {
     /// The outcome of the last message is here: measuring ends.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     pub(crate) fn stop(&mut self) {
-        let allocations = if self.count_allocations { allocations::stop_counting() } else { 0 };
-        let Some((instant, costs)) = self.started.take() else { return };
-        let elapsed = now().duration_since(instant).as_secs_f64();
-        let spent = Costs::now().since(costs);
+        let allocations = if self.count { allocations::stop_counting() } else { 0 };
+        let Some(start) = self.started.take() else { return };
+        let elapsed = now().duration_since(start.instant).as_secs_f64();
+        let cpu = cpu_of_threads().saturating_sub(start.cpu).as_secs_f64();
+        let calls = Calls::now().since(start.calls);
         let messages = self.messages as f64;
         self.run = Run {
             messages_per_second: messages / elapsed,
-            cpu_microseconds_per_message: spent.cpu.as_secs_f64() * 1e6 / messages,
-            write_calls_per_message: spent.write_calls as f64 / messages,
-            read_calls_per_message: spent.read_calls as f64 / messages,
+            cpu_microseconds_per_message: cpu * 1e6 / messages,
+            write_calls_per_message: calls.writes as f64 / messages,
+            read_calls_per_message: calls.reads as f64 / messages,
             allocations_per_message: allocations as f64 / messages,
         };
     }
@@ -97,11 +101,7 @@ where
     let server_options = options.clone();
     let server =
         thread::Builder::new().name("server".to_owned()).spawn(move || -> Result<(), BoxError> {
-            Builder::new_current_thread().enable_all().build()?.block_on(async move {
-                let listener = TcpListener::bind("127.0.0.1:0").await?;
-                address_out.send(listener.local_addr()?)?;
-                serve(listener, server_options).await
-            })
+            Builder::new_current_thread().enable_all().build()?.block_on(serve(address_out, server_options))
         })?;
     let address = address_in.recv()?;
     let (client_options, meter) = (options.clone(), Meter::new(options));

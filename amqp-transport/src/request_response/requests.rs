@@ -65,10 +65,9 @@ impl<W> Requests<W> {
 
     /// Takes out the waiters of the requests whose time is up at `now`, oldest first.
     pub fn expire(&mut self, now: Instant) -> Vec<W> {
-        self.pending
-            .extract_if(.., |_, pending| pending.deadline <= now)
-            .map(|(_, pending)| pending.waiter)
-            .collect()
+        let is_due = |(number, pending): (&u64, &Pending<W>)| (pending.deadline <= now).then_some(*number);
+        let due: Vec<u64> = self.pending.iter().filter_map(is_due).collect();
+        due.iter().filter_map(|number| self.pending.remove(number)).map(|pending| pending.waiter).collect()
     }
 
     /// When [`Requests::expire`] has something to do next.
