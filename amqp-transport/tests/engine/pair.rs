@@ -15,6 +15,8 @@ use bytes::{Buf, BytesMut};
 pub(crate) struct End {
     pub(crate) engine: Connection,
     pub(crate) input: BytesMut,
+    /// Whether the engine waits for its events to be polled.
+    is_blocked: bool,
     pub(crate) events: VecDeque<Event>,
     transmit: Transmit,
     /// Octets it wrote that the other end has not read.
@@ -23,6 +25,8 @@ pub(crate) struct End {
     pub(crate) written: Vec<u8>,
     /// Whether it hands out what it is asked for by itself.
     pub(crate) is_accepting: bool,
+    /// What it grants sessions it is asked for.
+    pub(crate) session: SessionConfig,
 }
 
 /// Both ends.
@@ -43,11 +47,13 @@ impl End {
         Self {
             engine: Connection::new(side, config, now),
             input: BytesMut::new(),
+            is_blocked: false,
             events: VecDeque::new(),
             transmit: Transmit::new(),
             wire: VecDeque::new(),
             written: Vec::new(),
             is_accepting: side == Side::Listener,
+            session: SessionConfig::default(),
         }
     }
 
@@ -86,7 +92,7 @@ impl End {
         match event {
             Event::Opened { .. } => self.engine.open().unwrap(),
             Event::SessionRequested { session, .. } => {
-                self.engine.accept_session(*session, SessionConfig::default()).unwrap();
+                self.engine.accept_session(*session, self.session.clone()).unwrap();
             }
             Event::AttachRequested { link, attach, .. } => {
                 self.engine.accept_attach(*link, AttachReply::granting(attach)).unwrap();
@@ -97,7 +103,9 @@ impl End {
 
     pub(crate) fn feed(&mut self, now: Instant, octets: &[u8]) -> InputStatus {
         self.input.extend_from_slice(octets);
-        self.engine.handle_input(now, &mut self.input)
+        let status = self.engine.handle_input(now, &mut self.input);
+        self.is_blocked = status == InputStatus::Blocked;
+        status
     }
 
     /// The first event the picker wants; those before it stay.
@@ -192,13 +200,8 @@ impl Pair {
 
     fn carry(seed: &mut u64, now: Instant, from: &mut End, to: &mut End) -> bool {
         if from.wire.is_empty() {
-            if to.input.is_empty() {
-                return false;
-            }
             // What waited for events to be polled, or for a decision.
-            let before = to.input.len();
-            let _ = to.engine.handle_input(now, &mut to.input);
-            return to.input.len() != before;
+            return to.is_blocked && to.feed(now, &[]) != InputStatus::Blocked;
         }
         *seed ^= *seed << 13;
         *seed ^= *seed >> 7;
