@@ -1,0 +1,302 @@
+//! Credit, back-pressure, order and cancelled waits.
+
+use std::time::Duration;
+
+use amqp_codec::{Message, Outcome};
+use amqp_transport::client::{CreditMode, ReceiverOptions, SenderOptions};
+use amqp_transport::server::AcceptOptions;
+use amqp_transport::{Blocked, SendError, Settlement};
+use bytes::Bytes;
+
+use crate::support::*;
+
+#[tokio::test(start_paused = true)]
+async fn messages_arrive_in_order_and_their_outcomes_come_back() {
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let (sender, receiver) =
+        sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
+    let receiving = tokio::spawn(async move {
+        for number in 0..1_000 {
+            let delivery = receiver.recv().await.unwrap();
+            assert_eq!(number_of(&delivery.message().unwrap()), number);
+            match number % 3 {
+                0 => delivery.accept(),
+                1 => delivery.reject(None),
+                _ => delivery.release(),
+            }
+            .unwrap();
+        }
+        receiver
+    });
+    let mut receipts = Vec::new();
+    for number in 0..1_000 {
+        receipts.push(sender.send_with_receipt(&numbered(number)).await.unwrap());
+    }
+    for (number, receipt) in receipts.into_iter().enumerate() {
+        let expected = match number % 3 {
+            0 => Outcome::Accepted,
+            1 => Outcome::Rejected(None),
+            _ => Outcome::Released,
+        };
+        assert_eq!(receipt.await.unwrap(), expected, "message {number}");
+    }
+    receiving.await.unwrap();
+    assert_eq!(client.stats().messages_sent, 1_000);
+    assert_eq!(server.connection().stats().messages_received, 1_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_does_not_take_stops_its_sender() {
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let accept = AcceptOptions::new().credit(CreditMode::Auto(10));
+    let (sender, receiver) = sending(&session, &server, SenderOptions::new("s", "/x"), accept).await;
+    let sending = tokio::spawn(async move {
+        for number in 0..100 {
+            sender.send_settled(&numbered(number)).await.unwrap();
+        }
+        sender
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!sending.is_finished());
+    assert_eq!(receiver.waiting(), 10, "no more than the credit");
+    for number in 0..100 {
+        let delivery = receiver.recv().await.unwrap();
+        assert!(delivery.is_settled());
+        assert_eq!(number_of(&delivery.message().unwrap()), number);
+        assert!(receiver.waiting() <= 10);
+    }
+    sending.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn manual_credit_and_drain() {
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let options = ReceiverOptions::new("r", "/x").credit(CreditMode::Manual);
+    let (receiver, sender) = receiving(&session, &server, options, AcceptOptions::new()).await;
+    assert!(matches!(sender.try_send(&numbered(0)), Err(SendError::WouldBlock(Blocked::Credit))));
+    receiver.add_credit(5).unwrap();
+    for number in 0..3 {
+        sender.send_with_receipt(&numbered(number)).await.map(drop).unwrap();
+    }
+    receiver.drain().await.unwrap();
+    assert_eq!(receiver.waiting(), 3, "everything sent is here when the drain is over");
+    assert_eq!(sender.credit(), 0, "the rest was given back");
+    let message = numbered(3);
+    let mut blocked = Box::pin(sender.send(&message));
+    assert!(is_stuck(&mut blocked).await);
+    receiver.add_credit(1).unwrap();
+    for number in 0..4 {
+        let delivery = receiver.recv().await.unwrap();
+        assert_eq!(number_of(&delivery.message().unwrap()), number);
+        delivery.accept().unwrap();
+    }
+    assert_eq!(blocked.await.unwrap(), Outcome::Accepted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drained_receiver_with_automatic_credit_goes_on() {
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let (receiver, sender) =
+        receiving(&session, &server, ReceiverOptions::new("r", "/x"), AcceptOptions::new()).await;
+    receiver.drain().await.unwrap();
+    assert!(receiver.try_recv().is_none());
+    let message = numbered(9);
+    let (sent, received) = tokio::join!(sender.send(&message), async {
+        receiver.recv().await.unwrap().accept().unwrap();
+    });
+    assert_eq!((sent.unwrap(), received), (Outcome::Accepted, ()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_recv_loses_nothing() {
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let (sender, receiver) =
+        sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
+    let sending = tokio::spawn(async move {
+        for number in 0..500 {
+            sender.send_settled(&numbered(number)).await.unwrap();
+            if number % 7 == 0 {
+                tokio::time::sleep(Duration::from_micros(700)).await;
+            }
+        }
+        sender
+    });
+    let mut expected = 0;
+    while expected < 500 {
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep(Duration::from_micros(500)) => {}
+            delivery = receiver.recv() => {
+                assert_eq!(number_of(&delivery.unwrap().message().unwrap()), expected);
+                expected += 1;
+            }
+        }
+    }
+    sending.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_send_was_sent_or_was_not_and_keeps_no_place() {
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let accept = AcceptOptions::new().credit(CreditMode::Manual);
+    let (sender, receiver) = sending(&session, &server, SenderOptions::new("s", "/x"), accept).await;
+    let (first, second) = (numbered(1), numbered(2));
+    let mut dropped = Box::pin(sender.send(&first));
+    assert!(is_stuck(&mut dropped).await);
+    let mut kept = Box::pin(sender.send(&second));
+    assert!(is_stuck(&mut kept).await);
+    drop(dropped);
+    receiver.add_credit(10).unwrap();
+    let receiving = async {
+        let delivery = receiver.recv().await.unwrap();
+        assert_eq!(number_of(&delivery.message().unwrap()), 2, "the dropped one was never sent");
+        delivery.accept().unwrap();
+    };
+    let (sent, ()) = tokio::join!(kept, receiving);
+    assert_eq!(sent.unwrap(), Outcome::Accepted);
+    // Dropped after it was handed over, the message goes its way.
+    let receipt = sender.send_with_receipt(&numbered(3)).await.unwrap();
+    drop(receipt);
+    let delivery = receiver.recv().await.unwrap();
+    assert_eq!(number_of(&delivery.message().unwrap()), 3);
+    delivery.accept().unwrap();
+    assert_eq!(receiver.waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_senders_go_first_come_first_served() {
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let accept = AcceptOptions::new().credit(CreditMode::Manual);
+    let (sender, receiver) = sending(&session, &server, SenderOptions::new("s", "/x"), accept).await;
+    let sender = std::sync::Arc::new(sender);
+    let mut tasks = Vec::new();
+    for number in 0..200 {
+        let sender = std::sync::Arc::clone(&sender);
+        tasks.push(tokio::spawn(async move { sender.send(&numbered(number)).await.unwrap() }));
+        tokio::task::yield_now().await;
+    }
+    for number in 0..200 {
+        receiver.add_credit(1).unwrap();
+        let delivery = receiver.recv().await.unwrap();
+        assert_eq!(number_of(&delivery.message().unwrap()), number);
+        delivery.accept().unwrap();
+    }
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), Outcome::Accepted);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_senders_share_a_little_credit() {
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let accept = AcceptOptions::new().credit(CreditMode::Auto(3));
+    let (sender, receiver) = sending(&session, &server, SenderOptions::new("s", "/x"), accept).await;
+    let sender = std::sync::Arc::new(sender);
+    let tasks: Vec<_> = (0..1_000)
+        .map(|number| {
+            let sender = std::sync::Arc::clone(&sender);
+            tokio::spawn(async move { sender.send(&numbered(number)).await.unwrap() })
+        })
+        .collect();
+    let mut seen = vec![false; 1_000];
+    for _ in 0..1_000 {
+        let delivery = receiver.recv().await.unwrap();
+        let number = number_of(&delivery.message().unwrap()) as usize;
+        assert!(!std::mem::replace(&mut seen[number], true), "{number} came twice");
+        delivery.accept().unwrap();
+    }
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), Outcome::Accepted);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_messages_cross_a_small_pipe_and_small_frames() {
+    let (near, far) = tokio::io::duplex(1_000);
+    let (client, server) =
+        pair_over(near, far, client_options().max_frame_size(512), server_options().max_frame_size(600))
+            .await;
+    let session = session(&client).await;
+    let (sender, receiver) =
+        sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
+    let body: Vec<u8> = (0..300_000u32).map(|at| at.to_be_bytes()[3]).collect();
+    let message = Message::data(body.clone());
+    let receiving = async {
+        for _ in 0..3 {
+            let delivery = receiver.recv().await.unwrap();
+            assert_eq!(&delivery.message().unwrap().body_bytes().unwrap()[..], &body[..]);
+            delivery.accept().unwrap();
+        }
+    };
+    let sends = async { tokio::join!(sender.send(&message), sender.send(&message), sender.send(&message)) };
+    let ((a, b, c), ()) = tokio::join!(sends, receiving);
+    assert_eq!(
+        (a.unwrap(), b.unwrap(), c.unwrap()),
+        (Outcome::Accepted, Outcome::Accepted, Outcome::Accepted)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_output_of_a_sender_whose_peer_does_not_read_is_bounded() {
+    let (near, far) = tokio::io::duplex(PIPE);
+    let (client, server) = pair_over(near, far, client_options(), server_options()).await;
+    let session = session(&client).await;
+    let accept = AcceptOptions::new().credit(CreditMode::Auto(1_000_000));
+    let (sender, receiver) = sending(&session, &server, SenderOptions::new("s", "/x"), accept).await;
+    // Nothing yields to the drivers here: what can be handed over without them is what the bounds allow.
+    let payload = Bytes::from(vec![7; 4_000]);
+    let mut handed_over = 0;
+    loop {
+        let mut send = Box::pin(sender.send_encoded(payload.clone(), 0, Settlement::Settled));
+        tokio::select! {
+            biased;
+            sent = &mut send => sent.map(drop).unwrap(),
+            () = std::future::ready(()) => break,
+        }
+        handed_over += 1;
+        assert!(handed_over < 10_000, "no bound in 40 MB");
+    }
+    assert!(handed_over > 10, "{handed_over}");
+    for _ in 0..handed_over {
+        drop(receiver.recv().await.unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_tasks_receive_from_one_link() {
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let (sender, receiver) =
+        sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
+    let receiver = std::sync::Arc::new(receiver);
+    let tasks: Vec<_> = (0..4)
+        .map(|_| {
+            let receiver = std::sync::Arc::clone(&receiver);
+            tokio::spawn(async move {
+                let mut taken = 0;
+                while let Ok(delivery) = receiver.recv().await {
+                    delivery.accept().unwrap();
+                    taken += 1;
+                }
+                taken
+            })
+        })
+        .collect();
+    for number in 0..400 {
+        assert_eq!(sender.send(&numbered(number)).await.unwrap(), Outcome::Accepted);
+    }
+    sender.detach().await.unwrap();
+    let mut total = 0;
+    for task in tasks {
+        total += task.await.unwrap();
+    }
+    assert_eq!(total, 400);
+}

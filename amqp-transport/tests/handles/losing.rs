@@ -1,0 +1,142 @@
+//! Connections that break: who is told what.
+
+use std::time::Duration;
+
+use amqp_codec::Outcome;
+use amqp_transport::client::{DetachReason, RecvError, SenderOptions};
+use amqp_transport::server::AcceptOptions;
+use amqp_transport::{ConnectionError, SendError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_connection_ends_every_wait() {
+    let (near, relay_near) = tokio::io::duplex(PIPE);
+    let (relay_far, far) = tokio::io::duplex(PIPE);
+    let relay = tokio::spawn(async move {
+        let (mut a, mut b) = (relay_near, relay_far);
+        let _ = tokio::io::copy_bidirectional(&mut a, &mut b).await;
+    });
+    let (client, server) = pair_over(near, far, client_options(), server_options()).await;
+    let session = session(&client).await;
+    let (sender, receiver) =
+        sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
+    let receipt = sender.send_with_receipt(&numbered(1)).await.unwrap();
+    let held = receiver.recv().await.unwrap();
+    relay.abort();
+    let error = receipt.await.unwrap_err();
+    assert!(matches!(&error, SendError::OutcomeUnknown(DetachReason::Lost(_))), "{error}");
+    assert!(matches!(receiver.recv().await, Err(RecvError::Lost(_))));
+    assert!(matches!(sender.send(&numbered(2)).await, Err(SendError::Lost(_))));
+    assert!(held.accept().is_err());
+    assert!(client.closed().await.is_retryable());
+    assert!(client.close().await.is_err(), "it did not close in good order");
+    assert!(matches!(server.next().await, Err(error) if error.is_retryable()));
+}
+
+/// Bytes let through by the relay before it cuts both ways.
+async fn cut_after(bytes: usize) -> (usize, usize, usize, usize) {
+    let (near, relay_near) = tokio::io::duplex(2_000);
+    let (relay_far, far) = tokio::io::duplex(2_000);
+    let relay = tokio::spawn(async move {
+        let (mut near_read, mut near_write) = tokio::io::split(relay_near);
+        let (mut far_read, mut far_write) = tokio::io::split(relay_far);
+        let back = tokio::spawn(async move {
+            let _ = tokio::io::copy(&mut far_read, &mut near_write).await;
+        });
+        let mut left = bytes;
+        let mut buffer = [0; 512];
+        while left > 0 {
+            let Ok(count @ 1..) = near_read.read(&mut buffer).await else { break };
+            let count = count.min(left);
+            left -= count;
+            if far_write.write_all(&buffer[..count]).await.is_err() {
+                break;
+            }
+        }
+        // What was delivered gets the time to be answered; then both ways are cut.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        back.abort();
+    });
+    let (client, server) = pair_over(near, far, client_options(), server_options()).await;
+    let session = session(&client).await;
+    let (sender, receiver) =
+        sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
+    let accepting = tokio::spawn(async move {
+        let mut taken = 0usize;
+        while let Ok(delivery) = receiver.recv().await {
+            taken += 1;
+            // The outcome of one on its way when the connection breaks is unknown to the sender, not accepted.
+            let _ = delivery.accept();
+        }
+        taken
+    });
+    let (mut accepted, mut not_sent, mut unknown) = (0, 0, 0);
+    let mut receipts = Vec::new();
+    for number in 0..2_000 {
+        match sender.send_with_receipt(&numbered(number)).await {
+            Ok(receipt) => receipts.push(receipt),
+            Err(error) => {
+                assert!(error.is_not_sent(), "{error}");
+                not_sent += 1;
+            }
+        }
+    }
+    for receipt in receipts {
+        match receipt.await {
+            Ok(Outcome::Accepted) => accepted += 1,
+            Err(SendError::OutcomeUnknown(_)) => unknown += 1,
+            Err(SendError::Lost(_)) => not_sent += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    let taken = accepting.await.unwrap();
+    relay.await.unwrap();
+    (accepted, unknown, not_sent, taken)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_peer_leaves_every_message_accounted_for() {
+    for bytes in [3_000, 10_000, 30_001] {
+        let (accepted, unknown, not_sent, taken) = cut_after(bytes).await;
+        assert_eq!(accepted + unknown + not_sent, 2_000, "cut after {bytes}");
+        assert!(not_sent > 0, "cut after {bytes}: some were never handed to the socket");
+        assert!(accepted <= taken, "accepted {accepted} of {taken} that arrived");
+        assert!(taken <= accepted + unknown, "{taken} arrived, {accepted} accepted, {unknown} unknown");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_never_reads_is_given_up() {
+    // The far side takes part in the handshake by hand and then never reads again.
+    let (near, far) = tokio::io::duplex(PIPE);
+    let (client, server) = pair_over(near, far, client_options(), server_options()).await;
+    let session = session(&client).await;
+    let (sender, _receiver) =
+        sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
+    drop((sender, session));
+    client.close().await.unwrap();
+    assert!(matches!(server.connection().closed().await, ConnectionError::ClosedByPeer));
+}
+
+#[tokio::test]
+async fn a_runtime_that_stops_leaves_nobody_waiting() {
+    let (near, far) = tokio::io::duplex(PIPE);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let server = runtime.spawn(async move {
+        let server = amqp_transport::server::ServerConnection::over(far, &server_options()).await.unwrap();
+        server.connection().closed().await
+    });
+    let client =
+        runtime.spawn(amqp_transport::Connection::over(near, client_options())).await.unwrap().unwrap();
+    assert!(client.is_open());
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.closed().await }
+    });
+    runtime.shutdown_background();
+    let reason = tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap();
+    assert!(!matches!(reason, ConnectionError::Closed), "{reason}");
+    drop(server);
+}

@@ -1,0 +1,107 @@
+//! Real sockets on the loopback interface.
+
+use std::time::Duration;
+
+use amqp_codec::{Outcome, SenderSettleMode};
+use amqp_transport::client::{ConnectError, Connection, CreditMode, SenderOptions};
+use amqp_transport::server::{AcceptOptions, Listener, ServerConnection};
+
+use crate::support::*;
+
+async fn over_tcp() -> (Connection, ServerConnection) {
+    let listener = Listener::bind(("127.0.0.1", 0), server_options()).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = async { listener.accept().await.unwrap().handshake().await.unwrap() };
+    let (client, server) = tokio::join!(Connection::connect(("127.0.0.1", port), client_options()), serving);
+    (client.unwrap(), server)
+}
+
+async fn ten_thousand(mode: SenderSettleMode) {
+    const COUNT: u32 = 10_000;
+    let (client, server) = over_tcp().await;
+    let session = session(&client).await;
+    let options = SenderOptions::new("s", "/x").snd_settle_mode(mode);
+    let accept = AcceptOptions::new().credit(CreditMode::Auto(2_000));
+    let (sender, receiver) = sending(&session, &server, options, accept).await;
+    let receiving = tokio::spawn(async move {
+        for number in 0..COUNT {
+            let delivery = receiver.recv().await.unwrap();
+            assert_eq!(number_of(&delivery.message().unwrap()), number);
+            delivery.accept().unwrap();
+        }
+        receiver
+    });
+    let mut receipts = std::collections::VecDeque::new();
+    for number in 0..COUNT {
+        if receipts.len() == 1_000 {
+            let receipt: amqp_transport::Receipt = receipts.pop_front().unwrap();
+            assert_eq!(receipt.await.unwrap(), Outcome::Accepted);
+        }
+        receipts.push_back(sender.send_with_receipt(&numbered(number)).await.unwrap());
+    }
+    for receipt in receipts {
+        assert_eq!(receipt.await.unwrap(), Outcome::Accepted);
+    }
+    receiving.await.unwrap();
+    let stats = client.stats();
+    assert!(stats.writes * 4 < u64::from(COUNT), "{stats:?}: bursts leave in batches");
+    client.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_unsettled_messages() {
+    ten_thousand(SenderSettleMode::Unsettled).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_settled_messages() {
+    ten_thousand(SenderSettleMode::Settled).await;
+}
+
+#[tokio::test]
+async fn a_closed_port_is_unreachable() {
+    let listener = Listener::bind(("127.0.0.1", 0), server_options()).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let error = Connection::connect(("127.0.0.1", port), client_options()).await.unwrap_err();
+    assert!(matches!(&error, ConnectError::Unreachable { .. }) && error.is_retryable(), "{error}");
+    assert!(error.to_string().contains(&port.to_string()));
+}
+
+#[tokio::test]
+async fn outcomes_given_just_before_close_arrive() {
+    for _ in 0..50 {
+        let (client, server) = over_tcp().await;
+        let session = session(&client).await;
+        let (sender, receiver) =
+            sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
+        let mut receipts = Vec::new();
+        for number in 0..20 {
+            receipts.push(sender.send_with_receipt(&numbered(number)).await.unwrap());
+        }
+        for _ in 0..20 {
+            receiver.recv().await.unwrap().accept().unwrap();
+        }
+        let (closed, ()) = tokio::join!(server.close(None), async {
+            for receipt in receipts {
+                assert_eq!(receipt.await.unwrap(), Outcome::Accepted);
+            }
+        });
+        closed.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_killed_socket_is_noticed_at_once() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        ServerConnection::over(socket, &server_options()).await.unwrap()
+    });
+    let runtime_guard = Connection::connect(("127.0.0.1", port), client_options()).await.unwrap();
+    let server = serving.await.unwrap();
+    let closed = tokio::spawn(async move { server.connection().closed().await });
+    drop(runtime_guard);
+    tokio::time::timeout(Duration::from_secs(5), closed).await.unwrap().unwrap();
+}

@@ -1,0 +1,104 @@
+//! Two ends of a connection, and the few words every test needs.
+
+use std::future::Future;
+use std::time::Duration;
+
+use amqp_codec::{ErrorCondition, Message, Str};
+use amqp_transport::client::{
+    ConnectOptions, Connection, ReceiverOptions, Sasl, SenderOptions, Session, SessionOptions,
+};
+use amqp_transport::server::{AcceptOptions, Incoming, IncomingAttach, ListenerOptions, ServerConnection};
+use amqp_transport::{Receiver, Sender};
+use tokio::io::DuplexStream;
+
+/// Octets an in-memory pipe holds in each direction.
+pub(crate) const PIPE: usize = 64 * 1024;
+
+pub(crate) fn client_options() -> ConnectOptions {
+    ConnectOptions::new("client")
+}
+
+pub(crate) fn server_options() -> ListenerOptions {
+    ListenerOptions::new("server")
+}
+
+/// A client and a server joined by a pipe.
+pub(crate) async fn pair() -> (Connection, ServerConnection) {
+    pair_with(client_options(), server_options()).await
+}
+
+pub(crate) async fn pair_with(
+    client: ConnectOptions,
+    server: ListenerOptions,
+) -> (Connection, ServerConnection) {
+    let (near, far) = tokio::io::duplex(PIPE);
+    pair_over(near, far, client, server).await
+}
+
+pub(crate) async fn pair_over(
+    near: DuplexStream,
+    far: DuplexStream,
+    client: ConnectOptions,
+    server: ListenerOptions,
+) -> (Connection, ServerConnection) {
+    let (client, server) = tokio::join!(Connection::over(near, client), ServerConnection::over(far, &server));
+    (client.unwrap(), server.unwrap())
+}
+
+pub(crate) async fn session(client: &Connection) -> Session {
+    client.begin(SessionOptions::new()).await.unwrap()
+}
+
+/// The next link the peer attaches.
+pub(crate) async fn next_attach(server: &ServerConnection) -> IncomingAttach {
+    match server.next().await.unwrap() {
+        Incoming::Attach(attach) => attach,
+        other => panic!("not an attach: {other:?}"),
+    }
+}
+
+/// A client's sender joined to a server's receiver.
+pub(crate) async fn sending(
+    session: &Session,
+    server: &ServerConnection,
+    options: SenderOptions,
+    accept: AcceptOptions,
+) -> (Sender, Receiver) {
+    let accepting = async { next_attach(server).await.accept_receiver(accept).unwrap() };
+    let (sender, receiver) = tokio::join!(session.attach_sender(options), accepting);
+    (sender.unwrap(), receiver)
+}
+
+/// A client's receiver joined to a server's sender.
+pub(crate) async fn receiving(
+    session: &Session,
+    server: &ServerConnection,
+    options: ReceiverOptions,
+    accept: AcceptOptions,
+) -> (Receiver, Sender) {
+    let accepting = async { next_attach(server).await.accept_sender(accept).unwrap() };
+    let (receiver, sender) = tokio::join!(session.attach_receiver(options), accepting);
+    (receiver.unwrap(), sender)
+}
+
+pub(crate) fn numbered(number: u32) -> Message {
+    Message::data(number.to_be_bytes().to_vec())
+}
+
+pub(crate) fn number_of(message: &Message) -> u32 {
+    let body = message.body_bytes().unwrap();
+    u32::from_be_bytes(body[..].try_into().unwrap())
+}
+
+pub(crate) fn error(condition: ErrorCondition, description: &str) -> amqp_codec::Error {
+    amqp_codec::Error { condition, description: Some(Str::from(description.to_owned())), info: None }
+}
+
+/// Whether a future is still waiting after everything else has had its turn. Needs a paused clock.
+pub(crate) async fn is_stuck<F: Future + Unpin>(future: &mut F) -> bool {
+    tokio::time::timeout(Duration::from_millis(50), future).await.is_err()
+}
+
+pub(crate) fn no_sasl() -> ConnectOptions {
+    client_options().sasl(Sasl::None)
+}

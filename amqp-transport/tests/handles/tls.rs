@@ -1,0 +1,162 @@
+//! TLS over loopback, and what goes wrong with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use amqp_codec::Outcome;
+use amqp_transport::client::{ConnectError, Connection, SenderOptions, TlsError, TlsOptions};
+use amqp_transport::server::{AcceptOptions, HandshakeError, Listener, ServerConnection};
+use amqp_transport::{ConnectionError, Spoken};
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+
+use crate::support::*;
+
+/// A certificate of its own authority for `localhost`.
+struct Identity {
+    pem: String,
+    config: Arc<ServerConfig>,
+}
+
+fn identity() -> Identity {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], private)
+        .unwrap();
+    Identity { pem: certificate.pem(), config: Arc::new(config) }
+}
+
+fn trusting(identity: &Identity) -> TlsOptions {
+    TlsOptions::trusting_pem(identity.pem.as_bytes()).unwrap().server_name("localhost")
+}
+
+async fn listen(identity: &Identity) -> (Listener, u16) {
+    let options =
+        server_options().tls(Arc::clone(&identity.config)).handshake_timeout(Duration::from_secs(5));
+    let listener = Listener::bind(("127.0.0.1", 0), options).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+async fn attempt(
+    tls: TlsOptions,
+    identity: &Identity,
+) -> (Result<Connection, ConnectError>, Result<ServerConnection, HandshakeError>) {
+    let (listener, port) = listen(identity).await;
+    let serving = async { listener.accept().await.unwrap().handshake().await };
+    tokio::join!(Connection::connect(("127.0.0.1", port), client_options().tls(tls)), serving)
+}
+
+#[tokio::test]
+async fn messages_cross_tls_and_it_ends_in_good_order() {
+    let identity = identity();
+    let (client, server) = attempt(trusting(&identity), &identity).await;
+    let (client, server) = (client.unwrap(), server.unwrap());
+    let session = session(&client).await;
+    let (sender, receiver) =
+        sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
+    let receiving = tokio::spawn(async move {
+        for number in 0..2_000 {
+            let delivery = receiver.recv().await.unwrap();
+            assert_eq!(number_of(&delivery.message().unwrap()), number);
+            delivery.accept().unwrap();
+        }
+        receiver
+    });
+    let mut receipts = Vec::new();
+    for number in 0..2_000 {
+        receipts.push(sender.send_with_receipt(&numbered(number)).await.unwrap());
+    }
+    for receipt in receipts {
+        assert_eq!(receipt.await.unwrap(), Outcome::Accepted);
+    }
+    receiving.await.unwrap();
+    client.close().await.unwrap();
+    assert!(matches!(server.next().await, Err(ConnectionError::ClosedByPeer)));
+}
+
+#[tokio::test]
+async fn an_unknown_authority_is_named() {
+    let (client, server) = attempt(trusting(&identity()), &identity()).await;
+    let error = client.unwrap_err();
+    assert!(matches!(error, ConnectError::Tls(TlsError::UnknownAuthority)), "{error}");
+    assert!(!error.is_retryable());
+    assert!(matches!(server, Err(HandshakeError::Tls(_))));
+}
+
+#[tokio::test]
+async fn a_wrong_name_is_named() {
+    let identity = identity();
+    let (client, _) = attempt(trusting(&identity).server_name("other.example"), &identity).await;
+    let error = client.unwrap_err();
+    assert!(
+        matches!(&error, ConnectError::Tls(TlsError::NameMismatch { expected }) if expected == "other.example"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_plain_client_on_the_tls_port_is_named_on_both_sides() {
+    let identity = identity();
+    let (listener, port) = listen(&identity).await;
+    let serving = async { listener.accept().await.unwrap().handshake().await };
+    let (client, server) = tokio::join!(Connection::connect(("127.0.0.1", port), client_options()), serving);
+    let server = server.unwrap_err();
+    assert!(
+        matches!(server, HandshakeError::NotTls { spoken: Spoken::Amqp { id: 3, version: [1, 0, 0] } }),
+        "{server}"
+    );
+    assert!(server.to_string().contains("plain AMQP 1.0"), "{server}");
+    let client = client.unwrap_err();
+    assert!(matches!(client, ConnectError::NotAmqp(Spoken::Tls) | ConnectError::Lost(_)), "{client}");
+}
+
+#[tokio::test]
+async fn a_tls_client_on_a_plain_port_is_told() {
+    let identity = identity();
+    let listener = Listener::bind(("127.0.0.1", 0), server_options()).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = async { listener.accept().await.unwrap().handshake().await };
+    let options = client_options().tls(trusting(&identity));
+    let (client, server) = tokio::join!(Connection::connect(("127.0.0.1", port), options), serving);
+    assert!(matches!(server, Err(HandshakeError::NotAmqp { spoken: Spoken::Tls })), "{server:?}");
+    let client = client.unwrap_err();
+    assert!(matches!(client, ConnectError::Tls(TlsError::NotTls(Spoken::Amqp { .. }))), "{client}");
+}
+
+#[tokio::test]
+async fn an_end_without_close_notify_is_a_loss() {
+    let identity = identity();
+    let (_listener, port) = listen(&identity).await;
+    drop(_listener);
+    // A relay that cuts the stream under TLS.
+    let (listener, target) = listen(&identity).await;
+    let relay = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let relaying = tokio::spawn(async move {
+        let (mut near, _) = relay.accept().await.unwrap();
+        let mut far = tokio::net::TcpStream::connect(("127.0.0.1", target)).await.unwrap();
+        let _ = tokio::time::timeout(
+            Duration::from_millis(300),
+            tokio::io::copy_bidirectional(&mut near, &mut far),
+        )
+        .await;
+        let _ = near.shutdown().await;
+    });
+    let serving = async { listener.accept().await.unwrap().handshake().await };
+    let options = client_options().tls(trusting(&identity));
+    let (client, server) = tokio::join!(Connection::connect(("127.0.0.1", port), options), serving);
+    let (client, _server) = (client.unwrap(), server.unwrap());
+    let reason = client.closed().await;
+    assert!(!matches!(reason, ConnectionError::Closed | ConnectionError::ClosedByPeer), "{reason}");
+    assert!(reason.is_retryable(), "{reason}");
+    relaying.await.unwrap();
+}
