@@ -150,6 +150,16 @@ fn dependencies_point_one_way() {
     }
 }
 
+#[test]
+fn ci_runs_readmes_two_commands_word_for_word() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let ci = fs::read_to_string(root().join(".ci/run")).unwrap();
+    for command in ["cargo run --release --features cli -- demo", "cargo test --workspace --all-features"] {
+        assert!(readme.lines().any(|line| line == command), "README does not name `{command}`");
+        assert!(ci.contains(command), ".ci/run does not run `{command}`");
+    }
+}
+
 /// One source file.
 struct Source {
     path: PathBuf,
