@@ -68,7 +68,8 @@ fn classify(error: &io::Error, spoken: Spoken, expected: &str) -> TlsError {
 
 fn certificate(fault: &CertificateError, expected: &str) -> TlsError {
     match fault {
-        CertificateError::UnknownIssuer => TlsError::UnknownAuthority,
+        // An authority of the same name with another key is another authority.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsError::UnknownAuthority,
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             TlsError::NameMismatch { expected: expected.to_owned() }
         }

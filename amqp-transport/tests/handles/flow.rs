@@ -88,12 +88,15 @@ async fn manual_credit_and_drain() {
     let mut blocked = Box::pin(sender.send(&message));
     assert!(is_stuck(&mut blocked).await);
     receiver.add_credit(1).unwrap();
-    for number in 0..4 {
-        let delivery = receiver.recv().await.unwrap();
-        assert_eq!(number_of(&delivery.message().unwrap()), number);
-        delivery.accept().unwrap();
-    }
-    assert_eq!(blocked.await.unwrap(), Outcome::Accepted);
+    let taking = async {
+        for number in 0..4 {
+            let delivery = receiver.recv().await.unwrap();
+            assert_eq!(number_of(&delivery.message().unwrap()), number);
+            delivery.accept().unwrap();
+        }
+    };
+    let (sent, ()) = tokio::join!(blocked, taking);
+    assert_eq!(sent.unwrap(), Outcome::Accepted);
 }
 
 #[tokio::test(start_paused = true)]
