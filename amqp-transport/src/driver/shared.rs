@@ -86,7 +86,7 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(crate) enum Role {
     Client,
-    Listener(ListenerState),
+    Listener(Box<ListenerState>),
 }
 
 /// What a listener's connection keeps for its application.

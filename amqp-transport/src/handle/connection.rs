@@ -187,7 +187,7 @@ pub(crate) struct SessionPlace<'a> {
 }
 
 impl SessionPlace<'_> {
-    fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), OpenError>> {
+    fn poll_begun(&mut self, cx: &Context<'_>) -> Poll<Result<(), OpenError>> {
         self.poll(cx, |phase| match phase {
             SessionPhase::Beginning => None,
             SessionPhase::Begun => Some(Ok(())),
@@ -198,7 +198,7 @@ impl SessionPlace<'_> {
 
     pub(crate) fn poll<T>(
         &mut self,
-        cx: &mut Context<'_>,
+        cx: &Context<'_>,
         ready: impl FnOnce(&SessionPhase) -> Option<T>,
     ) -> Poll<Result<T, ConnectionError>> {
         let (key, place) = (self.inner.key, &mut self.place);

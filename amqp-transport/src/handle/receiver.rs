@@ -166,7 +166,7 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<IncomingDelivery, RecvError>> {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<IncomingDelivery, RecvError>> {
         let (key, place) = (self.link.key, &mut self.place);
         let polled = self.link.connection.shared.with(|state| {
             if let Some(delivery) = state.take(key) {

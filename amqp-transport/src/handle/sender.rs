@@ -224,7 +224,7 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     fn poll(
         &mut self,
-        cx: &mut Context<'_>,
+        cx: &Context<'_>,
         content: &Content<'_>,
         settlement: Settlement,
     ) -> Poll<Result<Receipt, SendError>> {

@@ -104,7 +104,7 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<AttachRequest, ConnectionError>> {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<AttachRequest, ConnectionError>> {
         let place = &mut self.place;
         let polled = self.connection.shared().with(|state| {
             let Role::Listener(listener) = &mut state.role else {

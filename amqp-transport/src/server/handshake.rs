@@ -127,7 +127,7 @@ where
     let engine = engine::Connection::new(Side::Listener, options.config(), clock::now());
     let listener =
         ListenerState { session_config: options.session.config.clone(), ..ListenerState::default() };
-    let shared = Shared::new(State::new(engine, Role::Listener(listener)));
+    let shared = Shared::new(State::new(engine, Role::Listener(Box::new(listener))));
     driver::spawn(io, Arc::clone(&shared));
     // From here on dropping this future closes the connection.
     let connection = Connection::new(shared);
