@@ -208,7 +208,10 @@ pub(crate) fn of_settle(error: &SettleError) -> Error {
 /// A token that the peer did not take.
 pub(crate) fn of_cbs(error: &CbsError, resource: &str) -> Error {
     match error {
-        CbsError::Refused(status) => of_status(status, &format!("the token for {resource}")),
+        // Whoever does not exist has no credential: an unknown device is told like a wrong key.
+        CbsError::Refused(status) => {
+            of_status(status, &format!("the token for {resource}"), ErrorKind::Credential)
+        }
         CbsError::Request(request) => of_request(request, "putting the token"),
         other => Error::new(ErrorKind::Protocol, other.to_string()),
     }
@@ -217,18 +220,18 @@ pub(crate) fn of_cbs(error: &CbsError, resource: &str) -> Error {
 /// A question that a management node did not answer.
 pub(crate) fn of_management(error: &ManagementError, what: &str) -> Error {
     match error {
-        ManagementError::Refused(status) => of_status(status, what),
+        ManagementError::Refused(status) => of_status(status, what, ErrorKind::Refused),
         ManagementError::Request(request) => of_request(request, what),
         other => Error::new(ErrorKind::Protocol, other.to_string()),
     }
 }
 
-fn of_status(status: &Status, what: &str) -> Error {
+fn of_status(status: &Status, what: &str, not_found: ErrorKind) -> Error {
     let text = status.description.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
     let message = format!("the hub refused {what} with status {}{text}", status.code);
     let error = match status.code {
         401 | 403 => Error::new(ErrorKind::Credential, message).with_hint(CREDENTIAL_HINT),
-        404 => Error::new(ErrorKind::Refused, message).with_hint(NOT_FOUND_HINT),
+        404 => Error::new(not_found, message).with_hint(NOT_FOUND_HINT),
         429 => Error::new(ErrorKind::Quota, message).with_retry(Retry::Helps),
         _ if status.is_retryable() => Error::new(ErrorKind::Refused, message).with_retry(Retry::Helps),
         _ => Error::new(ErrorKind::Refused, message),

@@ -159,8 +159,9 @@ pub(crate) fn failure(error: &Error) -> Failure {
     let failure = Failure::new(class, what);
     let failure = if error.is_retryable() { failure.retry("may help, later") } else { failure };
     match error.hint() {
-        Some(hint) => failure.advice(hint),
-        None => failure,
+        // The command knows its own options for this better than the library does.
+        Some(hint) if class != Class::Tls => failure.advice(hint),
+        _ => failure,
     }
 }
 

@@ -100,11 +100,9 @@ impl Story {
 
     fn table(&self) -> Table {
         let mut table = Table::new();
-        table
-            .load_preset(presets::UTF8_HORIZONTAL_ONLY)
-            .set_content_arrangement(ContentArrangement::Disabled);
+        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(["step", "messages", "seconds", "messages/s"]);
-        for step in &self.steps {
+        for step in self.steps.iter().filter(|step| step.count > 0) {
             table.add_row([
                 step.name.to_owned(),
                 step.count.to_string(),
