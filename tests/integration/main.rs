@@ -11,3 +11,4 @@ mod hostile;
 mod seed_page;
 mod structure;
 mod vectors;
+mod wrong_input;

@@ -116,7 +116,7 @@ impl Hub {
             }
         };
         let token =
-            sas::sign(&resource, &key, KeyRule::Base64Decoded, in_an_hour(), policy).expect("a token");
+            sas::sign(&resource, &key, KeyRule::Base64Decoded, now() + 3600, policy).expect("a token");
         let secret = Secret::new(token.expose());
         let sasl = match auth {
             Auth::Cbs => Sasl::Anonymous,
@@ -188,13 +188,13 @@ pub fn command(id: &'static str, device: &str, ack: &'static str, body: &'static
     message
 }
 
-/// An hour from now in seconds since 1970.
+/// Seconds since 1970.
 ///
 /// # Panics
 /// When the clock stands before 1970.
 #[expect(clippy::disallowed_methods, reason = "tokens need the wall clock that the hub checks them with")]
-pub fn in_an_hour() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs() + 3600
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs()
 }
 
 /// The key in a connection string.
