@@ -243,6 +243,15 @@ impl KillableStream {
         if self.is_killed() { Poll::Ready(Err(std::io::ErrorKind::ConnectionAborted.into())) } else { polled }
     }
 
+    /// Octets that have left are told as written: written again they would garble the TLS stream.
+    fn or_written(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<std::io::Result<usize>>,
+    ) -> Poll<std::io::Result<usize>> {
+        if matches!(polled, Poll::Ready(Ok(_))) { polled } else { self.or_killed(cx, polled) }
+    }
+
     fn is_killed(&self) -> bool {
         self.is_killed.load(Ordering::Relaxed)
     }
@@ -265,8 +274,11 @@ impl AsyncWrite for KillableStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<std::io::Result<usize>> {
+        if self.is_killed() {
+            return self.or_killed(cx, Poll::Pending);
+        }
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.or_killed(cx, polled)
+        self.or_written(cx, polled)
     }
 
     fn poll_write_vectored(
@@ -274,8 +286,11 @@ impl AsyncWrite for KillableStream {
         cx: &mut Context<'_>,
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
+        if self.is_killed() {
+            return self.or_killed(cx, Poll::Pending);
+        }
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.or_killed(cx, polled)
+        self.or_written(cx, polled)
     }
 
     fn is_write_vectored(&self) -> bool {

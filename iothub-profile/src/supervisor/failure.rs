@@ -139,6 +139,10 @@ pub(crate) fn link_end(reason: &DetachReason, address: &str) -> LinkEnd {
         DetachReason::ByPeer => {
             LinkEnd::Again(Error::new(ErrorKind::Unreachable, format!("the hub detached {what}")))
         }
+        // The link was there, so the right was: its token has ended, and connecting brings a fresh one or the reason.
+        DetachReason::Remote(remote) if remote.condition == ErrorCondition::UNAUTHORIZED_ACCESS => {
+            LinkEnd::ConnectionGone
+        }
         DetachReason::Remote(remote) => {
             let error = of_remote(remote, &what);
             if error.is_retryable() { LinkEnd::Again(error) } else { LinkEnd::Final(error) }
