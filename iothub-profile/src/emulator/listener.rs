@@ -173,7 +173,8 @@ fn options(hub: &Arc<Hub>, certificate: Certificate) -> ListenerOptions {
         .sasl(sasl_policy(hub))
         .max_frame_size(65_536)
         .channel_max(8191)
-        .idle_time_out(Some(Duration::from_secs(240)))
+        // Half of it is announced: Azure's 240 s.
+        .idle_time_out(Some(Duration::from_secs(480)))
         .session(SessionOptions::new().incoming_window(5000).outgoing_window(u32::MAX).handle_max(262_143))
         // Microsoft's Python library breaks on lists that leave their last fields out.
         .full_lists(ListStyle::Full)

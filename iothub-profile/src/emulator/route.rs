@@ -97,7 +97,8 @@ impl Route {
             Self::Feedback => service(&["messages", "servicebound", "feedback"]),
             Self::FileNotifications => service(&["messages", "servicebound", "filenotifications"]),
             Self::Redirect(_) => service(&["messages", "events"]),
-            Self::Management => Some(event_hub_need(&[&names.entity])),
+            // Some clients put a token for the node, others one for the event hub.
+            Self::Management => Some(event_hub_need(&[&names.entity, "$management"])),
             Self::Partition { group, partition } => {
                 Some(event_hub_need(&[&names.entity, "consumergroups", group, "partitions", partition]))
             }

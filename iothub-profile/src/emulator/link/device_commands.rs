@@ -6,7 +6,7 @@ use amqp_codec::Outcome;
 use amqp_transport::{SendError, Sender, Settlement as Mode, server::IncomingAttach};
 use tokio::task::JoinSet;
 
-use super::{DeviceLink, End, accept_options, finish_sender, revoked};
+use super::{DeviceLink, End, finish_sender, giving, revoked};
 use crate::emulator::{
     auth::Need,
     command_message::for_device,
@@ -29,7 +29,7 @@ pub(super) fn serve(
         incoming.refuse(unauthorized("the device has just been removed"));
         return;
     };
-    let Ok(sender) = incoming.accept_sender(accept_options()) else { return };
+    let Ok(sender) = incoming.accept_sender(giving()) else { return };
     let link = DeviceLink::take(&peer, &subject, LinkKind::Commands);
     tasks.spawn(async move {
         let end = tokio::select! {

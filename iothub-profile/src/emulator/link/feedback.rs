@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use amqp_codec::{DecodeLimits, Error, ErrorCondition, Message, Outcome};
-use amqp_transport::{CreditMode, Receiver, SendError, Sender, Settlement as Mode, server::IncomingAttach};
+use amqp_transport::{Receiver, SendError, Sender, Settlement as Mode, server::IncomingAttach};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::{End, accept_options, finish_receiver, finish_sender, revoked};
+use super::{End, finish_receiver, finish_sender, giving, revoked, taking};
 use crate::emulator::{
     auth::Need,
     commands::LockToken,
@@ -25,7 +25,7 @@ pub(super) fn serve_service(
     incoming: IncomingAttach,
     tasks: &mut JoinSet<()>,
 ) {
-    let Ok(sender) = incoming.accept_sender(accept_options()) else { return };
+    let Ok(sender) = incoming.accept_sender(giving()) else { return };
     tasks.spawn(async move {
         let end = tokio::select! {
             end = give_out(&peer.hub, &sender) => end,
@@ -43,7 +43,7 @@ pub(super) fn serve_nothing(
     incoming: IncomingAttach,
     tasks: &mut JoinSet<()>,
 ) {
-    let Ok(sender) = incoming.accept_sender(accept_options()) else { return };
+    let Ok(sender) = incoming.accept_sender(giving()) else { return };
     tasks.spawn(async move {
         let end = tokio::select! {
             end = revoked(&peer, need.as_ref()) => end,
@@ -55,7 +55,7 @@ pub(super) fn serve_nothing(
 
 /// Accepts a device's link and passes the feedback it reports on to the service.
 pub(super) fn serve_device(peer: Arc<Peer>, incoming: IncomingAttach, tasks: &mut JoinSet<()>) {
-    let Ok(receiver) = incoming.accept_receiver(accept_options().credit(CreditMode::Auto(CREDIT))) else {
+    let Ok(receiver) = incoming.accept_receiver(taking(CREDIT)) else {
         return;
     };
     tasks.spawn(async move {

@@ -12,9 +12,9 @@ mod telemetry;
 
 use std::sync::Arc;
 
-use amqp_codec::{Error, ErrorCondition, Fields, Role, Symbol, Value};
+use amqp_codec::{Error, ErrorCondition, Fields, ReceiverSettleMode, Role, Symbol, Value};
 use amqp_transport::{
-    Delivery, Receiver, Sender,
+    CreditMode, Delivery, Receiver, Sender,
     server::{AcceptOptions, IncomingAttach},
 };
 use tokio::task::JoinSet;
@@ -149,9 +149,15 @@ fn wrong_way(words: &str) -> Error {
     Error::new(ErrorCondition::NOT_ALLOWED).with_description(format!("this address {words}"))
 }
 
-/// What every link of the hub announces.
-fn accept_options() -> AcceptOptions {
+/// What every link announces on which the hub gives.
+fn giving() -> AcceptOptions {
     AcceptOptions::new().max_message_size(MAX_LINK_MESSAGE_SIZE)
+}
+
+/// What every link announces on which the hub takes, with messages the client may have on the way. The hub settles with
+/// its outcome, also for clients that asked to settle last: uAMQP asks for that and then waits for a settled outcome.
+fn taking(credit: u32) -> AcceptOptions {
+    giving().rcv_settle_mode(ReceiverSettleMode::First).credit(CreditMode::Auto(credit))
 }
 
 /// Why the hub ends a link.

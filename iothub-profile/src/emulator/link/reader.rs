@@ -6,7 +6,7 @@ use amqp_codec::{Attach, Error, ErrorCondition, SenderSettleMode, Value};
 use amqp_transport::{Sender, Settlement, server::IncomingAttach};
 use tokio::{sync::Notify, task::JoinSet};
 
-use super::{End, accept_options, finish_sender, revoked};
+use super::{End, finish_sender, giving, revoked};
 use crate::emulator::{
     auth::Need,
     filter::{self, Position},
@@ -42,7 +42,7 @@ pub(super) fn serve(
         SenderSettleMode::Settled => Settlement::Settled,
         _ => Settlement::Unsettled,
     };
-    let Ok(sender) = incoming.accept_sender(accept_options()) else { return };
+    let Ok(sender) = incoming.accept_sender(giving()) else { return };
     tasks.spawn(async move {
         let end = tokio::select! {
             end = give_out(&peer, &sender, &seat, settlement) => end,

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use amqp_codec::{DecodeLimits, Message};
-use amqp_transport::{CreditMode, Receiver, cbs::CbsServer, server::IncomingAttach};
+use amqp_transport::{Receiver, cbs::CbsServer, server::IncomingAttach};
 use tokio::task::JoinSet;
 
-use super::{End, accept_options, finish_receiver, revoked, settle};
+use super::{End, finish_receiver, giving, revoked, settle, taking};
 use crate::emulator::{
     auth::{Need, check_token},
     management,
@@ -22,7 +22,7 @@ pub(super) fn serve(
     incoming: IncomingAttach,
     tasks: &mut JoinSet<()>,
 ) {
-    let Ok(receiver) = incoming.accept_receiver(accept_options().credit(CreditMode::Auto(CREDIT))) else {
+    let Ok(receiver) = incoming.accept_receiver(taking(CREDIT)) else {
         return;
     };
     tasks.spawn(async move {
@@ -43,7 +43,7 @@ pub(super) fn serve_replies(
 ) {
     let target = incoming.attach().target.as_ref().and_then(|target| target.address());
     let target = target.map(|address| address.as_str().to_owned());
-    let Ok(sender) = incoming.accept_sender(accept_options()) else { return };
+    let Ok(sender) = incoming.accept_sender(giving()) else { return };
     let (id, sender) = (peer.hub.next_id(), Arc::new(sender));
     peer.add_replies(id, node, target, Arc::clone(&sender));
     tasks.spawn(async move {

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use amqp_codec::{Error, ErrorCondition};
-use amqp_transport::{CreditMode, Receiver, server::IncomingAttach};
+use amqp_transport::{Receiver, server::IncomingAttach};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::{End, accept_options, finish_receiver, revoked, settle};
+use super::{End, finish_receiver, revoked, settle, taking};
 use crate::emulator::{auth::Need, command_message, hub::EnqueueError, peer::Peer};
 
 /// Accepts the link and puts its commands into the devices' queues.
 pub(super) fn serve(peer: Arc<Peer>, need: Option<Need>, incoming: IncomingAttach, tasks: &mut JoinSet<()>) {
-    let Ok(receiver) = incoming.accept_receiver(accept_options().credit(CreditMode::Auto(CREDIT))) else {
+    let Ok(receiver) = incoming.accept_receiver(taking(CREDIT)) else {
         return;
     };
     tasks.spawn(async move {

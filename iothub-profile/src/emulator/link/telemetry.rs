@@ -3,10 +3,10 @@
 use std::{pin::pin, sync::Arc};
 
 use amqp_codec::Error;
-use amqp_transport::{CreditMode, Delivery, Receiver, server::IncomingAttach};
+use amqp_transport::{Delivery, Receiver, server::IncomingAttach};
 use tokio::task::JoinSet;
 
-use super::{DeviceLink, End, accept_options, finish_receiver, revoked, settle};
+use super::{DeviceLink, End, finish_receiver, revoked, settle, taking};
 use crate::emulator::{
     auth::Need,
     hub::PartitionSlot,
@@ -32,7 +32,7 @@ pub(super) fn serve(
         return;
     };
     let origin = Origin::new(&subject.device, subject.module.as_deref(), generation, &grant);
-    let Ok(receiver) = incoming.accept_receiver(accept_options().credit(CreditMode::Auto(CREDIT))) else {
+    let Ok(receiver) = incoming.accept_receiver(taking(CREDIT)) else {
         return;
     };
     let link = DeviceLink::take(&peer, &subject, LinkKind::Telemetry);
