@@ -1,5 +1,6 @@
 //! Tests that cross rooms.
 #![expect(
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
