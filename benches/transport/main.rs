@@ -1,8 +1,8 @@
 //! Unsettled messages over loopback TCP, through this project and through fe2o3-amqp, in one run.
 //!
 //! Purpose: to show that the hot path has its shape (frames batched into writes, no allocation per message,
-//! dispositions as ranges). Budget: at least 4 times fe2o3's messages per second, at most 0.02 write calls per
-//! message, and next to no allocations per message.
+//! dispositions as ranges). Budget: at least 4 times fe2o3's messages per second, to be read off the last line; at most
+//! 0.02 write calls and 0.05 allocations per message, which do not depend on the machine and so fail the run.
 //!
 //! Both libraries get the same placement: one process, the client on a runtime of one thread, the server on
 //! another. Both build and encode a message per send and decode it at the far end, with 1,000 in flight. Runs
@@ -48,7 +48,10 @@ fn main() -> Result<(), BoxError> {
         println!("{report}");
     }
     report::print_ratio(&reports);
-    Ok(())
+    if options.payload > BUDGETED_PAYLOAD {
+        return Ok(());
+    }
+    report::check_budget(&reports)
 }
 
 fn execute(peer: Peer, options: &Options) -> Result<run::Run, BoxError> {
@@ -57,3 +60,6 @@ fn execute(peer: Peer, options: &Options) -> Result<run::Run, BoxError> {
         Peer::Fe2o3 => run::execute(options, fe2o3::serve, fe2o3::send),
     }
 }
+
+/// The budget is for small messages, in bytes; a large one fills several writes by itself.
+const BUDGETED_PAYLOAD: usize = 256;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use workspace_benches::statistics::Spread;
 
-use crate::run::{Peer, Run};
+use crate::run::{BoxError, Peer, Run};
 
 /// All runs of one peer.
 #[derive(Debug)]
@@ -72,9 +72,32 @@ pub(crate) fn print_ratio(reports: &[Report]) {
     );
 }
 
+/// Holds our counted figures against the budget.
+///
+/// # Errors
+/// When a figure is over it.
+pub(crate) fn check_budget(reports: &[Report]) -> Result<(), BoxError> {
+    let Some(ours) = reports.iter().find(|report| report.peer == Peer::Ours) else { return Ok(()) };
+    for (what, figure, budget) in [
+        ("write calls", ours.counted.write_calls_per_message, MOST_WRITES),
+        ("allocations", ours.counted.allocations_per_message, MOST_ALLOCATIONS),
+    ] {
+        if figure > budget {
+            return Err(format!("{figure:.4} {what} per message are over the budget of {budget}").into());
+        }
+    }
+    Ok(())
+}
+
 fn name(peer: Peer) -> &'static str {
     match peer {
         Peer::Ours => "ours",
         Peer::Fe2o3 => "fe2o3",
     }
 }
+
+/// Write calls per message, both ends together, with small messages under load.
+const MOST_WRITES: f64 = 0.02;
+
+/// Allocations per message, both ends together. What is left over is per batch: flows and warming up.
+const MOST_ALLOCATIONS: f64 = 0.05;
