@@ -94,10 +94,7 @@ impl<T> Unsettled<T> {
         let span = u64::from(last.wrapping_sub(first));
         let next = self.next();
         // An end in the future is cut off; a start in the future holds nothing, unless the range ended before.
-        let low_end = match self.widen(first) {
-            Some(first) => first,
-            None => return 0,
-        };
+        let Some(low_end) = self.widen(first) else { return 0 };
         let high_end = (low_end + span).min(next.saturating_sub(1));
         let mut removed = 0;
         if low_end < self.base && !self.stragglers.is_empty() && low_end <= high_end {

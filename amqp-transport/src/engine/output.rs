@@ -185,6 +185,8 @@ fn limit(frame_limit: u32) -> usize {
     usize::try_from(frame_limit).unwrap_or(usize::MAX)
 }
 
+/// What a transfer's header and performative take at most, as long as it carries no state.
+pub(crate) const HEAD_ROOM: usize = 128;
 const DATA_OFFSET: u8 = 2;
 const FRAME_HEADER_SIZE: usize = 8;
 const FRAME_TYPE_AMQP: u8 = 0;

@@ -3,7 +3,7 @@
 use amqp_codec::{
     DeliveryState, DeliveryTag, Disposition, ErrorCondition, Flow, ReceiverSettleMode, Role, Transfer,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::config::Settlement;
 use super::connection::Connection;
@@ -31,7 +31,7 @@ struct Partial {
     message_format: Option<u32>,
     is_settled: bool,
     state: Option<Box<DeliveryState>>,
-    octets: BytesMut,
+    octets: Vec<u8>,
     transfers: u32,
 }
 
@@ -53,7 +53,7 @@ impl Connection {
     pub(super) fn handle_transfer(
         &mut self,
         channel: u16,
-        transfer: Transfer,
+        transfer: &mut Transfer,
         payload: Bytes,
     ) -> Result<(), Violation> {
         let Some(session_index) = self.remote_session(channel)? else { return Ok(()) };
@@ -113,7 +113,7 @@ impl Connection {
         &mut self,
         session_index: u32,
         link_index: u32,
-        transfer: Transfer,
+        transfer: &mut Transfer,
         payload: Bytes,
     ) -> Result<(), Violation> {
         let (Some(session), Some(link)) =
@@ -140,7 +140,7 @@ impl Connection {
         let is_settled = transfer.settled == Some(true);
         if transfer.more {
             hold_id(session, link, tag, self.config.limits.unsettled)?;
-            let mut octets = BytesMut::new();
+            let mut octets = Vec::new();
             add_partial(
                 &mut self.partial_bytes,
                 self.config.limits.partial_delivery_bytes,
@@ -153,7 +153,7 @@ impl Connection {
                 tag,
                 message_format: transfer.message_format,
                 is_settled,
-                state: transfer.state.map(Box::new),
+                state: transfer.state.take().map(Box::new),
                 octets,
                 transfers: 1,
             }));
@@ -170,7 +170,7 @@ impl Connection {
             message: payload,
             message_format: transfer.message_format.unwrap_or(0),
             is_settled,
-            state: transfer.state.map(Box::new),
+            state: transfer.state.take().map(Box::new),
         };
         self.events.push(Event::Delivery { link: link.id, delivery });
         self.note_drained(link_index);
@@ -182,7 +182,7 @@ impl Connection {
         &mut self,
         session_index: u32,
         link_index: u32,
-        transfer: Transfer,
+        transfer: &mut Transfer,
         payload: Bytes,
     ) -> Result<(), Violation> {
         let (Some(session), Some(link)) =
@@ -192,7 +192,7 @@ impl Connection {
         };
         let LinkKind::Receiver(receiver) = &mut link.kind else { return Ok(()) };
         let Some(partial) = &mut receiver.partial else { return Ok(()) };
-        check_continuation(partial, &transfer)?;
+        check_continuation(partial, transfer)?;
         partial.transfers += 1;
         if partial.transfers > self.config.limits.transfers_per_delivery {
             return Err(Violation::link(
@@ -210,11 +210,15 @@ impl Connection {
         // L-040: checked as it grows.
         check_size(partial.octets.len() + payload.len(), link.max_message_size)?;
         let limit = self.config.limits.partial_delivery_bytes;
+        if !transfer.more {
+            // The last piece: no room for more is made.
+            partial.octets.reserve_exact(payload.len());
+        }
         add_partial(&mut self.partial_bytes, limit, &mut partial.octets, &payload)?;
         // D-006: settled once is settled.
         partial.is_settled |= transfer.settled == Some(true);
         if transfer.state.is_some() {
-            partial.state = transfer.state.map(Box::new);
+            partial.state = transfer.state.take().map(Box::new);
         }
         if transfer.more {
             return Ok(());
@@ -227,7 +231,7 @@ impl Connection {
         let delivery = IncomingDelivery {
             id: DeliveryId(partial.id),
             tag: partial.tag,
-            message: partial.octets.freeze(),
+            message: Bytes::from(partial.octets),
             message_format: partial.message_format.unwrap_or(0),
             is_settled: partial.is_settled,
             state: partial.state,
@@ -431,7 +435,7 @@ fn check_size(size: usize, limit: Option<u64>) -> Result<(), Violation> {
 fn add_partial(
     held: &mut usize,
     limit: usize,
-    octets: &mut BytesMut,
+    octets: &mut Vec<u8>,
     payload: &Bytes,
 ) -> Result<(), Violation> {
     if *held + payload.len() > limit {
@@ -450,4 +454,4 @@ fn invalid(detail: &'static str) -> Violation {
 }
 
 /// How many unsettled deliveries a new tag is compared with.
-const TAGS_COMPARED: usize = 8;
+const TAGS_COMPARED: usize = 2;

@@ -14,7 +14,7 @@ use super::delivery::{Visit, queue_disposition};
 use super::event::Event;
 use super::ids::{DeliveryId, LinkId};
 use super::link::LinkKind;
-use super::output::Output;
+use super::output::{HEAD_ROOM, Output};
 use super::session::Session;
 use super::violation::{EngineError, TrySendError, Violation};
 use super::window::SenderCredit;
@@ -353,7 +353,5 @@ fn check_size(outgoing: &Outgoing<'_>, limit: Option<u64>) -> Result<(), TrySend
 
 /// Payloads up to this size are copied into the output at once.
 const COPY_UP_TO: usize = 16 * 1024;
-/// What a transfer's header and performative take at most.
-const HEAD_ROOM: usize = 96;
 /// Octets of large messages put into one batch of output.
 const BATCH: usize = 256 * 1024;

@@ -67,7 +67,7 @@ impl Session {
             incoming: None,
             local_handles: Vec::new(),
             remote_handles: Vec::new(),
-            local_handle_max: config.handle_max,
+            local_handle_max: config.handle_max.min(HANDLE_CEILING),
             remote_handle_max: u32::MAX,
             dispositions: VecDeque::new(),
             owes_flow: false,
@@ -164,7 +164,7 @@ impl Connection {
             return Err(EngineError::State("the session is answered already"));
         }
         session.endpoint.local = Half::Open;
-        session.local_handle_max = config.handle_max;
+        session.local_handle_max = config.handle_max.min(HANDLE_CEILING);
         session.outgoing = Unsettled::new(config.next_outgoing_id);
         session.window.configure(
             config.next_outgoing_id,
@@ -243,7 +243,7 @@ impl Connection {
             next_outgoing_id: config.next_outgoing_id,
             incoming_window: config.incoming_window.max(1),
             outgoing_window: config.outgoing_window,
-            handle_max: config.handle_max,
+            handle_max: config.handle_max.min(HANDLE_CEILING),
             properties: config.properties.clone(),
             ..Begin::default()
         };
@@ -483,3 +483,6 @@ fn without_details(state: DeliveryState) -> DeliveryState {
         other => other,
     }
 }
+
+/// Highest handle ever allowed: links are found in a table indexed by handle, which must not grow at a peer's will.
+const HANDLE_CEILING: u32 = 65_535;

@@ -110,7 +110,7 @@ pub enum EngineError {
     /// The connection's open exchange is not finished.
     #[error("the connection is not open yet")]
     NotOpen,
-    /// The command does not fit the endpoint's state: {0}.
+    /// The command does not fit the endpoint's state, for the reason given.
     #[error("not possible now: {0}")]
     State(&'static str),
     /// The link's role does not allow the command.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amqp_codec::{
-    Close, Cursor, Decode, DecodeErrorKind, DecodeLimits, Disposition, ErrorCondition, FrameHeader,
+    Close, Cursor, Decode, DecodeErrorKind, DecodeLimits, Disposition, ErrorCondition, Flow, FrameHeader,
     FrameType, MIN_MAX_FRAME_SIZE, Open, Performative, ProtocolHeader, SaslCode, SaslPerformative, Transfer,
     from_bytes,
 };
@@ -148,9 +148,8 @@ impl Connection {
             return self.sasl_fault("a frame of another type");
         }
         let body = body_of(&frame, &header);
-        let performative = match from_bytes::<SaslPerformative>(&body, &DecodeLimits::performative()) {
-            Ok(performative) => performative,
-            Err(_) => return self.sasl_fault("an undecodable frame"),
+        let Ok(performative) = from_bytes::<SaslPerformative>(&body, &DecodeLimits::performative()) else {
+            return self.sasl_fault("an undecodable frame");
         };
         match &mut self.phase {
             Phase::ClientSasl(exchange) => match exchange.handle(performative) {
@@ -284,22 +283,27 @@ impl Connection {
             return Ok(());
         }
         if self.endpoint.remote == Half::Open {
-            // The two that come by the million are decoded without passing through the big enum.
+            // Those that come by the million are decoded without passing through the big enum.
             match body.first_chunk() {
                 Some(&[0x00, 0x53, TRANSFER]) => {
-                    let transfer = match Transfer::decode(&mut cursor) {
+                    let mut transfer = match Transfer::decode(&mut cursor) {
                         Ok(transfer) => transfer,
                         Err(error) if error.kind == DecodeErrorKind::TagTooLong => {
                             return self.refuse_tag(channel, body);
                         }
                         Err(error) => return Err(Violation::decode(error)),
                     };
-                    return self.handle_transfer(channel, transfer, cursor.rest());
+                    return self.handle_transfer(channel, &mut transfer, cursor.rest());
                 }
                 Some(&[0x00, 0x53, DISPOSITION]) => {
                     let disposition = Disposition::decode(&mut cursor).map_err(Violation::decode)?;
                     cursor.finish("disposition").map_err(Violation::decode)?;
                     return self.handle_disposition(channel, disposition);
+                }
+                Some(&[0x00, 0x53, FLOW]) => {
+                    let flow = Flow::decode(&mut cursor).map_err(Violation::decode)?;
+                    cursor.finish("flow").map_err(Violation::decode)?;
+                    return self.handle_flow(channel, &flow);
                 }
                 _ => {}
             }
@@ -313,9 +317,9 @@ impl Connection {
             }
             Err(error) => return Err(Violation::decode(error)),
         };
-        if let Performative::Transfer(transfer) = performative {
+        if let Performative::Transfer(mut transfer) = performative {
             self.require_opened()?;
-            return self.handle_transfer(channel, transfer, cursor.rest());
+            return self.handle_transfer(channel, &mut transfer, cursor.rest());
         }
         // T-048, F-018: only a transfer carries more.
         cursor.finish("frame").map_err(Violation::decode)?;
@@ -469,6 +473,7 @@ fn from_bytes_prefix(bytes: &Bytes) -> Option<u32> {
     u32::decode(&mut Cursor::new(bytes, &limits)).ok()
 }
 
+const FLOW: u8 = 0x13;
 const TRANSFER: u8 = 0x14;
 const DISPOSITION: u8 = 0x15;
 const CLOSE: u8 = 0x18;

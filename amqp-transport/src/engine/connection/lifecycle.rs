@@ -3,7 +3,7 @@
 use std::mem;
 use std::time::Duration;
 
-use amqp_codec::{Close, Encode, Error, Open, ProtocolHeader, SaslCode};
+use amqp_codec::{Close, Encode, Error, MIN_MAX_FRAME_SIZE, Open, ProtocolHeader, SaslCode};
 use bytes::Bytes;
 
 use super::super::config::{SaslLayer, Side};
@@ -83,7 +83,8 @@ impl Connection {
         let mut open = Open {
             container_id: config.container_id.clone(),
             hostname: config.hostname.clone(),
-            max_frame_size: config.max_frame_size,
+            // F-023
+            max_frame_size: config.max_frame_size.max(MIN_MAX_FRAME_SIZE),
             channel_max: config.channel_max,
             // C-026: half of what we really allow.
             idle_time_out: config.idle_time_out.map(|allowed| millis(allowed / 2)),
@@ -214,6 +215,8 @@ impl Connection {
         self.failure = Some(error.clone());
         self.tell_closed(error);
         self.timers.clear();
+        // C-019: counted from here, whether or not the close gets through to a peer that does not read.
+        self.timers.set(Timer::Close, Some(self.now + self.config.limits.close_time_out));
         self.drop_endpoints();
     }
 
