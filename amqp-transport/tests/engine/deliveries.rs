@@ -268,7 +268,7 @@ fn large_messages_of_two_links_are_interleaved() {
     let (a, theirs_a) = pair.sending(session, "a", 2);
     let (b, theirs_b) = pair.sending(session, "b", 2);
     let large = Bytes::from(vec![7; 3_000_000]);
-    pair.client.engine.try_send(a, Outgoing::new(large.clone(), Settlement::Unsettled, 1)).unwrap();
+    pair.client.engine.try_send(a, Outgoing::new(large, Settlement::Unsettled, 1)).unwrap();
     assert_eq!(
         pair.client.engine.try_send(a, Outgoing::new(&b"x"[..], Settlement::Unsettled, 2)),
         Err(TrySendError::Busy)
@@ -353,11 +353,14 @@ fn continuations_repeat_or_omit_what_the_first_said() {
     }
 }
 
+/// A name, transfers with their payloads, and the condition they are answered with.
+type FaultyCase = (&'static str, Vec<(Transfer, &'static [u8])>, &'static str);
+
 // D-001, D-002, D-016, L-022, L-039, L-040: a link's faults detach the link, and only it.
 #[test]
 fn faulty_deliveries_detach_the_link() {
     let second = Some(ReceiverSettleMode::Second);
-    let cases: [(&str, Vec<(Transfer, &[u8])>, &str); 6] = [
+    let cases: [FaultyCase; 6] = [
         ("no id", vec![(Transfer { delivery_id: None, ..transfer(0) }, b"x")], "amqp:invalid-field"),
         ("no tag", vec![(Transfer { delivery_tag: None, ..transfer(0) }, b"x")], "amqp:invalid-field"),
         (

@@ -1,4 +1,10 @@
 //! The engine against itself and against literal frames: no sockets, no runtime, its own clock.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod connection;
 mod deliveries;
