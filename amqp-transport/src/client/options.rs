@@ -161,7 +161,9 @@ impl ConnectOptions {
         config.offered_capabilities = self.offered_capabilities;
         config.desired_capabilities = self.desired_capabilities;
         config.limits = self.limits;
-        config.limits.handshake_time_out = config.limits.handshake_time_out.max(self.connect_timeout);
+        // The deadline over all stages is kept outside the engine and tells which stage was late.
+        let handshake = self.connect_timeout.saturating_add(Duration::from_secs(1));
+        config.limits.handshake_time_out = config.limits.handshake_time_out.max(handshake);
         config.sasl = match self.sasl {
             Sasl::None => SaslLayer::None,
             Sasl::Anonymous => SaslLayer::Client(Box::new(sasl::Anonymous::default())),

@@ -24,7 +24,6 @@ impl Chunks {
 
     /// Makes room to read into.
     pub(crate) fn make_room(&mut self) {
-        self.was_used = true;
         let room = self.current.capacity().saturating_sub(self.current.len());
         if room >= self.size / 4 && room > 0 {
             return;
@@ -44,9 +43,10 @@ impl Chunks {
         }
     }
 
-    /// Learns from a read: one that filled its room asks for larger chunks.
-    pub(crate) fn note_read(&mut self, was_filled: bool) {
-        if was_filled {
+    /// Learns from a read: one that filled its room asks for larger chunks. Heartbeats are no traffic.
+    pub(crate) fn note_read(&mut self, count: usize, room: usize) {
+        self.was_used |= count > HEARTBEAT;
+        if count >= room {
             self.size = self.size.saturating_mul(4).min(LARGEST);
         }
     }
@@ -77,6 +77,8 @@ impl Chunks {
 const SMALLEST: usize = 4 * 1024;
 /// The largest chunk, in bytes.
 const LARGEST: usize = 64 * 1024;
+/// Octets of an empty frame.
+const HEARTBEAT: usize = 8;
 /// Chunks kept for reuse.
 const RESTING: usize = 16;
 
@@ -117,7 +119,7 @@ mod tests {
         let mut chunks = Chunks::new();
         for _ in 0..4 {
             chunks.make_room();
-            chunks.note_read(true);
+            chunks.note_read(SMALLEST, SMALLEST);
         }
         chunks.make_room();
         assert!(chunks.current.capacity() >= SMALLEST);

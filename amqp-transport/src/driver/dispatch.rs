@@ -131,7 +131,12 @@ impl State {
             DetachCause::Refused => WasUsable::Refused,
             _ => WasUsable::Yes,
         };
-        self.finish_link(key, detach_reason(cause, error), was_usable);
+        let reason = if cause == DetachCause::SessionEnded && self.is_session_ending(key) {
+            DetachReason::SessionEnded(EndReason::Local)
+        } else {
+            detach_reason(cause, error)
+        };
+        self.finish_link(key, reason, was_usable);
     }
 
     // L-025: give the credit back when nobody waits to send; otherwise when the last one has gone.

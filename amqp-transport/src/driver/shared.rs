@@ -129,6 +129,8 @@ pub(crate) struct SessionSlot {
     pub(crate) phase: SessionPhase,
     /// Whether the handle is gone, so that the slot goes with the session's end.
     pub(crate) is_orphan: bool,
+    /// Whether this side has ended it.
+    pub(crate) is_ending: bool,
     pub(crate) life: WaitQueue,
 }
 
@@ -143,6 +145,8 @@ pub(crate) enum SessionPhase {
 #[derive(Debug)]
 pub(crate) struct LinkSlot {
     pub(crate) id: LinkId,
+    /// The session it belongs to.
+    pub(crate) session: Option<SessionId>,
     pub(crate) phase: LinkPhase,
     /// Whether the handle is gone, so that the slot goes with the link.
     pub(crate) is_orphan: bool,
@@ -258,7 +262,7 @@ impl State {
     }
 
     pub(crate) fn add_session(&mut self, id: SessionId, phase: SessionPhase) -> usize {
-        let slot = SessionSlot { id, phase, is_orphan: false, life: WaitQueue::default() };
+        let slot = SessionSlot { id, phase, is_orphan: false, is_ending: false, life: WaitQueue::default() };
         let key = self.sessions.insert(slot);
         remember(&mut self.session_keys, id.index(), key);
         key
@@ -267,6 +271,7 @@ impl State {
     pub(crate) fn add_link(&mut self, id: LinkId, phase: LinkPhase) -> usize {
         let slot = LinkSlot {
             id,
+            session: self.engine.link_session(id),
             phase,
             is_orphan: false,
             attach: None,
@@ -413,16 +418,37 @@ impl State {
             return;
         }
         slot.is_orphan = true;
-        if self.engine.end(slot.id, None).is_ok() {
+        self.end_session(key, None);
+    }
+
+    /// Ends a session; its end follows as an event.
+    pub(crate) fn end_session(&mut self, key: usize, error: Option<Error>) {
+        let Some(slot) = self.sessions.get_mut(key) else { return };
+        // Stale: it has ended already.
+        if self.engine.end(slot.id, error).is_ok() {
+            slot.is_ending = true;
             self.is_touched = true;
         }
     }
 
+    /// Whether this side is ending the session of a link.
+    pub(crate) fn is_session_ending(&self, link: usize) -> bool {
+        let session = self.links.get(link).and_then(|slot| slot.session);
+        let key = session.and_then(|session| self.session_key(session));
+        key.and_then(|key| self.sessions.get(key)).is_some_and(|slot| slot.is_ending)
+    }
+
     pub(crate) fn close(&mut self, error: Option<Error>) {
-        if self.failure.is_none() {
-            self.engine.close(error);
-            self.is_touched = true;
+        if self.failure.is_some() {
+            return;
         }
+        if self.remote_open.is_some() {
+            self.engine.close(error);
+        } else {
+            // Before the peer's open there is nothing to close in good order; the stream just ends.
+            self.engine.abort(ConnectionError::Closed);
+        }
+        self.is_touched = true;
     }
 }
 

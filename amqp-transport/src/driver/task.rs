@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 
 use super::chunks::Chunks;
 use super::clock;
-use super::shared::Shared;
+use super::shared::{Shared, State};
 use super::trace::FrameTrace;
 use super::wait::Wakes;
 use crate::engine::{InputStatus, Transmit};
@@ -137,7 +137,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                     let before = self.chunks.current.len().saturating_sub(count);
                     trace.inward(self.chunks.current.get(before..).unwrap_or_default());
                 }
-                self.chunks.note_read(count >= room);
+                self.chunks.note_read(count, room);
                 Input::Octets
             }
             Poll::Ready(Err(error)) => {
@@ -158,19 +158,41 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         let shared = Arc::clone(&self.shared);
         let mut guard = shared.lock()?;
         let state = &mut *guard;
+        self.arrive(state, cx);
+        self.feed(state, now, input);
+        if let Some(error) = broken {
+            state.engine.abort(lost(&error));
+        }
+        if state.engine.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            state.engine.handle_timeout(now);
+            self.chunks.rest();
+            self.out.shrink();
+        }
+        state.dispatch_all();
+        self.collect(state, now);
+        self.look_after_deadlines(state, now);
+        std::mem::swap(&mut state.wakes, &mut self.wakes);
+        drop(guard);
+        self.wakes.fire();
+        Ok(())
+    }
+
+    /// Tells the handles that the driver is looking, and what it has done since it last did.
+    fn arrive(&mut self, state: &mut State, cx: &Context<'_>) {
         state.is_driver_notified = false;
         state.is_touched = false;
+        std::mem::swap(&mut state.wakes, &mut self.wakes);
         if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
             && let Some(old) = state.driver.replace(cx.waker().clone())
         {
-            self.wakes.discard(old);
+            state.wakes.discard(old);
         }
-        std::mem::swap(&mut state.wakes, &mut self.wakes);
         state.written_batch = self.written_batch;
         self.counts.add_to(&mut state.stats);
+    }
 
-        let has_input = matches!(input, Input::Octets) || self.read == Reading::Blocked;
-        if has_input {
+    fn feed(&mut self, state: &mut State, now: Instant, input: Input) {
+        if matches!(input, Input::Octets) || self.read == Reading::Blocked {
             self.read = loop {
                 match state.engine.handle_input(now, &mut self.chunks.current) {
                     InputStatus::NeedMore => break Reading::Open,
@@ -188,32 +210,23 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             Input::Failed(error) => state.engine.abort(lost(&error)),
             Input::Octets | Input::Nothing => {}
         }
-        if let Some(error) = broken {
-            state.engine.abort(lost(&error));
-        }
-        if state.engine.poll_timeout().is_some_and(|deadline| deadline <= now) {
-            state.engine.handle_timeout(now);
-            self.chunks.rest();
-            self.out.shrink();
-        }
-        state.dispatch_all();
-        if self.out.is_empty() && state.engine.poll_transmit(now, &mut self.out) {
-            state.taken_batch = state.taken_batch.saturating_add(1);
-            self.batch = state.taken_batch;
-            if let Some(trace) = &mut self.trace {
-                trace.outward(&self.out);
-            }
-            // What the engine wants to say once output has gone, such as that senders may go on.
-            state.dispatch_all();
-        }
-        self.look_after_deadlines(state, now);
-        std::mem::swap(&mut state.wakes, &mut self.wakes);
-        drop(guard);
-        self.wakes.fire();
-        Ok(())
     }
 
-    fn look_after_deadlines(&mut self, state: &mut super::shared::State, now: Instant) {
+    /// Takes the next batch of output when the last one is written.
+    fn collect(&mut self, state: &mut State, now: Instant) {
+        if !self.out.is_empty() || !state.engine.poll_transmit(now, &mut self.out) {
+            return;
+        }
+        state.taken_batch = state.taken_batch.saturating_add(1);
+        self.batch = state.taken_batch;
+        if let Some(trace) = &mut self.trace {
+            trace.outward(&self.out);
+        }
+        // What the engine wants to say once output has gone, such as that senders may go on.
+        state.dispatch_all();
+    }
+
+    fn look_after_deadlines(&mut self, state: &mut State, now: Instant) {
         let is_paused = state.engine.is_read_paused();
         self.read = match self.read {
             Reading::Open if is_paused => Reading::Paused,

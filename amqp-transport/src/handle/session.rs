@@ -108,11 +108,7 @@ impl Session {
     }
 
     async fn end_inner(&self, error: Option<Error>) -> Result<(), ConnectionError> {
-        self.inner.connection.shared.with(|state| {
-            // Stale: it has ended already.
-            let _ = state.engine.end(self.inner.id, error);
-            state.is_touched = true;
-        })?;
+        self.inner.connection.shared.with(|state| state.end_session(self.inner.key, error))?;
         match self.ended().await {
             EndReason::Lost(error)
                 if !matches!(error, ConnectionError::Closed | ConnectionError::ClosedByPeer) =>

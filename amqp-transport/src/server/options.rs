@@ -136,7 +136,9 @@ impl ListenerOptions {
         config.properties = self.properties.clone();
         config.offered_capabilities = self.offered_capabilities.clone();
         config.limits = self.limits.clone();
-        config.limits.handshake_time_out = config.limits.handshake_time_out.max(self.handshake_timeout);
+        // The deadline over all stages is kept outside the engine and tells which stage was late.
+        let handshake = self.handshake_timeout.saturating_add(Duration::from_secs(1));
+        config.limits.handshake_time_out = config.limits.handshake_time_out.max(handshake);
         config.list_style = self.list_style;
         // a SASL layer without a mechanism does not exist.
         if !self.sasl.mechanisms.is_empty() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use amqp_codec::{ErrorCondition, Role, SenderSettleMode, Source, Target};
-use amqp_transport::client::{AttachError, DetachReason, ReceiverOptions, SenderOptions};
+use amqp_transport::client::{AttachError, DetachReason, EndReason, ReceiverOptions, SenderOptions};
 use amqp_transport::server::AcceptOptions;
 use amqp_transport::{Redirect, SendError};
 
@@ -118,8 +118,8 @@ async fn ending_a_session_ends_its_links() {
     let session = session(&client).await;
     let (sender, far) = sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
     session.end().await.unwrap();
-    assert!(matches!(far.detached().await, DetachReason::SessionEnded(_)));
-    assert!(matches!(sender.detached().await, DetachReason::SessionEnded(_)));
+    assert!(matches!(far.detached().await, DetachReason::SessionEnded(EndReason::ByPeer)));
+    assert!(matches!(sender.detached().await, DetachReason::SessionEnded(EndReason::Local)));
     assert!(matches!(sender.send(&numbered(1)).await, Err(SendError::Detached(_))));
 }
 

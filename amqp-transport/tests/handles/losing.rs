@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use amqp_codec::Outcome;
+use amqp_codec::{Begin, End, Open, Outcome, encode_frame};
 use amqp_transport::client::{DetachReason, RecvError, SenderOptions};
-use amqp_transport::server::AcceptOptions;
+use amqp_transport::engine::Limits;
+use amqp_transport::server::{AcceptOptions, ServerConnection};
 use amqp_transport::{ConnectionError, SendError};
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::*;
@@ -108,16 +110,43 @@ async fn a_killed_peer_leaves_every_message_accounted_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_never_reads_is_given_up() {
-    // The far side takes part in the handshake by hand and then never reads again.
-    let (near, far) = tokio::io::duplex(PIPE);
-    let (client, server) = pair_over(near, far, client_options(), server_options()).await;
-    let session = session(&client).await;
-    let (sender, _receiver) =
-        sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
-    drop((sender, session));
-    client.close().await.unwrap();
-    assert!(matches!(server.connection().closed().await, ConnectionError::ClosedByPeer));
+async fn a_peer_that_never_reads_what_it_is_owed_is_given_up() {
+    let (mut near, far) = tokio::io::duplex(2_000);
+    let mut limits = Limits::default();
+    limits.owed_output = 4_096;
+    let options = server_options().limits(limits).idle_time_out(None);
+    let flooding = tokio::spawn(async move {
+        near.write_all(b"AMQP\x00\x01\x00\x00").await.unwrap();
+        let mut frames = BytesMut::new();
+        encode_frame(&mut frames, 0, &Open::new("flood"), &[]);
+        // Each session is owed a begin and an end.
+        for _ in 0..2_000 {
+            let begin =
+                Begin { next_outgoing_id: 0, incoming_window: 1, outgoing_window: 1, ..Begin::default() };
+            encode_frame(&mut frames, 0, &begin, &[]);
+            encode_frame(&mut frames, 0, &End::default(), &[]);
+        }
+        let written = near.write_all(&frames).await;
+        (near, written)
+    });
+    let server = ServerConnection::over(far, &options).await.unwrap();
+    let start = tokio::time::Instant::now();
+    let reason = server.connection().closed().await;
+    assert!(matches!(reason, ConnectionError::Timeout { .. }), "{reason}");
+    assert!((29..40).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    let (_near, written) = flooding.await.unwrap();
+    assert!(written.is_err(), "reading had paused, and then the stream was closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_given_up_during_its_handshake_has_its_stream_closed() {
+    let (mut near, far) = tokio::io::duplex(2_000);
+    near.write_all(b"AMQP\x00\x01\x00\x00").await.unwrap();
+    let options = server_options().handshake_timeout(Duration::from_secs(3));
+    assert!(ServerConnection::over(far, &options).await.is_err());
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(Duration::from_secs(5), near.read_to_end(&mut rest)).await;
+    assert!(end.is_ok(), "the stream is still open");
 }
 
 #[tokio::test]
@@ -125,7 +154,7 @@ async fn a_runtime_that_stops_leaves_nobody_waiting() {
     let (near, far) = tokio::io::duplex(PIPE);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let server = runtime.spawn(async move {
-        let server = amqp_transport::server::ServerConnection::over(far, &server_options()).await.unwrap();
+        let server = ServerConnection::over(far, &server_options()).await.unwrap();
         server.connection().closed().await
     });
     let client =

@@ -92,16 +92,15 @@ async fn outcomes_given_just_before_close_arrive() {
 }
 
 #[tokio::test]
-async fn a_killed_socket_is_noticed_at_once() {
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+async fn a_peer_whose_process_dies_is_noticed_at_once() {
+    let listener = Listener::bind(("127.0.0.1", 0), server_options()).await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let serving = tokio::spawn(async move {
-        let (socket, _) = listener.accept().await.unwrap();
-        ServerConnection::over(socket, &server_options()).await.unwrap()
-    });
-    let runtime_guard = Connection::connect(("127.0.0.1", port), client_options()).await.unwrap();
-    let server = serving.await.unwrap();
-    let closed = tokio::spawn(async move { server.connection().closed().await });
-    drop(runtime_guard);
-    tokio::time::timeout(Duration::from_secs(5), closed).await.unwrap().unwrap();
+    let dying = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let connecting =
+        dying.spawn(async move { Connection::connect(("127.0.0.1", port), client_options()).await.unwrap() });
+    let server = listener.accept().await.unwrap().handshake().await.unwrap();
+    let _client = connecting.await.unwrap();
+    dying.shutdown_background();
+    let reason = tokio::time::timeout(Duration::from_secs(5), server.connection().closed()).await.unwrap();
+    assert!(reason.is_retryable(), "{reason}");
 }
