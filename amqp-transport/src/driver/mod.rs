@@ -6,6 +6,8 @@
 pub(crate) mod chunks;
 pub(crate) mod clock;
 pub(crate) mod dispatch;
+#[cfg(feature = "tls")]
+mod first_bytes;
 pub(crate) mod link;
 pub(crate) mod shared;
 mod slab;

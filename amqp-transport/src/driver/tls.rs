@@ -10,8 +10,9 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use super::first_bytes::FirstBytes;
 use crate::handle::error::TlsError;
-use crate::handle::stream::{FirstBytes, Spoken};
+use crate::handle::stream::Spoken;
 
 /// A client's TLS stream over any transport.
 pub(crate) type ClientStream<IO> = tokio_rustls::client::TlsStream<FirstBytes<IO>>;

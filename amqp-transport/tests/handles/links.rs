@@ -133,21 +133,18 @@ async fn a_link_whose_attach_is_dropped_is_detached() {
     }
     // The peer has taken it back before anyone answered; whoever answers now finds it gone or detached.
     tokio::time::sleep(Duration::from_millis(10)).await;
-    let (sender, _far) = loop {
-        let attaching = session.attach_sender(SenderOptions::new("s2", "/x"));
-        let accepting = async {
-            loop {
-                let attach = next_attach(&server).await;
-                let is_second = &*attach.attach().name == "s2";
-                let accepted = attach.accept_receiver(AcceptOptions::new());
-                if is_second {
-                    return accepted.unwrap();
-                }
+    let accepting = async {
+        loop {
+            let attach = next_attach(&server).await;
+            let is_second = &*attach.attach().name == "s2";
+            let accepted = attach.accept_receiver(AcceptOptions::new());
+            if is_second {
+                return accepted.unwrap();
             }
-        };
-        let (sender, far) = tokio::join!(attaching, accepting);
-        break (sender.unwrap(), far);
+        }
     };
+    let (sender, _far) = tokio::join!(session.attach_sender(SenderOptions::new("s2", "/x")), accepting);
+    let sender = sender.unwrap();
     assert!(sender.is_attached());
 }
 

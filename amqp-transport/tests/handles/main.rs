@@ -1,4 +1,10 @@
 //! The client and server handles over in-memory pipes with a paused clock, and over loopback TCP and TLS.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests and their helpers fail by panicking"
+)]
 
 mod connecting;
 mod flow;

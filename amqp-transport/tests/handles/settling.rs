@@ -14,8 +14,7 @@ async fn every_outcome_comes_back_whole() {
     let (sender, receiver) =
         sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
     let why = error(ErrorCondition::NOT_ALLOWED, "not today");
-    let mut modified = Modified::default();
-    modified.delivery_failed = Some(true);
+    let modified = Modified { delivery_failed: Some(true), ..Modified::default() };
     let settling = async {
         receiver.recv().await.unwrap().accept().unwrap();
         receiver.recv().await.unwrap().reject(Some(why.clone())).unwrap();
