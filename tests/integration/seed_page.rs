@@ -16,7 +16,7 @@ use iothub_profile::{
     message::{Ack, C2dMessage, FeedbackStatus, TelemetryMessage},
     sas::{self, KeyRule},
     service::ServiceClient,
-    supervisor::{AuthMode, ConnectionStatus},
+    supervisor::{AuthMode, ConnectionStatus, ReconnectPolicy},
 };
 use tokio::time::timeout;
 use workspace_tests::{
@@ -462,6 +462,45 @@ async fn messages_under_way_when_the_connection_dies_end_honestly() {
     }
     assert!(accepted.is_subset(&read), "everything reported accepted is there");
     assert!(read.iter().all(|number| accepted.contains(number) || unknown.contains(number)));
+}
+
+#[tokio::test]
+async fn a_client_that_may_not_connect_again_fails_with_the_cause() {
+    let hub = Hub::start().await;
+    for policy in [ReconnectPolicy::Never, ReconnectPolicy::For(Duration::from_millis(300))] {
+        let relay = Relay::start(hub.emulator.port()).await.unwrap();
+        let address = HostName::parse("127.0.0.1").unwrap().with_port(relay.port());
+        let options = hub.options().with_address(address).with_reconnect(policy);
+        let device = DeviceClient::open(&hub.device(DEVICE), options).await.unwrap();
+        device.send(&TelemetryMessage::new("before")).await.unwrap();
+        drop(relay);
+        let mut status = device.status();
+        let last = soon("the end", status.wait_for(ConnectionStatus::is_final)).await.unwrap().clone();
+        assert!(
+            matches!(&last, ConnectionStatus::Failed(error) if error.kind() == ErrorKind::Unreachable),
+            "{last}"
+        );
+        let error = soon("sending", device.send(&TelemetryMessage::new("after"))).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+        soon("closing", device.close()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_hub_that_was_restarted_is_found_again() {
+    let hub = Hub::start().await;
+    let first = Relay::start(hub.emulator.port()).await.unwrap();
+    let port = first.port();
+    let address = HostName::parse("127.0.0.1").unwrap().with_port(port);
+    let device = DeviceClient::open(&hub.device(DEVICE), hub.options().with_address(address)).await.unwrap();
+    device.send(&TelemetryMessage::new("before")).await.unwrap();
+    drop(first);
+    let mut status = device.status();
+    let is_trying =
+        |status: &ConnectionStatus| matches!(status, ConnectionStatus::Reconnecting { attempt: 3.., .. });
+    soon("the third attempt", status.wait_for(is_trying)).await.unwrap();
+    let _second = Relay::start_at(port, hub.emulator.port()).await.unwrap();
+    soon("sending", device.send(&TelemetryMessage::new("after"))).await.unwrap();
 }
 
 // ---- Secrets --------------------------------------------------------------------------------------------------------

@@ -22,7 +22,15 @@ impl Relay {
     /// # Errors
     /// When no port can be opened.
     pub async fn start(target_port: u16) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Self::start_at(0, target_port).await
+    }
+
+    /// A relay on a port that is known.
+    ///
+    /// # Errors
+    /// When the port cannot be opened.
+    pub async fn start_at(port: u16, target_port: u16) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         let address = listener.local_addr()?;
         let cuts = Arc::new(watch::Sender::new(0));
         let accepting = tokio::spawn(accept(listener, target_port, Arc::clone(&cuts)));

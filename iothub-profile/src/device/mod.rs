@@ -11,7 +11,7 @@ pub use commands::{Command, CommandOptions, CommandReceiver};
 pub use receipt::SendReceipt;
 
 use crate::{
-    connection_string::{ConnectionString, DeviceString},
+    connection_string::{ConnectionString, Credential, DeviceString},
     error::{Error, ErrorKind},
     message::TelemetryMessage,
     path::{HubAddress, Identity},
@@ -48,6 +48,10 @@ impl DeviceClient {
             )
             .with_hint("use the connection string of a device: HostName=…;DeviceId=…;SharedAccessKey=…"));
         };
+        if identity.credential == Credential::X509 && !options.has_tls_config() {
+            return Err(Error::new(ErrorKind::Usage, "a device with x509=true needs its client certificate")
+                .with_hint("give a TLS configuration with the certificate and its key"));
+        }
         let target = Target::device(identity, &options);
         let supervisor = Supervisor::open(target, options).await?;
         let address = HubAddress::DeviceEvents(path_identity(identity)).to_string();

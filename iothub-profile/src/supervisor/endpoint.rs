@@ -94,10 +94,12 @@ impl Endpoint {
     /// # Errors
     /// When SASL PLAIN is wanted and the policy's name is not known.
     pub(crate) fn service(string: &ServiceString, options: &ClientOptions) -> Result<Self, Error> {
+        let provider = provider_of(&string.credential, options);
         let sasl_user = match options.auth {
             AuthMode::Cbs => None,
             AuthMode::SaslPlain => {
-                let policy = string.policy.as_ref().ok_or_else(|| {
+                let of_provider = provider.as_ref().and_then(|provider| provider.policy());
+                let policy = of_provider.or(string.policy.as_deref()).ok_or_else(|| {
                     Error::new(
                         ErrorKind::Credential,
                         "SASL PLAIN needs the policy's name, which the token lacks (skn)",
@@ -111,7 +113,7 @@ impl Endpoint {
             address: options.address.as_ref().unwrap_or(&string.host).clone(),
             resource: string.resource(),
             rule: KeyRule::Base64Decoded,
-            provider: provider_of(&string.credential, options),
+            provider,
             sasl_user,
             transport: EventHubsTransport::Tls,
         })

@@ -1,6 +1,6 @@
 //! What keeps a client connected: connecting, authenticating, renewing tokens, connecting again.
 //!
-//! Owns the connection of each client and tells its status; links come back through [`restored`]. Knows nothing of
+//! Owns the connection of each client and tells its status; links come back by themselves. Knows nothing of
 //! what messages mean.
 
 pub(crate) mod endpoint;

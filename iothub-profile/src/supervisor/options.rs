@@ -137,7 +137,8 @@ impl ClientOptions {
         self
     }
 
-    /// How long one attempt to connect may take, up to the accepted token; 30 seconds by default.
+    /// How long one attempt to connect may take up to AMQP's `open`, and once more up to the accepted token; 30 seconds
+    /// by default.
     #[must_use]
     pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
@@ -185,6 +186,11 @@ impl ClientOptions {
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
+    }
+
+    /// True where the caller gave the TLS configuration.
+    pub(crate) fn has_tls_config(&self) -> bool {
+        self.tls_config.is_some()
     }
 
     /// The TLS configuration these options stand for.

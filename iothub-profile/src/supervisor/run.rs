@@ -64,7 +64,7 @@ impl Shared {
         }
     }
 
-    /// Connects once, within the connect timeout for each host on the way.
+    /// Connects once, within the connect timeout for each step on the way.
     pub(crate) async fn establish(&self, generation: u64) -> Result<Arc<Live>, Error> {
         let attempt = async {
             match &self.target {
@@ -77,7 +77,9 @@ impl Shared {
                 }
             }
         };
-        let limit = self.options.connect_timeout.saturating_mul(HOSTS_ON_THE_WAY);
+        let steps =
+            if matches!(self.target, Target::Telemetry { .. }) { STEPS_TO_EVENT_HUB } else { STEPS_TO_HUB };
+        let limit = self.options.connect_timeout.saturating_mul(steps);
         match timeout(limit, attempt).await {
             Ok(established) => Ok(Arc::new(Live::new(generation, established?))),
             Err(_) => {
@@ -139,12 +141,15 @@ pub(crate) async fn run(shared: Arc<Shared>, mut live: Arc<Live>) {
     loop {
         let ended = attend(&shared, &live, &mut attempts).await;
         live.condemn();
-        let cause = match ended {
+        let (cause, policy) = match ended {
             Ended::Lost(error) => {
                 tracing::warn!(generation = live.generation, %error, "connection lost");
-                error
+                (error, shared.options.reconnect)
             }
-            Ended::Renewal => Error::new(ErrorKind::Unreachable, "connecting anew with a fresh token"),
+            Ended::Renewal => {
+                let cause = Error::new(ErrorKind::Unreachable, "connecting anew with a fresh token");
+                (cause, policy_of_renewal(&shared.options))
+            }
             Ended::Closing => {
                 part(&live, Farewell::Drain).await;
                 shared.publish_over(ConnectionStatus::Closed);
@@ -154,7 +159,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut live: Arc<Live>) {
         let planned = cause.condition().is_none() && live.connection.is_open();
         shared.publish_waiting(attempts.saturating_add(1), cause.clone(), Duration::ZERO);
         part(&live, if planned { Farewell::Drain } else { Farewell::AtOnce }).await;
-        match reconnect(&shared, live.generation.saturating_add(1), cause, &mut attempts).await {
+        match reconnect(&shared, policy, live.generation.saturating_add(1), cause, &mut attempts).await {
             Ok(next) => live = next,
             Err(status) => {
                 shared.publish_over(status);
@@ -233,45 +238,62 @@ async fn renew(shared: &Shared, live: &Live, old: Option<&SasToken>) -> Result<O
     }
 }
 
-/// Attempts to connect, with growing pauses, until one succeeds, the policy ends it or the error will not pass.
+/// Connects again, as the policy allows, until it succeeds, the policy ends it or the error will not pass.
 async fn reconnect(
     shared: &Shared,
+    policy: ReconnectPolicy,
     generation: u64,
     mut cause: Error,
     attempts: &mut u32,
 ) -> Result<Arc<Live>, ConnectionStatus> {
-    let mut waited = Duration::ZERO;
+    let limit = match policy {
+        ReconnectPolicy::Forever => None,
+        ReconnectPolicy::For(limit) => Some(limit),
+        ReconnectPolicy::Never => return Err(ConnectionStatus::Failed(cause)),
+    };
+    let trying = try_to_connect(shared, generation, &mut cause, attempts);
+    let result = tokio::select! {
+        biased;
+        () = shared.closing() => return Err(ConnectionStatus::Closed),
+        result = trying => Some(result),
+        () = maybe_sleep(limit) => None,
+    };
+    match result {
+        Some(Ok(live)) => Ok(live),
+        Some(Err(error)) => Err(ConnectionStatus::Failed(error)),
+        None => Err(ConnectionStatus::Failed(cause)),
+    }
+}
+
+/// Attempts to connect with growing pauses; `cause` is the latest error that may pass.
+async fn try_to_connect(
+    shared: &Shared,
+    generation: u64,
+    cause: &mut Error,
+    attempts: &mut u32,
+) -> Result<Arc<Live>, Error> {
     loop {
         *attempts = attempts.saturating_add(1);
         let backoff = if cause.kind() == ErrorKind::Quota { Backoff::THROTTLED } else { Backoff::NORMAL };
         let pause = backoff.next_delay(*attempts, random());
-        waited = waited.saturating_add(pause);
-        let is_over = match shared.options.reconnect {
-            ReconnectPolicy::Forever => false,
-            ReconnectPolicy::For(limit) => waited > limit,
-            ReconnectPolicy::Never => true,
-        };
-        if is_over {
-            return Err(ConnectionStatus::Failed(cause));
-        }
-        shared.publish_waiting(*attempts, cause, pause);
-        let attempt = async {
-            sleep(pause).await;
-            shared.establish(generation).await
-        };
-        let result = tokio::select! {
-            biased;
-            () = shared.closing() => return Err(ConnectionStatus::Closed),
-            result = attempt => result,
-        };
-        match result {
+        shared.publish_waiting(*attempts, cause.clone(), pause);
+        sleep(pause).await;
+        match shared.establish(generation).await {
             Ok(live) => return Ok(live),
             Err(error) if error.is_retryable() => {
                 tracing::info!(attempt = *attempts, %error, "cannot connect");
-                cause = error;
+                *cause = error;
             }
-            Err(error) => return Err(ConnectionStatus::Failed(error)),
+            Err(error) => return Err(error),
         }
+    }
+}
+
+/// Connecting anew for a fresh token is no loss: a client that may not reconnect after one may do it all the same.
+fn policy_of_renewal(options: &ClientOptions) -> ReconnectPolicy {
+    match options.reconnect {
+        ReconnectPolicy::Never => ReconnectPolicy::For(options.connect_timeout),
+        other => other,
     }
 }
 
@@ -313,8 +335,11 @@ fn random() -> f64 {
     f64::from(u32::try_from(low & u64::from(u32::MAX)).unwrap_or(0)) / f64::from(u32::MAX)
 }
 
-/// A telemetry reader connects to the hub and at most three hosts after it.
-const HOSTS_ON_THE_WAY: u32 = 2;
+/// The transport up to `open`, then the session and the token: each may take the connect timeout.
+const STEPS_TO_HUB: u32 = 2;
+
+/// The same for the hub and for up to three hosts that it redirects to.
+const STEPS_TO_EVENT_HUB: u32 = 8;
 
 /// A connection that has lasted this long is taken for sound.
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
