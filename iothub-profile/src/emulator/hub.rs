@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use super::{
     commands::{CommandQueue, LockLost, LockToken, LockedCommand, NewCommand, QueueFull, Settlement},
     feedback::{FeedbackQueue, Record},
+    followers::Followers,
     partition::{Partition, Stamp},
     readers::{ReaderId, Readers},
     registry::Registry,
@@ -56,6 +57,9 @@ pub(crate) struct Hub {
 pub(crate) struct PartitionSlot {
     state: Mutex<Partition>,
     appended: Notify,
+    followers: Mutex<Followers>,
+    /// Told when a follower has confirmed something or left.
+    confirmed: Notify,
 }
 
 /// The commands of one device and those who wait for them.
@@ -78,6 +82,8 @@ impl Hub {
         let partition = || PartitionSlot {
             state: Mutex::new(Partition::new(settings.retention_events, settings.retention_bytes)),
             appended: Notify::new(),
+            followers: Mutex::default(),
+            confirmed: Notify::new(),
         };
         Self {
             names,
@@ -276,6 +282,59 @@ impl PartitionSlot {
                 return;
             }
             appended.await;
+        }
+    }
+}
+
+impl PartitionSlot {
+    /// A reader begins at sequence number `start`.
+    pub(crate) fn follow(&self, id: ReaderId, start: i64) {
+        let end = self.with(Partition::next_sequence_number);
+        lock(&self.followers).join(id, start, end);
+    }
+
+    /// A reader has everything before sequence number `next`.
+    pub(crate) fn confirm(&self, id: ReaderId, next: i64) {
+        let end = self.with(Partition::next_sequence_number);
+        lock(&self.followers).confirm(id, next, end, tokio::time::Instant::now().into_std());
+        self.confirmed.notify_waiters();
+    }
+
+    /// A reader has ended.
+    pub(crate) fn unfollow(&self, id: ReaderId) {
+        lock(&self.followers).leave(id);
+        self.confirmed.notify_waiters();
+    }
+
+    /// The sequence number before which every reader that follows live has everything.
+    pub(crate) fn floor(&self) -> i64 {
+        lock(&self.followers).floor()
+    }
+
+    /// Waits until the readers that follow live have everything before `end`, stored at `stored`, or have had their time.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(crate) async fn followed(&self, end: i64, stored: Instant) {
+        loop {
+            let confirmed = self.confirmed.notified();
+            tokio::pin!(confirmed);
+            confirmed.as_mut().enable();
+            let (floor, deadline) = {
+                let followers = lock(&self.followers);
+                (followers.floor(), followers.deadline(stored))
+            };
+            if floor >= end {
+                return;
+            }
+            if deadline <= tokio::time::Instant::now().into_std() {
+                lock(&self.followers).silence(end);
+                return;
+            }
+            tokio::select! {
+                () = confirmed => {}
+                () = tokio::time::sleep_until(deadline.into()) => {}
+            }
         }
     }
 }

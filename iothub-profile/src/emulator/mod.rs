@@ -20,6 +20,7 @@ mod commands;
 mod error;
 mod feedback;
 mod filter;
+mod followers;
 mod hub;
 mod link;
 mod listener;

@@ -130,7 +130,8 @@ impl Partition {
         }
     }
 
-    fn next_sequence_number(&self) -> i64 {
+    /// The sequence number that the next event will get.
+    pub(crate) fn next_sequence_number(&self) -> i64 {
         self.first_sequence_number.saturating_add(i64::try_from(self.events.len()).unwrap_or(i64::MAX))
     }
 

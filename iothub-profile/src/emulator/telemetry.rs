@@ -239,7 +239,7 @@ mod tests {
             .with_message_annotation("x-opt-publisher", "somebody else");
         let mut events = read(&encoded(&sent), 0).unwrap();
         let stored = events.pop().unwrap().encode(&STAMP, &device_origin());
-        let mut bare = sent.clone();
+        let mut bare = sent;
         bare.message_annotations = None;
         let bare = encoded(&bare);
         assert!(stored.ends_with(&bare), "what the device wrote is not touched");

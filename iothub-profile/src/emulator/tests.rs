@@ -495,3 +495,56 @@ async fn an_open_carries_azures_values() {
     assert!(open.container_id.starts_with("DeviceGateway_") && open.container_id.len() == 46);
     assert_eq!((open.max_frame_size, open.channel_max), (65_536, 8191));
 }
+
+#[tokio::test]
+async fn a_device_is_told_only_when_live_readers_have_its_message() {
+    let emulator = builder().partitions(1).start().await.unwrap();
+    let (_reader, session) = connect(&emulator, event_hub_plain()).await;
+    let reader = receiver(&session, partition_address(&emulator, "0")).await.unwrap();
+    let (_device, session) = connect(&emulator, device_plain("dev1")).await;
+    let events = sender(&session, "/devices/dev1/messages/events").await.unwrap();
+    let mut receipt = events.send_with_receipt(&Message::data("x")).await.unwrap();
+    let delivery = recv(&reader).await;
+    let early = tokio::time::timeout(Duration::from_millis(50), &mut receipt).await;
+    assert!(early.is_err(), "told before the reader confirmed");
+    delivery.accept().unwrap();
+    assert_eq!(receipt.await.unwrap(), Outcome::Accepted);
+
+    // A reader that never confirms holds nobody up for long.
+    let receipt = events.send_with_receipt(&Message::data("y")).await.unwrap();
+    let _unsettled = recv(&reader).await;
+    assert_eq!(
+        tokio::time::timeout(Duration::from_secs(5), receipt).await.unwrap().unwrap(),
+        Outcome::Accepted
+    );
+}
+
+#[tokio::test]
+async fn what_was_accepted_before_a_kill_has_been_read() {
+    let emulator = builder().partitions(1).start().await.unwrap();
+    let (_reader, session) = connect(&emulator, event_hub_plain()).await;
+    let reader = receiver(&session, partition_address(&emulator, "0")).await.unwrap();
+    let (_device, session) = connect(&emulator, device_plain("dev1")).await;
+    let events = sender(&session, "/devices/dev1/messages/events").await.unwrap();
+    let sending = tokio::spawn(async move {
+        let mut receipts = Vec::new();
+        while let Ok(receipt) = events.send_with_receipt(&Message::data(vec![0; 300])).await {
+            receipts.push(receipt);
+        }
+        let mut accepted = 0;
+        for receipt in receipts {
+            accepted += usize::from(matches!(receipt.await, Ok(Outcome::Accepted)));
+        }
+        accepted
+    });
+    let mut read = 0;
+    while let Ok(delivery) = reader.recv().await {
+        delivery.accept().unwrap_or_default();
+        read += 1;
+        if read == 3000 {
+            emulator.kill();
+        }
+    }
+    let accepted = sending.await.unwrap();
+    assert!((1..=read).contains(&accepted), "{accepted} accepted, {read} read");
+}

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use amqp_codec::{Attach, Error, ErrorCondition, SenderSettleMode, Value};
-use amqp_transport::{Sender, Settlement, server::IncomingAttach};
-use tokio::{sync::Notify, task::JoinSet};
+use amqp_transport::{Receipt, SendError, Sender, Settlement, server::IncomingAttach};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinSet,
+};
 
 use super::{End, finish_sender, giving, revoked};
 use crate::emulator::{
     auth::Need,
     filter::{self, Position},
-    hub::lock,
+    hub::{PartitionSlot, lock},
     management::partition_index,
     peer::Peer,
     readers::{JoinError, ReaderId},
@@ -78,6 +81,9 @@ impl Drop for Seat {
         let hub = &self.peer.hub;
         lock(&hub.readers).leave(self.partition, &self.group, self.id);
         lock(&hub.reader_alarms).remove(&self.id);
+        if let Some(partition) = hub.partitions.get(self.partition) {
+            partition.unfollow(self.id);
+        }
     }
 }
 
@@ -135,17 +141,52 @@ fn position(attach: &Attach) -> Result<Position, Error> {
 
 async fn give_out(peer: &Peer, sender: &Sender, seat: &Seat, settlement: Settlement) -> End {
     let Some(partition) = peer.hub.partitions.get(seat.partition) else { return End::Over };
-    let mut next = partition.with(|state| state.start(seat.position));
+    let start = partition.with(|state| state.start(seat.position));
+    partition.follow(seat.id, start);
+    let (sent, confirmed) = mpsc::channel(UNCONFIRMED);
+    tokio::select! {
+        () = send_all(partition, start, sender, settlement, sent) => {}
+        () = confirm_all(partition, seat.id, confirmed) => {}
+    }
+    End::Over
+}
+
+/// Sends everything from `next` on, and notes the last receipt of every burst.
+async fn send_all(
+    partition: &PartitionSlot,
+    mut next: i64,
+    sender: &Sender,
+    settlement: Settlement,
+    sent: mpsc::Sender<(i64, Receipt)>,
+) {
     let mut events = Vec::with_capacity(READ_EVENTS);
     loop {
         partition.read(&mut next, READ_EVENTS, READ_BYTES, &mut events).await;
+        let mut last = None;
         for event in events.drain(..) {
-            // The reader's outcomes change nothing: its position is its own business.
-            if sender.send_encoded(event, 0, settlement).await.is_err() {
-                return End::Over;
+            match sender.send_encoded(event, 0, settlement).await {
+                Ok(receipt) => last = Some(receipt),
+                Err(_) => return,
             }
         }
+        if let Some(receipt) = last {
+            // A reader that confirms nothing is not waited for; its receipts are let go.
+            let _ = sent.try_send((next, receipt));
+        }
     }
+}
+
+/// Tells the partition how far the reader has confirmed. What its outcomes are changes nothing: its position is its own
+/// business.
+async fn confirm_all(partition: &PartitionSlot, id: ReaderId, mut confirmed: mpsc::Receiver<(i64, Receipt)>) {
+    while let Some((next, receipt)) = confirmed.recv().await {
+        match receipt.await {
+            Ok(_) | Err(SendError::NoOutcome) => partition.confirm(id, next),
+            Err(_) => break,
+        }
+    }
+    // The link is over, which the sending half finds by itself.
+    std::future::pending().await
 }
 
 /// The filter's name in a source.
@@ -159,3 +200,6 @@ const READ_EVENTS: usize = 256;
 
 /// Bytes copied out under one lock.
 const READ_BYTES: usize = 1 << 20;
+
+/// Bursts whose confirmation is waited for at once.
+const UNCONFIRMED: usize = 256;

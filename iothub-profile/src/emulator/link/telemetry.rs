@@ -1,6 +1,6 @@
 //! `/devices/{id}/messages/events`: telemetry from a device. The hub's busiest link.
 
-use std::{pin::pin, sync::Arc};
+use std::{collections::VecDeque, pin::pin, sync::Arc, time::Instant};
 
 use amqp_codec::Error;
 use amqp_transport::{Delivery, Receiver, server::IncomingAttach};
@@ -54,48 +54,79 @@ pub(super) fn serve(
 async fn take_in(peer: &Peer, receiver: &Receiver, subject: &Subject, origin: &Origin) -> End {
     let index = partition_of(&subject.device, peer.hub.partitions.len());
     let Some(partition) = peer.hub.partitions.get(index) else { return End::Over };
-    let mut burst = Vec::with_capacity(BURST);
-    while let Ok(delivery) = receiver.recv().await {
-        burst.push(delivery);
-        while burst.len() < BURST {
-            match receiver.try_recv() {
-                Some(delivery) => burst.push(delivery),
-                None => break,
+    let mut stored: VecDeque<Stored> = VecDeque::new();
+    loop {
+        let oldest = stored.front().map(|burst| (burst.end, burst.at));
+        tokio::select! {
+            biased;
+            () = followed(partition, oldest) => settle_followed(partition, &mut stored),
+            delivery = receiver.recv(), if stored.len() < MAX_STORED => {
+                let Ok(delivery) = delivery else { return End::Over };
+                stored.push_back(store(peer, partition, origin, take_burst(receiver, delivery)));
+                // A device that floods the hub must not keep its readers from running.
+                tokio::task::yield_now().await;
             }
         }
-        store(peer, partition, origin, &mut burst);
-        // A device that floods the hub must not keep its readers from running.
-        tokio::task::yield_now().await;
     }
-    End::Over
 }
 
-/// Stores a burst and only then settles it: what is accepted can be read.
-fn store(peer: &Peer, partition: &PartitionSlot, origin: &Origin, burst: &mut Vec<Delivery>) {
-    let now_ms = peer.hub.now().wall_ms;
-    let mut refused: Vec<(usize, Error)> = Vec::new();
-    let mut events = Vec::new();
-    for (at, delivery) in burst.iter().enumerate() {
-        match NewEvent::read(delivery.payload(), delivery.message_format(), &mut events) {
-            Ok(()) => {
-                for event in events.drain(..) {
-                    partition.append(now_ms, |stamp| event.encode(stamp, origin));
-                }
-            }
-            Err(error) => refused.push((at, error)),
+/// Messages that are stored and not settled yet.
+struct Stored {
+    verdicts: Vec<(Delivery, Result<(), Error>)>,
+    /// The sequence number behind the last of them.
+    end: i64,
+    /// When it was stored.
+    at: Instant,
+}
+
+fn take_burst(receiver: &Receiver, first: Delivery) -> Vec<Delivery> {
+    let mut burst = vec![first];
+    while burst.len() < BURST {
+        match receiver.try_recv() {
+            Some(delivery) => burst.push(delivery),
+            None => break,
         }
     }
+    burst
+}
+
+/// Stores a burst: from here on it can be read.
+fn store(peer: &Peer, partition: &PartitionSlot, origin: &Origin, burst: Vec<Delivery>) -> Stored {
+    let now = peer.hub.now();
+    let mut end = 0;
+    let mut events = Vec::new();
+    let mut verdicts = Vec::with_capacity(burst.len());
+    for delivery in burst {
+        let verdict = NewEvent::read(delivery.payload(), delivery.message_format(), &mut events);
+        for event in events.drain(..) {
+            end = partition
+                .append(now.wall_ms, |stamp| event.encode(stamp, origin))
+                .sequence_number
+                .saturating_add(1);
+        }
+        if let Err(error) = &verdict {
+            tracing::warn!(peer = %peer.address, %error, "telemetry refused");
+        }
+        verdicts.push((delivery, verdict));
+    }
     partition.announce();
-    let mut refused = refused.into_iter().peekable();
-    for (at, delivery) in burst.drain(..).enumerate() {
-        let verdict = match refused.next_if(|(index, _)| *index == at) {
-            Some((_, error)) => {
-                tracing::warn!(peer = %peer.address, %error, "telemetry refused");
-                Err(error)
-            }
-            None => Ok(()),
-        };
-        settle(delivery, verdict);
+    Stored { verdicts, end, at: now.instant }
+}
+
+async fn followed(partition: &PartitionSlot, oldest: Option<(i64, Instant)>) {
+    match oldest {
+        Some((end, at)) => partition.followed(end, at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Settles what can be read, and is where live readers have it.
+fn settle_followed(partition: &PartitionSlot, stored: &mut VecDeque<Stored>) {
+    let floor = partition.floor();
+    while stored.front().is_some_and(|burst| burst.end <= floor) {
+        for (delivery, verdict) in stored.pop_front().into_iter().flat_map(|burst| burst.verdicts) {
+            settle(delivery, verdict);
+        }
     }
 }
 
@@ -104,3 +135,6 @@ const CREDIT: u32 = 1000;
 
 /// Messages stored under one announcement to readers.
 const BURST: usize = 256;
+
+/// Bursts that may wait for live readers before the device has to.
+const MAX_STORED: usize = 16;
