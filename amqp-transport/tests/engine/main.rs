@@ -14,4 +14,5 @@ mod pair;
 mod sasl;
 mod script;
 mod sessions;
+mod soak;
 mod timing;
