@@ -1,20 +1,20 @@
 //! Links: attach, detach, and flow's link half, for both roles.
 
+mod incoming;
+
 use std::sync::Arc;
 
 use amqp_codec::{
-    Attach, DeliveryState, Detach, Error, ErrorCondition, Flow, ReceiverSettleMode, Role, SenderSettleMode,
-    Str,
+    Attach, DeliveryState, Detach, Error, Flow, ReceiverSettleMode, Role, SenderSettleMode, Str,
 };
 
-use super::config::{AttachReply, DetachKind, LinkConfig, Side};
+use super::config::{AttachReply, DetachKind, LinkConfig};
 use super::connection::Connection;
 use super::endpoint_state::{Endpoint, Half};
 use super::event::{DetachCause, Event};
 use super::ids::{LinkId, SessionId};
 use super::receiver::ReceiverState;
 use super::sender::SenderState;
-use super::session::unattached_handle;
 use super::violation::{EngineError, Violation};
 
 /// One link.
@@ -197,15 +197,6 @@ impl Connection {
         Ok(())
     }
 
-    /// Refuses an attach before the application has heard of it.
-    fn refuse_unheard(&mut self, id: LinkId, fault: Violation) -> Result<(), Violation> {
-        let error = fault.to_wire();
-        self.refuse_attached(id, error).map_err(|_| {
-            self.forget_link(id.index);
-            Violation::session(fault.condition(), fault.detail().to_owned())
-        })
-    }
-
     pub(super) fn detach_link(
         &mut self,
         id: LinkId,
@@ -317,174 +308,6 @@ impl Connection {
             return Err(EngineError::Closed(failure.clone()));
         }
         self.links.checked_mut(id.index, id.generation).ok_or(EngineError::Stale)
-    }
-
-    pub(super) fn handle_attach(&mut self, channel: u16, attach: Attach) -> Result<(), Violation> {
-        let Some(session_index) = self.remote_session(channel)? else { return Ok(()) };
-        let Some(session) = self.sessions.get(session_index) else { return Ok(()) };
-        if session.endpoint.is_discarding() {
-            return Ok(());
-        }
-        // S-026
-        if attach.handle > session.local_handle_max {
-            return Err(Violation::framing("an attach with a handle above handle-max"));
-        }
-        // S-033
-        if session.remote_link(attach.handle).is_some() {
-            return Err(Violation::session(ErrorCondition::HANDLE_IN_USE, "an attach with a handle in use"));
-        }
-        let role = attach.role.peer();
-        let known = self.names.get(&name_key(role, &attach.name)).copied();
-        let awaited = known.filter(|index| {
-            self.links
-                .get(*index)
-                .is_some_and(|link| link.session == session_index && link.endpoint.remote == Half::Idle)
-        });
-        match (awaited, known) {
-            (Some(index), _) => {
-                self.map_remote_handle(index, attach.handle);
-                self.attach_answered(index, attach)
-            }
-            (None, Some(index)) => {
-                self.steal(index);
-                self.attach_requested(session_index, role, attach)
-            }
-            (None, None) => self.attach_requested(session_index, role, attach),
-        }
-    }
-
-    // L-006, L-033, L-034: the answer to our attach.
-    fn attach_answered(&mut self, index: u32, attach: Attach) -> Result<(), Violation> {
-        let Some(link) = self.links.get_mut(index) else { return Ok(()) };
-        link.endpoint.remote = Half::Open;
-        let id = link.id;
-        let attach = Arc::new(attach);
-        link.remote_attach = Some(Arc::clone(&attach));
-        let is_discarding = link.endpoint.local != Half::Open;
-        match &mut link.kind {
-            LinkKind::Sender(_) => {
-                link.rcv_settle_mode = attach.rcv_settle_mode;
-                link.max_message_size = attach.max_message_size.filter(|max| *max > 0);
-                link.default_outcome =
-                    attach.source.as_ref().and_then(|source| source.default_outcome.clone());
-                link.is_refused = attach.target.is_none();
-            }
-            LinkKind::Receiver(receiver) => {
-                link.snd_settle_mode = attach.snd_settle_mode;
-                link.is_refused = attach.source.is_none();
-                match attach.initial_delivery_count {
-                    Some(count) => receiver.credit.start_at(count),
-                    None if link.is_refused || is_discarding => {}
-                    // L-027
-                    None => return self.link_fault(index, no_initial_count()),
-                }
-            }
-        }
-        if is_discarding || link.is_refused {
-            if is_discarding {
-                self.names.remove(&link.key());
-            }
-            return Ok(());
-        }
-        self.events.push(Event::LinkAttached { link: id, attach });
-        Ok(())
-    }
-
-    // L-003, L-006: a link that the peer starts.
-    fn attach_requested(&mut self, session: u32, role: Role, attach: Attach) -> Result<(), Violation> {
-        let settings = LinkConfig {
-            snd_settle_mode: attach.snd_settle_mode,
-            rcv_settle_mode: attach.rcv_settle_mode,
-            ..LinkConfig::unnamed(role)
-        };
-        let id = self.insert_link(session, role, attach.name.clone(), &settings).map_err(|_| {
-            Violation::session(
-                ErrorCondition::RESOURCE_LIMIT_EXCEEDED,
-                "more links than this container carries",
-            )
-        })?;
-        self.map_remote_handle(id.index, attach.handle);
-        let attach = Arc::new(attach);
-        let Some(link) = self.links.get_mut(id.index) else { return Ok(()) };
-        link.endpoint.remote = Half::Open;
-        link.remote_attach = Some(Arc::clone(&attach));
-        match &mut link.kind {
-            LinkKind::Sender(_) => link.max_message_size = attach.max_message_size.filter(|max| *max > 0),
-            LinkKind::Receiver(receiver) => match attach.initial_delivery_count {
-                Some(count) => receiver.credit.start_at(count),
-                None => return self.refuse_unheard(id, no_initial_count()),
-            },
-        }
-        if self.side == Side::Client {
-            return self.refuse_unheard(
-                id,
-                Violation::link(ErrorCondition::NOT_ALLOWED, "this client takes no links"),
-            );
-        }
-        let Some(session) = self.sessions.get(session).map(|session| session.id) else { return Ok(()) };
-        self.events.push(Event::AttachRequested { link: id, session, attach });
-        Ok(())
-    }
-
-    fn map_remote_handle(&mut self, index: u32, handle: u32) {
-        let Some(link) = self.links.get_mut(index) else { return };
-        link.remote_handle = Some(handle);
-        let Some(session) = self.sessions.get_mut(link.session) else { return };
-        let place = handle as usize;
-        if session.remote_handles.len() <= place {
-            session.remote_handles.resize(place + 1, None);
-        }
-        if let Some(slot) = session.remote_handles.get_mut(place) {
-            *slot = Some(index);
-        }
-    }
-
-    // L-002: the newer attach wins.
-    fn steal(&mut self, index: u32) {
-        let Some(link) = self.links.get(index) else { return };
-        let id = link.id;
-        self.names.remove(&link.key());
-        let error = Violation::link(ErrorCondition::STOLEN, "the link was attached anew").to_wire();
-        if self.detach_link(id, DetachKind::Closed, Some(error), DetachCause::Stolen).is_err() {
-            // Never answered: nothing was promised, the application hears that it is gone.
-            self.finish_link(index, DetachCause::Stolen, None);
-        }
-    }
-
-    pub(super) fn handle_detach(&mut self, channel: u16, detach: Detach) -> Result<(), Violation> {
-        let Some(session_index) = self.remote_session(channel)? else { return Ok(()) };
-        let Some(session) = self.sessions.get(session_index) else { return Ok(()) };
-        if session.endpoint.is_discarding() {
-            return Ok(());
-        }
-        let index = session.remote_link(detach.handle).ok_or_else(unattached_handle)?;
-        let Some(link) = self.links.get_mut(index) else { return Ok(()) };
-        let id = link.id;
-        link.endpoint.remote = Half::Closed;
-        let kind = DetachKind::from_closed(detach.closed);
-        match link.endpoint.local {
-            Half::Closed => {
-                let (cause, ours) = (link.detach_cause, link.detach_error.take());
-                self.finish_link_as(index, kind, cause, ours.or(detach.error));
-            }
-            Half::Open => {
-                let cause = if link.is_refused { DetachCause::Refused } else { DetachCause::Remote };
-                // L-012: the same closed flag goes back.
-                let _ = self.detach_link(id, kind, None, cause);
-                self.finish_link_as(index, kind, cause, detach.error);
-            }
-            Half::Idle => {
-                // Given up before our answer: both halves still have to be exchanged.
-                let error =
-                    Violation::link(ErrorCondition::NOT_FOUND, "given up before it was accepted").to_wire();
-                let _ = self.refuse_attached(id, error);
-                if let Some(link) = self.links.get_mut(index) {
-                    link.is_silent = false;
-                }
-                self.finish_link_as(index, kind, DetachCause::Remote, detach.error);
-            }
-        }
-        Ok(())
     }
 
     /// Detaches a link whose peer broke a rule of it (L-015).
@@ -600,8 +423,4 @@ impl Connection {
 /// The key of a link's name: a sender and a receiver may share one (L-001).
 fn name_key(role: Role, name: &Str) -> (bool, Str) {
     (role == Role::Sender, name.clone())
-}
-
-fn no_initial_count() -> Violation {
-    Violation::link(ErrorCondition::INVALID_FIELD, "a sender's attach without initial-delivery-count")
 }

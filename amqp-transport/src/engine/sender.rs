@@ -92,30 +92,11 @@ impl Connection {
         let is_settled = outgoing.settlement.is_settled();
         check_settle_mode(link.snd_settle_mode, outgoing.settlement)?;
         check_size(&outgoing, link.max_message_size)?;
-        if sender.large.is_some() {
-            sender.wants_turn = true;
-            return Err(TrySendError::Busy);
-        }
-        // L-021
-        if sender.credit.credit() == 0 {
-            sender.wants_turn = true;
-            return Err(TrySendError::NoCredit);
-        }
         let Some(session) = self.sessions.get_mut(link.session) else {
             return Err(TrySendError::Link(EngineError::Stale));
         };
-        // S-016
-        let refusal = if !session.window.can_send() {
-            Some(TrySendError::WindowClosed)
-        } else if !is_settled && session.outgoing.len() >= self.config.limits.unsettled {
-            Some(TrySendError::TooManyUnsettled)
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
-            wait_in(&mut session.waiters, sender, id);
-            return Err(refusal);
-        }
+        let unsettled_limit = if is_settled { usize::MAX } else { self.config.limits.unsettled };
+        check_turn(session, sender, id, unsettled_limit)?;
         if self.output.len() >= self.config.limits.output_high_water {
             wait_in(&mut self.output_waiters, sender, id);
             return Err(TrySendError::OutputFull);
@@ -183,25 +164,30 @@ impl Connection {
     pub(super) fn send_large(&mut self) {
         while self.output.len() < BATCH {
             let Some(id) = self.sending.pop_front() else { break };
-            let Some(link) = self.links.checked_mut(id.index, id.generation) else { continue };
-            let Some(session) = self.sessions.get_mut(link.session) else { continue };
-            let LinkKind::Sender(sender) = &mut link.kind else { continue };
-            let Some(large) = &mut sender.large else { continue };
-            if !session.window.can_send() {
-                session.halted.push_back(id);
-                continue;
-            }
-            if large.cut(session, &mut self.output) {
-                self.sending.push_back(id);
-                continue;
-            }
-            let Some(done) = sender.large.take() else { continue };
-            if !done.is_aborted {
-                self.events.push(Event::Sent { link: id, user: done.user });
-            }
-            if mem::take(&mut sender.wants_turn) && sender.credit.credit() > 0 {
-                self.events.push(Event::Writable { link: id });
-            }
+            self.send_piece(id);
+        }
+    }
+
+    /// Cuts one frame from a link's large message, and lets the link stand in line for the next.
+    pub(super) fn send_piece(&mut self, id: LinkId) {
+        let Some(link) = self.links.checked_mut(id.index, id.generation) else { return };
+        let Some(session) = self.sessions.get_mut(link.session) else { return };
+        let LinkKind::Sender(sender) = &mut link.kind else { return };
+        let Some(large) = &mut sender.large else { return };
+        if !session.window.can_send() {
+            session.halted.push_back(id);
+            return;
+        }
+        if large.cut(session, &mut self.output) {
+            self.sending.push_back(id);
+            return;
+        }
+        let Some(done) = sender.large.take() else { return };
+        if !done.is_aborted {
+            self.events.push(Event::Sent { link: id, user: done.user });
+        }
+        if mem::take(&mut sender.wants_turn) && sender.credit.credit() > 0 {
+            self.events.push(Event::Writable { link: id });
         }
     }
 
@@ -325,6 +311,34 @@ impl Connection {
             self.wake_session(index);
         }
     }
+}
+
+/// Whether link and session let another delivery start now; if not, the link is told when they may.
+fn check_turn(
+    session: &mut Session,
+    sender: &mut SenderState,
+    id: LinkId,
+    unsettled_limit: usize,
+) -> Result<(), TrySendError> {
+    if sender.large.is_some() {
+        sender.wants_turn = true;
+        return Err(TrySendError::Busy);
+    }
+    // L-021
+    if sender.credit.credit() == 0 {
+        sender.wants_turn = true;
+        return Err(TrySendError::NoCredit);
+    }
+    // S-016
+    if !session.window.can_send() {
+        wait_in(&mut session.waiters, sender, id);
+        return Err(TrySendError::WindowClosed);
+    }
+    if session.outgoing.len() >= unsettled_limit {
+        wait_in(&mut session.waiters, sender, id);
+        return Err(TrySendError::TooManyUnsettled);
+    }
+    Ok(())
 }
 
 fn wait_in(queue: &mut VecDeque<LinkId>, sender: &mut SenderState, id: LinkId) {

@@ -413,7 +413,11 @@ impl Connection {
         if !session.has_waiters() || !session.window.can_send() {
             return;
         }
-        self.sending.append(&mut session.halted);
+        // Halted messages first, one frame each: whoever is woken next shall not take the whole window.
+        for halted in std::mem::take(&mut session.halted) {
+            self.send_piece(halted);
+        }
+        let Some(session) = self.sessions.get_mut(index) else { return };
         while let Some(waiter) = session.waiters.pop_front() {
             if let Some(link) = self.links.checked_mut(waiter.index, waiter.generation)
                 && let LinkKind::Sender(sender) = &mut link.kind

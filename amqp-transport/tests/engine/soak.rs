@@ -43,7 +43,8 @@ fn run(seed: u64) {
     let session = pair.session();
     let links: Vec<(LinkId, LinkId)> =
         ["a", "b", "c"].into_iter().map(|name| pair.sending(session, name, 5)).collect();
-    let mut ledgers: HashMap<LinkId, Ledger> = links.iter().map(|(_, theirs)| (*theirs, Ledger::default())).collect();
+    let mut ledgers: HashMap<LinkId, Ledger> =
+        links.iter().map(|(_, theirs)| (*theirs, Ledger::default())).collect();
     let ours: HashMap<LinkId, LinkId> = links.iter().copied().collect();
     let mut held = Vec::new();
     let mut user = 0;
@@ -52,7 +53,8 @@ fn run(seed: u64) {
         let (link, theirs) = links[usize::try_from(random(3)).unwrap()];
         match random(8) {
             0..=3 => {
-                let size = usize::try_from(if random(5) == 0 { random(20_000) } else { random(300) }).unwrap();
+                let size =
+                    usize::try_from(if random(5) == 0 { random(20_000) } else { random(300) }).unwrap();
                 let settlement = if random(3) == 0 { Settlement::Settled } else { Settlement::Unsettled };
                 let mut payload = vec![0; size.max(4)];
                 payload[..4].copy_from_slice(&u32::to_be_bytes(user));
@@ -122,7 +124,9 @@ fn collect(
                 assert_eq!(ledger.given.remove(&user), state);
                 ledger.settled += 1;
             }
-            Event::LinkDetached { .. } | Event::SessionEnded { .. } | Event::Closed { .. } => panic!("{event:?}"),
+            Event::LinkDetached { .. } | Event::SessionEnded { .. } | Event::Closed { .. } => {
+                panic!("{event:?}")
+            }
             _ => {}
         }
     }
