@@ -11,6 +11,7 @@ What differs from the page, and nothing else:
 """
 import base64
 import json
+import logging
 import os
 import sys
 import time
@@ -25,6 +26,8 @@ certifi.where = lambda: certificates
 import uamqp  # noqa: E402  (after the certificates are in place)
 
 from sas_helper import generate_sas_token  # noqa: E402
+
+logging.basicConfig(level=logging.INFO)  # with debug=True, every frame on standard error
 
 case = sys.argv[1]
 iot_hub_name = 'test-hub'
