@@ -152,8 +152,17 @@ finish 'its command is delivered'
 # --- Wrong credentials: refused in words the client understands ---------------------------------------------------
 wrong=$(printf 'w%.0s' {1..32} | base64)
 INTEROP_KEY=$wrong run_failing node-service wrong-key 30 node "$here/clients/azure_iothub_service.js" "$hub" dev1 none
-expect '^FAIL UnauthorizedError'
-finish 'refused as UnauthorizedError'
+expect '^FAIL .*UnauthorizedError: the signature does not match'
+finish 'put-token answered 401'
+
+INTEROP_KEY=$wrong run_failing node-device wrong-key 30 node "$here/clients/azure_iot_device.js" "$hub" dev1 complete
+expect '^FAIL UnauthorizedError the signature does not match'
+finish 'put-token answered 401'
+
+INTEROP_KEY=$wrong run_failing uamqp wrong-key 30 "$python" "$here/clients/uamqp_seed.py" d2c
+expect '^MESSAGE-ID'
+expect_count 0 '^RESULTS'
+finish 'SASL PLAIN refused; nothing was sent'
 
 stop emulator INT
 expect_status emulator 0

@@ -51,7 +51,7 @@ async function main() {
 main().then(
   () => process.exit(0),
   (error) => {
-    console.log('FAIL', error.name, error.message);
+    console.log('FAIL', error.name, error.message, String(error.amqpError || ''));
     process.exit(1);
   },
 );
