@@ -3,6 +3,8 @@
 //! Owns when memory is taken, reused and given back. Slices pin their whole chunk, so chunks stay small until the
 //! traffic asks for more, and an idle connection keeps next to nothing.
 
+use std::collections::VecDeque;
+
 use bytes::BytesMut;
 
 /// Where octets are read into.
@@ -10,8 +12,8 @@ use bytes::BytesMut;
 pub(crate) struct Chunks {
     /// The chunk in use: octets that were read and not consumed, then room.
     pub(crate) current: BytesMut,
-    /// Chunks handed out in slices; each can be used again when its slices are gone.
-    resting: Vec<BytesMut>,
+    /// Chunks handed out in slices, oldest first; each can be used again when its slices are gone.
+    resting: VecDeque<BytesMut>,
     /// The size of the next chunk.
     size: usize,
     was_used: bool,
@@ -19,28 +21,39 @@ pub(crate) struct Chunks {
 
 impl Chunks {
     pub(crate) fn new() -> Self {
-        Self { current: BytesMut::new(), resting: Vec::new(), size: SMALLEST, was_used: false }
+        Self { current: BytesMut::new(), resting: VecDeque::new(), size: SMALLEST, was_used: false }
     }
 
     /// Makes room to read into.
     pub(crate) fn make_room(&mut self) {
         let room = self.current.capacity().saturating_sub(self.current.len());
-        if room >= self.size / 4 && room > 0 {
+        if room >= self.size / 4 && room >= self.frame_rest().min(LARGEST) {
             return;
         }
-        // A frame larger than a chunk grows its chunk as it arrives.
-        let want = self.size.max(self.current.len().saturating_mul(2));
-        let additional = want.saturating_sub(self.current.len());
-        if self.current.try_reclaim(additional) {
+        // What is there already is doubled at least, so that a very large frame is moved only a few times.
+        let want = self.size.max(self.frame_rest()).max(self.current.len());
+        if self.current.try_reclaim(want) {
             return;
         }
-        let mut next = self.take_resting(want);
+        let mut next = self.take_resting(self.current.len().saturating_add(want));
         next.extend_from_slice(&self.current);
         let mut old = std::mem::replace(&mut self.current, next);
         old.clear();
-        if self.resting.len() < RESTING && old.capacity() > 0 {
-            self.resting.push(old);
+        if self.resting.len() < RESTING_BYTES / self.size {
+            self.resting.push_back(old);
         }
+    }
+
+    /// What is missing of the frame that has begun, within reason: its size is the peer's word, checked by the engine
+    /// when it has the first octets.
+    fn frame_rest(&self) -> usize {
+        let size = match self.current.first_chunk::<4>() {
+            // A protocol header, not a size.
+            None | Some(b"AMQP") => 0,
+            Some(size) => u32::from_be_bytes(*size),
+        };
+        let size = usize::try_from(size).unwrap_or(usize::MAX).min(LARGEST);
+        size.saturating_sub(self.current.len())
     }
 
     /// Learns from a read: one that filled its room asks for larger chunks. Heartbeats are no traffic.
@@ -57,7 +70,7 @@ impl Chunks {
             self.was_used = false;
             return;
         }
-        self.resting = Vec::new();
+        self.resting = VecDeque::new();
         self.size = SMALLEST;
         if self.current.is_empty() {
             self.current = BytesMut::new();
@@ -65,22 +78,23 @@ impl Chunks {
     }
 
     fn take_resting(&mut self, want: usize) -> BytesMut {
-        let free = self.resting.iter_mut().position(|chunk| chunk.try_reclaim(want));
-        match free {
-            Some(at) => self.resting.swap_remove(at),
-            None => BytesMut::with_capacity(want),
-        }
+        // Slices go in the order they came, so the oldest chunks are the first to be free.
+        let free = self.resting.iter_mut().take(LOOKED_AT).position(|chunk| chunk.try_reclaim(want));
+        let chunk = free.and_then(|at| self.resting.remove(at));
+        chunk.unwrap_or_else(|| BytesMut::with_capacity(want))
     }
 }
 
 /// The first chunk of a connection, in bytes.
 const SMALLEST: usize = 4 * 1024;
-/// The largest chunk, in bytes.
-const LARGEST: usize = 64 * 1024;
+/// The largest chunk, in bytes; larger frames grow theirs as they arrive.
+const LARGEST: usize = 256 * 1024;
 /// Octets of an empty frame.
 const HEARTBEAT: usize = 8;
-/// Chunks kept for reuse.
-const RESTING: usize = 16;
+/// Memory kept for reuse by a busy connection, in bytes.
+const RESTING_BYTES: usize = 2 * 1024 * 1024;
+/// Resting chunks looked at before a new one is made.
+const LOOKED_AT: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -112,6 +126,20 @@ mod tests {
         chunks.make_room();
         assert_eq!(&chunks.current[..], &[1; 10]);
         assert!(chunks.current.capacity() >= SMALLEST);
+    }
+
+    #[test]
+    fn room_is_made_for_a_frame_that_has_begun_and_for_no_header() {
+        let mut chunks = Chunks::new();
+        chunks.make_room();
+        chunks.current.extend_from_slice(&100_000u32.to_be_bytes());
+        chunks.make_room();
+        assert!(chunks.current.capacity() >= 100_000);
+        let mut chunks = Chunks::new();
+        chunks.make_room();
+        chunks.current.extend_from_slice(b"AMQP");
+        chunks.make_room();
+        assert!(chunks.current.capacity() <= 2 * SMALLEST);
     }
 
     #[test]
