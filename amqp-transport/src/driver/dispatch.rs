@@ -75,10 +75,10 @@ impl State {
                     slot.life.notify_all(&mut self.wakes);
                 }
             }
-            Event::RemoteSettled { link, delivery, .. } => {
+            Event::RemoteSettled { link, delivery, state } => {
                 if let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) {
                     for waiting in slot.inbox.confirmations.iter_mut().filter(|c| c.delivery == delivery) {
-                        waiting.is_settled = true;
+                        waiting.settled = Some(state.clone());
                     }
                     slot.life.notify_all(&mut self.wakes);
                 }

@@ -201,7 +201,8 @@ pub(crate) enum Drain {
 #[derive(Debug)]
 pub(crate) struct Confirmation {
     pub(crate) delivery: DeliveryId,
-    pub(crate) is_settled: bool,
+    /// What the sender said when it settled, once it has.
+    pub(crate) settled: Option<Option<DeliveryState>>,
 }
 
 /// A message handed to the engine.

@@ -472,6 +472,15 @@ impl Connection {
         })
     }
 
+    /// Receiver: whether a delivery is still unsettled on both sides.
+    #[must_use]
+    pub fn is_unsettled(&self, link: LinkId, delivery: DeliveryId) -> bool {
+        let session = self.link(link).and_then(|link| self.sessions.get(link.session));
+        session
+            .and_then(|session| session.incoming.as_ref()?.get(delivery.0))
+            .is_some_and(|entry| entry.link == link)
+    }
+
     /// The largest message the peer takes on a sending link; `None` without bound.
     #[must_use]
     pub fn link_max_message_size(&self, link: LinkId) -> Option<u64> {

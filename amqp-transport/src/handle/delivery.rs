@@ -1,5 +1,6 @@
 //! A received message and its settlement.
 
+use std::mem::discriminant;
 use std::sync::Arc;
 
 use amqp_codec::{
@@ -119,7 +120,7 @@ impl Delivery {
     /// (`AMQP 1.0 §2.6.12`). On a link in mode first it is the same as [`accept`](Self::accept).
     ///
     /// # Errors
-    /// When the link or connection is gone before.
+    /// When the link or connection is gone before, or the sender settled the message in its own way.
     ///
     /// # Cancel safety
     /// Once polled the message is accepted; dropping the future only stops waiting.
@@ -130,7 +131,7 @@ impl Delivery {
     /// As [`accept_confirmed`](Self::accept_confirmed), with any delivery state.
     ///
     /// # Errors
-    /// When the link or connection is gone before.
+    /// When the link or connection is gone before, or the sender settled the message in its own way.
     ///
     /// # Cancel safety
     /// Once polled the state is told; dropping the future only stops waiting.
@@ -143,8 +144,14 @@ impl Delivery {
             return self.link.settle(self.inner.id, state, Settlement::Settled);
         }
         let confirmation = Waiting::begin(&self)?;
-        self.link.settle(self.inner.id, state, Settlement::Unsettled)?;
-        confirmation.settled().await
+        self.link.settle(self.inner.id, state.clone(), Settlement::Unsettled)?;
+        match confirmation.settled().await? {
+            // The sender's last word counts: it may have given the message to somebody else meanwhile.
+            Some(other) if discriminant(&other) != discriminant(&state) => {
+                Err(SettleError::Overruled(Some(other)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Lets the delivery go without an outcome. It stays unsettled until the link ends; what becomes of it is the
@@ -193,8 +200,14 @@ impl<'a> Waiting<'a> {
             .connection
             .shared
             .with(|state| match state.links.get_mut(delivery.link.key) {
+                Some(slot)
+                    if !state.engine.is_unsettled(slot.id, id)
+                        && matches!(slot.phase, LinkPhase::Attached) =>
+                {
+                    Err(SettleError::Overruled(None))
+                }
                 Some(slot) => {
-                    slot.inbox.confirmations.push(Confirmation { delivery: id, is_settled: false });
+                    slot.inbox.confirmations.push(Confirmation { delivery: id, settled: None });
                     Ok(Self { delivery })
                 }
                 None => Err(SettleError::Detached(DetachReason::Local)),
@@ -202,11 +215,12 @@ impl<'a> Waiting<'a> {
             .unwrap_or_else(|error| Err(SettleError::Lost(error)))
     }
 
-    async fn settled(self) -> Result<(), SettleError> {
+    async fn settled(self) -> Result<Option<DeliveryState>, SettleError> {
         let id = self.delivery.inner.id;
         let settled = self.delivery.link.wait(|slot| {
-            if slot.inbox.confirmations.iter().any(|waiting| waiting.delivery == id && waiting.is_settled) {
-                return Some(Ok(()));
+            let told = slot.inbox.confirmations.iter().find(|waiting| waiting.delivery == id);
+            if let Some(state) = told.and_then(|waiting| waiting.settled.clone()) {
+                return Some(Ok(state));
             }
             match &slot.phase {
                 LinkPhase::Detached(reason, _) => Some(Err(too_late(reason))),

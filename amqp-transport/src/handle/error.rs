@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
-use amqp_codec::ErrorCondition;
+use amqp_codec::{DeliveryState, ErrorCondition};
 
 use super::stream::Spoken;
 use crate::error::{ConnectionError, Redirect, RemoteError};
@@ -439,6 +439,10 @@ pub enum SettleError {
     /// The connection is gone.
     #[error("not settled, the connection is gone: {0}")]
     Lost(ConnectionError),
+    /// Mode second only: the sender settled the message before, or settled it otherwise than it was told. The state is
+    /// the sender's, where it gave one.
+    #[error("the sender settled the message in its own way{}", .0.as_ref().map(|state| format!(": {state:?}")).unwrap_or_default())]
+    Overruled(Option<DeliveryState>),
 }
 
 /// The peer's own error within a connection's end.

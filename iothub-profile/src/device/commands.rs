@@ -136,7 +136,7 @@ impl Command {
     }
 
     async fn settle(self, state: DeliveryState) -> Result<(), Error> {
-        self.delivery.settle_confirmed(state).await.map_err(|error| failure::of_settle(&error))
+        failure::of_confirmation(self.delivery.settle_confirmed(state).await)
     }
 }
 

@@ -89,6 +89,6 @@ impl FeedbackBatch {
     }
 
     async fn settle(self, state: DeliveryState) -> Result<(), Error> {
-        self.delivery.settle_confirmed(state).await.map_err(|error| failure::of_settle(&error))
+        failure::of_confirmation(self.delivery.settle_confirmed(state).await)
     }
 }

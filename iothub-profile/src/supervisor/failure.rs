@@ -1,6 +1,6 @@
 //! What the transport's errors mean to the owner of a client: a class, whether a retry helps, and what to do.
 
-use amqp_codec::{ErrorCondition, Outcome};
+use amqp_codec::{DeliveryState, ErrorCondition, Outcome};
 use amqp_transport::{
     ConnectionError, RemoteError,
     cbs::CbsError,
@@ -197,16 +197,24 @@ pub(crate) fn send_end(error: &SendError, address: &str) -> Option<LinkEnd> {
     }
 }
 
-/// An outcome that was to be confirmed and was not.
-pub(crate) fn of_settle(error: &SettleError) -> Error {
-    match error {
+/// What the hub says to an outcome that it was told and is to confirm.
+pub(crate) fn of_confirmation(confirmation: Result<(), SettleError>) -> Result<(), Error> {
+    let error = match confirmation {
+        // Some hubs settle a rejected or abandoned message with a plain "accepted": the outcome was taken.
+        Ok(()) | Err(SettleError::Overruled(Some(DeliveryState::Accepted))) => return Ok(()),
+        Err(error) => error,
+    };
+    let failure = match &error {
+        SettleError::Overruled(_) => Error::new(
+            ErrorKind::Refused,
+            "the hub did not take the outcome: the message's lock had lapsed before it was told",
+        ),
         SettleError::Lost(lost) => {
             Error::new(ErrorKind::OutcomeUnknown, format!("the hub has not confirmed: {lost}"))
-                .with_hint("the message may come again")
         }
-        other => Error::new(ErrorKind::OutcomeUnknown, format!("the hub has not confirmed: {other}"))
-            .with_hint("the message may come again"),
-    }
+        other => Error::new(ErrorKind::OutcomeUnknown, format!("the hub has not confirmed: {other}")),
+    };
+    Err(failure.with_hint("the message may come again"))
 }
 
 /// A token that the peer did not take.
@@ -380,6 +388,19 @@ mod tests {
         assert_eq!(of_send(&lost).kind(), ErrorKind::OutcomeUnknown);
         assert!(send_end(&lost, "a").is_none(), "it must not be sent again");
         assert_eq!(of_send(&SendError::NoOutcome).kind(), ErrorKind::OutcomeUnknown);
+    }
+
+    #[test]
+    fn an_outcome_counts_only_when_the_hub_went_along_with_it() {
+        let rejected = DeliveryState::Rejected(amqp_codec::Rejected::default());
+        assert!(of_confirmation(Ok(())).is_ok());
+        assert!(of_confirmation(Err(SettleError::Overruled(Some(DeliveryState::Accepted)))).is_ok());
+        for lapsed in [Some(rejected), Some(DeliveryState::Released), None] {
+            let error = of_confirmation(Err(SettleError::Overruled(lapsed))).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Refused);
+        }
+        let lost = SettleError::Lost(ConnectionError::EndOfStream);
+        assert_eq!(of_confirmation(Err(lost)).unwrap_err().kind(), ErrorKind::OutcomeUnknown);
     }
 
     #[test]
