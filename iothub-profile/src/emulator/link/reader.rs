@@ -64,7 +64,8 @@ struct Seat {
     id: ReaderId,
     partition: usize,
     group: String,
-    position: Position,
+    /// Sequence number of its first event, fixed before it hears that the link is open.
+    start: i64,
     stolen: Arc<Notify>,
 }
 
@@ -104,7 +105,12 @@ fn find_seat(peer: &Arc<Peer>, place: &Place, attach: &Attach) -> Result<Seat, E
     lock(&hub.reader_alarms).insert(id, Arc::clone(&stolen));
     let joined = lock(&hub.readers).join(partition, &place.group, id, epoch);
     // From here on the seat gives everything back, also when it is refused.
-    let seat = Seat { peer: Arc::clone(peer), id, partition, group: place.group.clone(), position, stolen };
+    let start = hub.partitions.get(partition).map_or(0, |slot| {
+        let start = slot.with(|state| state.start(position));
+        slot.follow(id, start);
+        start
+    });
+    let seat = Seat { peer: Arc::clone(peer), id, partition, group: place.group.clone(), start, stolen };
     let driven_out = joined.map_err(|error| {
         let condition = match error {
             JoinError::HigherEpoch(_) => ErrorCondition::STOLEN,
@@ -141,11 +147,9 @@ fn position(attach: &Attach) -> Result<Position, Error> {
 
 async fn give_out(peer: &Peer, sender: &Sender, seat: &Seat, settlement: Settlement) -> End {
     let Some(partition) = peer.hub.partitions.get(seat.partition) else { return End::Over };
-    let start = partition.with(|state| state.start(seat.position));
-    partition.follow(seat.id, start);
     let (sent, confirmed) = mpsc::channel(UNCONFIRMED);
     tokio::select! {
-        () = send_all(partition, start, sender, settlement, sent) => {}
+        () = send_all(partition, seat.start, sender, settlement, sent) => {}
         () = confirm_all(partition, seat.id, confirmed) => {}
     }
     End::Over
