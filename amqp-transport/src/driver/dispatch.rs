@@ -1,6 +1,6 @@
 //! The engine's events, put where their handles look for them.
 
-use amqp_codec::Error;
+use amqp_codec::{Error, Outcome};
 use tracing::{debug, warn};
 
 use super::shared::{
@@ -27,6 +27,7 @@ impl State {
                     self.resolve(key, outcome(state));
                 }
             }
+            Event::Sent { link, user } => self.on_sent(link, user),
             Event::Writable { link } => self.on_writable(link),
             Event::SaslInit { mechanism, initial_response, hostname } => {
                 if let Role::Listener(listener) = &mut self.role {
@@ -98,6 +99,17 @@ impl State {
         slot.inbox.deliveries.push_back(delivery);
         if slot.queue.has_waiting() {
             slot.queue.notify(slot.inbox.deliveries.len(), &mut self.wakes);
+        }
+    }
+
+    /// A large message has left. Only those sent settled wait for that.
+    fn on_sent(&mut self, link: LinkId, user: u32) {
+        let (Ok(key), Some(link_key)) = (usize::try_from(user), self.link_key(link)) else { return };
+        let waits =
+            self.pending.get(key).is_some_and(|pending| pending.is_settled && pending.link == link_key);
+        // One that is still leaving has its own event to come; this one is of a message nobody waits for.
+        if waits && !self.engine.is_link_busy(link) {
+            self.resolve(key, Ok(Outcome::Accepted));
         }
     }
 

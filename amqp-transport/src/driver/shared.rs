@@ -211,6 +211,8 @@ pub(crate) struct Pending {
     pub(crate) link: usize,
     /// The first batch of output that can hold an octet of it.
     pub(crate) batch: u64,
+    /// Whether it went settled: it ends when its last frame is in the output.
+    pub(crate) is_settled: bool,
     pub(crate) phase: PendingPhase,
 }
 

@@ -481,6 +481,15 @@ impl Connection {
             .is_some_and(|entry| entry.link == link)
     }
 
+    /// Whether a large message is still leaving a link, frame by frame.
+    #[must_use]
+    pub fn is_link_busy(&self, link: LinkId) -> bool {
+        match self.links.checked(link.index, link.generation).map(|link| &link.kind) {
+            Some(LinkKind::Sender(sender)) => sender.large.is_some(),
+            _ => false,
+        }
+    }
+
     /// The largest message the peer takes on a sending link; `None` without bound.
     #[must_use]
     pub fn link_max_message_size(&self, link: LinkId) -> Option<u64> {

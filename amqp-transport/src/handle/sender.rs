@@ -14,7 +14,7 @@ use crate::driver::dispatch::NOTIFY_AT_ONCE;
 use crate::driver::link::LinkInner;
 use crate::driver::shared::{LinkPhase, LinkSlot, Pending, PendingPhase, State};
 use crate::driver::wait::{Place, Turn};
-use crate::engine::{DetachKind, Outgoing, Payload, Settlement, TrySendError};
+use crate::engine::{DetachKind, LinkId, Outgoing, Payload, Settlement, TrySendError};
 use crate::error::ConnectionError;
 
 /// A link that sends (`AMQP 1.0 §2.6`).
@@ -63,15 +63,17 @@ impl Sender {
         self.hand_over(Content::Message(message), self.settlement).await
     }
 
-    /// Sends a message settled: no outcome will come.
+    /// Sends a message settled: no outcome will come. A message of many frames is waited for until the last of them is
+    /// on its way.
     ///
     /// # Errors
-    /// Those that prove that the message was not taken. The link's mode must not be unsettled.
+    /// Those that prove that the message was not taken, or [`SendError::OutcomeUnknown`] when the link ended between
+    /// its frames. The link's mode must not be unsettled.
     ///
     /// # Cancel safety
-    /// Safe: dropped before it is ready, nothing is sent.
+    /// Dropped before the message is handed over, nothing is sent; dropped after it, the message goes its way.
     pub async fn send_settled(&self, message: &Message) -> Result<(), SendError> {
-        self.hand_over(Content::Message(message), Settlement::Settled).await.map(drop)
+        self.hand_over(Content::Message(message), Settlement::Settled).await?.await.map(drop)
     }
 
     /// Hands over a message that is encoded already, or a batch of them
@@ -376,28 +378,19 @@ impl State {
             };
         }
         let is_settled = offer.settlement == Settlement::Settled;
-        let pending = (!is_settled).then(|| {
-            self.pending.insert(Pending {
-                link: key,
-                batch: self.taken_batch.saturating_add(1),
-                phase: PendingPhase::Waiting(None),
-            })
+        // A settled message that leaves at once has nothing to wait for.
+        let pending = (!is_settled || offer.payload.len() >= MAY_BE_LARGE).then(|| {
+            let batch = self.taken_batch.saturating_add(1);
+            let phase = PendingPhase::Waiting(None);
+            self.pending.insert(Pending { link: key, batch, is_settled, phase })
         });
         let user = pending.and_then(|key| u32::try_from(key).ok()).unwrap_or(u32::MAX);
         let mut outgoing = Outgoing::new(offer.payload, offer.settlement, user);
         outgoing.message_format = offer.message_format;
-        outgoing.tag = offer.tag;
         let blocked = match self.engine.try_send(slot.id, outgoing) {
             Ok(_) => {
-                if !is_settled {
-                    slot.in_flight = slot.in_flight.saturating_add(1);
-                }
-                self.is_touched = true;
-                self.stats.messages_sent = self.stats.messages_sent.saturating_add(1);
-                if !self.links.get(key).is_none_or(|slot| slot.queue.is_empty()) {
-                    self.leave_send_queue(key, place);
-                }
-                return Poll::Ready(Ok(pending));
+                let id = slot.id;
+                return Poll::Ready(Ok(self.note_sent(key, id, pending, is_settled, place)));
             }
             Err(error) => blocked_by(error),
         };
@@ -415,6 +408,34 @@ impl State {
                 Poll::Ready(Err(error))
             }
         }
+    }
+
+    /// A message was taken by the engine: the key under which its end is awaited, if it has one.
+    fn note_sent(
+        &mut self,
+        key: usize,
+        id: LinkId,
+        mut pending: Option<usize>,
+        is_settled: bool,
+        place: &mut Option<Place>,
+    ) -> Option<usize> {
+        if is_settled
+            && !self.engine.is_link_busy(id)
+            && let Some(left) = pending.take()
+        {
+            self.pending.remove(left);
+        }
+        self.is_touched = true;
+        self.stats.messages_sent = self.stats.messages_sent.saturating_add(1);
+        if let Some(slot) = self.links.get_mut(key) {
+            if pending.is_some() {
+                slot.in_flight = slot.in_flight.saturating_add(1);
+            }
+            if !slot.queue.is_empty() {
+                self.leave_send_queue(key, place);
+            }
+        }
+        pending
     }
 
     /// Gives up a place in a sender's queue, and passes the turn on while there is credit.
@@ -456,6 +477,9 @@ thread_local! {
     /// allocation is needed.
     static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
+
+/// Messages below this size fit the smallest frame a peer may ask for (512 bytes, `AMQP 1.0 §2.8.19`), in bytes.
+const MAY_BE_LARGE: usize = 384;
 
 /// Encoded messages from this size on are handed over as their own buffer instead of being copied, in bytes.
 const SHARE_FROM: usize = 16 * 1024;

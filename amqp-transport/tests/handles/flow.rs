@@ -248,6 +248,30 @@ async fn large_messages_cross_a_small_pipe_and_small_frames() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_large_settled_message_is_not_lost_with_its_sender() {
+    let (near, far) = tokio::io::duplex(1_000);
+    let small = server_options().max_frame_size(512);
+    let (client, server) = pair_over(near, far, client_options(), small).await;
+    let session = session(&client).await;
+    let (sender, receiver) =
+        sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
+    let sizes = [100usize, 400, 450, 500, 5_000, 300_000];
+    let sending = async move {
+        for size in sizes {
+            sender.send_settled(&Message::data(vec![9; size])).await.unwrap();
+        }
+        drop(sender);
+    };
+    let receiving = async {
+        for size in sizes {
+            let delivery = receiver.recv().await.unwrap();
+            assert_eq!(delivery.message().unwrap().body_bytes().unwrap().len(), size);
+        }
+    };
+    tokio::join!(sending, receiving);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_output_of_a_sender_whose_peer_does_not_read_is_bounded() {
     let (near, far) = tokio::io::duplex(PIPE);
     let (client, server) = pair_over(near, far, client_options(), server_options()).await;
