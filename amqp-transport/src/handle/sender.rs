@@ -387,6 +387,7 @@ impl State {
         let user = pending.and_then(|key| u32::try_from(key).ok()).unwrap_or(u32::MAX);
         let mut outgoing = Outgoing::new(offer.payload, offer.settlement, user);
         outgoing.message_format = offer.message_format;
+        outgoing.tag = offer.tag;
         let blocked = match self.engine.try_send(slot.id, outgoing) {
             Ok(_) => {
                 let id = slot.id;
