@@ -4,8 +4,8 @@
 #   bash tests/interop/run.sh          installs what it needs under target/interop, builds, runs, prints a matrix
 #
 # The clients have host name and port 5671 built in, so everything runs in a network and mount namespace of its own,
-# where that port is free and a hosts file of our own is in place. That needs root. What a client printed is
-# compared with what it must have seen: an exit status alone proves nothing here.
+# where that port is free and a hosts file of our own is in place. What a client printed is compared with what it
+# must have seen: an exit status alone proves nothing here.
 # Every client is pinned, has a time limit, and leaves its log in target/interop/logs.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
