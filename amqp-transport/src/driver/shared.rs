@@ -477,3 +477,21 @@ fn remember(keys: &mut Vec<usize>, index: usize, key: usize) {
         *slot = key;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::clock;
+    use crate::engine::{ConnectionConfig, Side};
+
+    #[test]
+    fn a_poisoned_lock_is_a_closed_connection() {
+        let engine = engine::Connection::new(Side::Client, ConnectionConfig::new("c"), clock::now());
+        let shared = Shared::new(State::new(engine, Role::Client));
+        let broken = Arc::clone(&shared);
+        let panicked = std::thread::spawn(move || broken.with(|_| panic!("under the lock")));
+        assert!(panicked.join().is_err());
+        let error = shared.with(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("panic"), "{error}");
+    }
+}
