@@ -75,6 +75,11 @@ impl Link {
         name_key(self.kind.role(), &self.name)
     }
 
+    /// Whether the peer took its attach back before we answered it, which the application has heard.
+    fn is_given_up(&self) -> bool {
+        self.is_silent && self.endpoint.local == Half::Idle && self.endpoint.remote == Half::Closed
+    }
+
     /// The sender's state.
     pub(crate) fn sender(&mut self) -> Result<&mut SenderState, EngineError> {
         match &mut self.kind {
@@ -294,6 +299,9 @@ impl Connection {
         let Some(link) = self.links.checked_mut(id.index, id.generation) else {
             return Err(EngineError::Stale);
         };
+        if link.is_given_up() {
+            return Err(EngineError::Stale);
+        }
         if link.endpoint.local != Half::Idle {
             return Err(EngineError::State("the attach is answered already"));
         }

@@ -172,7 +172,9 @@ impl Connection {
             config.incoming_window.max(1),
         );
         let remote_channel = session.remote_channel;
-        self.write_begin(id, remote_channel, config)
+        self.write_begin(id, remote_channel, config)?;
+        self.answer_given_up(id.index);
+        Ok(())
     }
 
     pub(super) fn end_session(

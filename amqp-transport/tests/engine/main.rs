@@ -11,6 +11,7 @@ mod deliveries;
 mod flow;
 mod links;
 mod pair;
+mod regressions;
 mod sasl;
 mod script;
 mod sessions;

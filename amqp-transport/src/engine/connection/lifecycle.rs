@@ -119,6 +119,7 @@ impl Connection {
     /// The peer was heard (C-024).
     pub(super) fn heard(&mut self) {
         if self.endpoint.remote == Half::Open
+            && !matches!(self.phase, Phase::Over)
             && let Some(allowed) = self.config.idle_time_out
         {
             self.timers.set(Timer::PeerSilence, Some(self.now + allowed));
@@ -136,11 +137,14 @@ impl Connection {
 
     /// Output went to the socket.
     pub(super) fn note_transmitted(&mut self) {
+        if matches!(self.phase, Phase::Over) {
+            // What waited when the connection ended has left: nothing more is due.
+            return;
+        }
         if self.endpoint.local == Half::Closed {
             // C-019, C-029: from our close on only the peer's is waited for.
             self.timers.set(Timer::Heartbeat, None);
-            let is_waiting = !matches!(self.phase, Phase::Over);
-            if is_waiting && self.timers.get(Timer::Close).is_none() {
+            if self.timers.get(Timer::Close).is_none() {
                 self.timers.set(Timer::Close, Some(self.now + self.config.limits.close_time_out));
             }
         } else if let Some(interval) = self.heartbeat_interval {

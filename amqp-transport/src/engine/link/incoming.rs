@@ -169,17 +169,43 @@ impl Connection {
                 self.finish_link_as(index, kind, cause, detach.error);
             }
             Half::Idle => {
-                // Given up before our answer: both halves still have to be exchanged.
-                let error =
-                    Violation::link(ErrorCondition::NOT_FOUND, "given up before it was accepted").to_wire();
-                let _ = self.refuse_attached(id, error);
-                if let Some(link) = self.links.get_mut(index) {
-                    link.is_silent = false;
-                }
-                self.finish_link_as(index, kind, DetachCause::Remote, detach.error);
+                // Given up before our answer: both halves still have to be exchanged, as soon as our begin is out.
+                link.is_silent = true;
+                self.events.push(Event::LinkDetached {
+                    link: id,
+                    kind,
+                    cause: DetachCause::Remote,
+                    error: detach.error,
+                });
+                self.answer_given_up(session_index);
             }
         }
         Ok(())
+    }
+
+    /// Answers the links that the peer gave up before we could, once the session is accepted.
+    pub(in super::super) fn answer_given_up(&mut self, session_index: u32) {
+        let is_accepted =
+            self.sessions.get(session_index).is_some_and(|session| session.endpoint.local == Half::Open);
+        if !is_accepted {
+            return;
+        }
+        let given_up: Vec<LinkId> = self
+            .links
+            .indices()
+            .filter_map(|index| self.links.get(index))
+            .filter(|link| link.session == session_index && link.is_given_up())
+            .map(|link| link.id)
+            .collect();
+        for id in given_up {
+            if let Some(link) = self.links.get_mut(id.index) {
+                link.is_silent = false;
+            }
+            let error =
+                Violation::link(ErrorCondition::NOT_FOUND, "given up before it was accepted").to_wire();
+            let _ = self.refuse_attached(id, error);
+            self.forget_link(id.index);
+        }
     }
 
     /// Refuses an attach before the application has heard of it.
