@@ -10,6 +10,7 @@
 mod fuzz_seeds;
 mod hostile;
 mod seed_page;
+mod simulation;
 mod structure;
 mod vectors;
 mod wrong_input;

@@ -3,3 +3,4 @@
 
 pub mod hub;
 pub mod relay;
+pub mod sim;

@@ -1,0 +1,143 @@
+//! The application at one end: does anything the engine's interface allows, in any order, and holds every event
+//! against what the other end's application did.
+
+mod events;
+mod work;
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use amqp_codec::{Attach, DeliveryState, ReceiverSettleMode, SenderSettleMode};
+use amqp_transport::ConnectionError;
+use amqp_transport::engine::{
+    Connection, ConnectionConfig, DeliveryId, Event, LinkId, SessionId, Side, Transmit,
+};
+use bytes::BytesMut;
+
+use super::observer::Observer;
+
+/// One end of the run.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) side: Side,
+    pub(crate) engine: Connection,
+    pub(crate) observer: Observer,
+    pub(crate) transmit: Transmit,
+    pub(crate) input: BytesMut,
+    /// Events polled and not looked at yet.
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) sessions: Vec<AppSession>,
+    pub(crate) links: Vec<AppLink>,
+    pub(crate) closed: Option<ConnectionError>,
+    pub(crate) last_written: Instant,
+    pub(crate) last_heard: Instant,
+    /// Whether the peer keeps to the rules: only then are its deeds held against the ledger.
+    pub(crate) is_honest: bool,
+    pub(crate) is_impatient: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct AppSession {
+    pub(crate) id: SessionId,
+    pub(crate) state: State,
+}
+
+#[derive(Debug)]
+pub(crate) struct AppLink {
+    pub(crate) id: LinkId,
+    pub(crate) session: SessionId,
+    /// Its number in the ledger.
+    pub(crate) number: usize,
+    pub(crate) is_sender: bool,
+    pub(crate) state: State,
+    /// The peer's attach, until it is answered.
+    pub(crate) request: Option<Box<Attach>>,
+    pub(crate) snd_settle_mode: SenderSettleMode,
+    pub(crate) rcv_settle_mode: ReceiverSettleMode,
+    /// Messages to be sent.
+    pub(crate) queue: VecDeque<usize>,
+    /// Whether the engine has said to wait.
+    pub(crate) is_blocked: bool,
+    /// The last message sent.
+    pub(crate) last_sent: Option<usize>,
+    pub(crate) is_drain_asked: bool,
+    /// Deliveries received and not settled.
+    pub(crate) held: Vec<Held>,
+    /// Those we settled ourselves while the sender was about to.
+    pub(crate) crossed: Vec<Held>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) id: DeliveryId,
+    pub(crate) message: usize,
+    /// The outcome given, where the sender is to settle.
+    pub(crate) told: Option<DeliveryState>,
+}
+
+/// How far a session or link has come, as its application knows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum State {
+    /// We asked for it.
+    Asked,
+    /// The peer asks for it.
+    Requested,
+    /// Both agree.
+    Open,
+    /// We are leaving.
+    Leaving,
+}
+
+impl App {
+    pub(crate) fn new(side: Side, config: ConnectionConfig, now: Instant, is_honest: bool) -> Self {
+        let name = if side == Side::Client { "client" } else { "listener" };
+        Self {
+            side,
+            engine: Connection::new(side, config, now),
+            observer: Observer::new(name, !is_honest),
+            transmit: Transmit::new(),
+            input: BytesMut::new(),
+            events: VecDeque::new(),
+            sessions: Vec::new(),
+            links: Vec::new(),
+            closed: None,
+            last_written: now,
+            last_heard: now,
+            is_honest,
+            is_impatient: false,
+        }
+    }
+
+    /// This side's place in the ledger, and the peer's.
+    pub(crate) fn places(&self) -> (usize, usize) {
+        if self.side == Side::Client { (0, 1) } else { (1, 0) }
+    }
+
+    /// Polls all events the engine has.
+    pub(crate) fn poll(&mut self) -> usize {
+        let mut count = 0;
+        while let Some(event) = self.engine.poll_event() {
+            self.events.push_back(event);
+            count += 1;
+        }
+        count
+    }
+
+    fn link(&mut self, id: LinkId) -> &mut AppLink {
+        let side = self.side;
+        self.links
+            .iter_mut()
+            .find(|link| link.id == id)
+            .unwrap_or_else(|| panic!("the {side:?} is told of {id:?}, which it does not know (any more)"))
+    }
+
+    /// A command that an honest peer gives no cause to turn away.
+    fn must<E: core::fmt::Debug>(&self, result: Result<(), E>) {
+        self.check(result.is_ok(), || format!("turned away: {result:?}"));
+    }
+
+    /// Something that only an honest peer can be held to.
+    fn check(&self, holds: bool, what: impl FnOnce() -> String) {
+        assert!(holds || !self.is_honest, "{:?}: {}", self.side, what());
+    }
+}

@@ -1,0 +1,232 @@
+//! What the engine tells: every event is one that the other end's deeds account for, at a time when it may come.
+
+use amqp_codec::{Attach, DeliveryState, ErrorCondition, SaslCode, Value};
+use amqp_transport::ConnectionError;
+use amqp_transport::engine::{DetachCause, EndCause, Event, IncomingDelivery, LinkId, SessionId};
+
+use super::super::ledger::{Ledger, Status};
+use super::{App, AppLink, AppSession, Held, State};
+
+impl App {
+    /// Looks at one event; `false` when there is none.
+    pub(crate) fn handle_event(&mut self, ledger: &mut Ledger) -> bool {
+        let Some(event) = self.events.pop_front() else { return false };
+        assert!(self.closed.is_none(), "{:?}: {event:?} after the last event", self.side);
+        match event {
+            Event::SaslInit { .. } => {
+                // The decision may come after the connection is given up.
+                let _ = self.engine.sasl_outcome(SaslCode::Ok, None);
+            }
+            Event::Opened { .. } => {
+                let _ = self.engine.open();
+            }
+            Event::SessionRequested { session, .. } => {
+                self.sessions.push(AppSession { id: session, state: State::Requested });
+            }
+            Event::SessionBegun { session } => {
+                let known = self.session(session);
+                assert!(matches!(known.state, State::Asked | State::Leaving), "{session:?} begun twice");
+                if known.state == State::Asked {
+                    known.state = State::Open;
+                }
+            }
+            Event::SessionEnded { session, cause, error } => {
+                self.session_ended(session, cause, error.as_ref(), ledger);
+            }
+            Event::AttachRequested { link, session, attach } => {
+                self.requested(link, session, &attach, ledger)
+            }
+            Event::LinkAttached { link, attach } => {
+                let known = self.link(link);
+                assert!(matches!(known.state, State::Asked | State::Leaving), "{link:?} attached twice");
+                if known.state == State::Asked {
+                    known.state = State::Open;
+                }
+                known.snd_settle_mode =
+                    if known.is_sender { known.snd_settle_mode } else { attach.snd_settle_mode };
+                let number = known.number;
+                self.check(!ledger.links[number].is_refused, || format!("{link:?} attached though refused"));
+                self.flush(link, ledger);
+            }
+            Event::LinkDetached { link, cause, error, .. } => {
+                self.detached(link, cause, error.as_ref(), ledger);
+            }
+            Event::Writable { link } => {
+                self.link(link).is_blocked = false;
+                self.flush(link, ledger);
+            }
+            Event::Sent { link, user } => {
+                self.link(link);
+                let message = &mut ledger.messages[user as usize];
+                assert!(message.status != Status::Aborted, "an aborted message has left");
+                assert!(!std::mem::replace(&mut message.has_told_sent, true), "a message that leaves twice");
+            }
+            Event::DrainRequested { link } => self.link(link).is_drain_asked = true,
+            Event::Delivery { link, delivery } => self.delivered(link, delivery, ledger),
+            Event::Settled { link, user, state } => self.settled(link, user as usize, state.as_ref(), ledger),
+            Event::StateChanged { link, user, state } => {
+                self.link(link);
+                let told = ledger.messages[user as usize].progress.contains(&state);
+                self.check(told, || format!("{state:?} that nobody told"));
+            }
+            Event::RemoteSettled { link, delivery, state } => {
+                let known = self.link(link);
+                let place = known.held.iter().position(|held| held.id == delivery);
+                let crossed = known.crossed.iter().position(|held| held.id == delivery);
+                let told = match (place, crossed) {
+                    (Some(place), _) => Some(known.held.remove(place).told),
+                    (None, Some(place)) => Some(known.crossed.remove(place).told),
+                    (None, None) => None,
+                };
+                self.check(told.is_some_and(|told| told == state), || {
+                    format!("{delivery:?} settled by its sender with {state:?}")
+                });
+            }
+            Event::Closed { reason } => self.finished(reason, ledger),
+            Event::Drained { link } => {
+                self.link(link);
+            }
+            _ => {}
+        }
+        true
+    }
+
+    fn session(&mut self, id: SessionId) -> &mut AppSession {
+        let side = self.side;
+        self.sessions
+            .iter_mut()
+            .find(|session| session.id == id)
+            .unwrap_or_else(|| panic!("the {side:?} is told of {id:?}, which it does not know (any more)"))
+    }
+
+    fn session_ended(
+        &mut self,
+        id: SessionId,
+        cause: EndCause,
+        error: Option<&amqp_codec::Error>,
+        ledger: &Ledger,
+    ) {
+        let state = self.session(id).state;
+        let (_, peer) = self.places();
+        let is_due = match cause {
+            EndCause::Local => state == State::Leaving,
+            EndCause::Remote => ledger.has_ended[peer],
+            _ => false,
+        };
+        self.check(is_due, || format!("{id:?} ended: {cause:?} {error:?}"));
+        assert!(self.links.iter().all(|link| link.session != id), "{id:?} ended before its links");
+        self.sessions.retain(|session| session.id != id);
+    }
+
+    fn requested(&mut self, id: LinkId, session: SessionId, attach: &Attach, ledger: &mut Ledger) {
+        self.session(session);
+        let number =
+            attach.properties.as_ref().and_then(|fields| fields.get("number")).and_then(Value::as_u64);
+        let number = number.and_then(|number| usize::try_from(number).ok());
+        self.check(number.is_some(), || "an attach without its number".to_owned());
+        let number =
+            number.filter(|number| *number < ledger.links.len()).unwrap_or_else(|| ledger.add_link());
+        self.links.push(AppLink {
+            id,
+            session,
+            number,
+            is_sender: attach.role == amqp_codec::Role::Receiver,
+            state: State::Requested,
+            request: Some(Box::new(attach.clone())),
+            snd_settle_mode: attach.snd_settle_mode,
+            rcv_settle_mode: attach.rcv_settle_mode,
+            queue: std::collections::VecDeque::new(),
+            is_blocked: false,
+            last_sent: None,
+            is_drain_asked: false,
+            held: Vec::new(),
+            crossed: Vec::new(),
+        });
+    }
+
+    fn detached(
+        &mut self,
+        id: LinkId,
+        cause: DetachCause,
+        error: Option<&amqp_codec::Error>,
+        ledger: &mut Ledger,
+    ) {
+        let (_, peer) = self.places();
+        let link = self.link(id);
+        let (number, state, is_sender, session) = (link.number, link.state, link.is_sender, link.session);
+        let record = &ledger.links[number];
+        let is_due = match cause {
+            DetachCause::Refused => record.is_refused,
+            DetachCause::Remote => record.is_detached_by[peer],
+            DetachCause::Local => state == State::Leaving,
+            DetachCause::SessionEnded => {
+                ledger.has_ended[peer] || self.session(session).state == State::Leaving
+            }
+            _ => false,
+        };
+        self.check(is_due, || format!("{id:?} in state {state:?} detached: {cause:?} {error:?}"));
+        self.links.retain(|link| link.id != id);
+        if is_sender {
+            ledger.lose(number);
+        }
+    }
+
+    fn delivered(&mut self, id: LinkId, delivery: IncomingDelivery, ledger: &mut Ledger) {
+        let link = self.link(id);
+        assert!(!link.is_sender, "a delivery at its sender");
+        let number = link.number;
+        if !self.is_honest {
+            if !delivery.is_settled {
+                self.link(id).held.push(Held { id: delivery.id, message: usize::MAX, told: None });
+            }
+            return;
+        }
+        let Some(due) = ledger.next_due(number) else { panic!("{delivery:?} that nobody sent") };
+        let octets = ledger.octets(due);
+        let message = &mut ledger.messages[due];
+        assert_eq!(delivery.message, octets, "message {due} arrived differently");
+        assert_eq!(delivery.message_format, message.format, "of message {due}");
+        assert_eq!(delivery.is_settled, message.is_settled, "of message {due}");
+        assert!(message.tag.is_none_or(|tag| tag == delivery.tag), "message {due} under another tag");
+        assert!(!std::mem::replace(&mut message.is_delivered, true), "message {due} delivered twice");
+        ledger.deliveries += 1;
+        if !delivery.is_settled {
+            self.link(id).held.push(Held { id: delivery.id, message: due, told: None });
+        }
+    }
+
+    fn settled(&mut self, id: LinkId, number: usize, state: Option<&DeliveryState>, ledger: &mut Ledger) {
+        let link = self.link(id).number;
+        let message = &mut ledger.messages[number];
+        assert!(message.link == link && !message.is_settled, "message {number} was sent settled");
+        assert_eq!(message.status, Status::Sent, "message {number} settled again");
+        message.status = Status::Settled;
+        let told = message.outcome.clone();
+        self.check(state.is_some() && told.as_ref() == state, || {
+            format!("message {number} settled with {state:?}, its receiver said {told:?}")
+        });
+        ledger.outcomes += 1;
+    }
+
+    fn finished(&mut self, reason: ConnectionError, ledger: &mut Ledger) {
+        let (own, peer) = self.places();
+        let is_due = match &reason {
+            ConnectionError::Closed => ledger.has_closed[own],
+            ConnectionError::ClosedByPeer => ledger.has_closed[peer],
+            ConnectionError::Remote(error) => {
+                ledger.has_closed_badly[peer]
+                    || (ledger.has_timed_out && error.condition == ErrorCondition::RESOURCE_LIMIT_EXCEEDED)
+            }
+            ConnectionError::EndOfStream => ledger.is_cut || ledger.has_closed[peer] || ledger.has_timed_out,
+            // Judged against the clock where they happen.
+            ConnectionError::IdleTimeout | ConnectionError::Timeout { .. } => true,
+            _ => false,
+        };
+        self.check(is_due, || format!("closed: {reason:?}"));
+        for link in std::mem::take(&mut self.links).into_iter().filter(|link| link.is_sender) {
+            ledger.lose(link.number);
+        }
+        self.sessions.clear();
+        self.closed = Some(reason);
+    }
+}

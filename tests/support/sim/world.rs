@@ -1,0 +1,377 @@
+//! Two applications, two wires and a clock: who does what, and when octets get where, is drawn from the seed.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use amqp_transport::ConnectionError;
+use amqp_transport::engine::{InputStatus, Side};
+use bytes::{Buf, Bytes};
+
+use super::app::{App, State};
+use super::ledger::{Ledger, Status};
+use super::liar;
+use super::plan::Plan;
+use super::rng::Rng;
+
+/// One run.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    rng: Rng,
+    pub(crate) now: Instant,
+    pub(crate) apps: [App; 2],
+    /// By the side that writes.
+    wires: [Wire; 2],
+    pub(crate) ledger: Ledger,
+}
+
+/// Octets on their way.
+#[derive(Debug)]
+struct Wire {
+    chunks: VecDeque<(Instant, Bytes)>,
+    stalled_until: Instant,
+    /// Whether nothing more will be put in.
+    is_ended: bool,
+    is_end_told: bool,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, lies: bool, start: Instant) -> Self {
+        let mut rng = Rng::new(seed);
+        let plan = Plan::draw(&mut rng, lies);
+        let (ours, theirs) = Plan::sasl(&mut rng);
+        let sides = [(Side::Client, ours), (Side::Listener, theirs)];
+        let apps = sides.map(|(side, sasl)| {
+            let config = plan.connection(&mut rng, side, sasl);
+            let mut app = App::new(side, config, start, !lies);
+            app.is_impatient = plan.is_impatient;
+            app
+        });
+        let wire =
+            || Wire { chunks: VecDeque::new(), stalled_until: start, is_ended: false, is_end_told: false };
+        Self { plan, rng, now: start, apps, wires: [wire(), wire()], ledger: Ledger::default() }
+    }
+
+    /// Random steps, as many as the plan has.
+    pub(crate) fn run_wild(&mut self) {
+        let _ = self.apps[0].engine.open();
+        if self.rng.one_in(3) {
+            let _ = self.apps[1].engine.open();
+        }
+        if self.plan.has_start {
+            self.calm(false);
+        }
+        for _ in 0..self.plan.steps {
+            let side = self.rng.below(2);
+            match self.rng.below(24) {
+                0..12 => self.apps[side].act(&self.plan, &mut self.rng, &mut self.ledger),
+                12..15 => self.collect(side),
+                15..19 => {
+                    self.deliver(side);
+                }
+                19..22 => {
+                    let count = self.rng.below(12);
+                    self.apps[side].poll();
+                    for _ in 0..count {
+                        self.apps[side].handle_event(&mut self.ledger);
+                    }
+                }
+                22 => {
+                    let pause = self.plan.pause;
+                    self.advance(pause);
+                }
+                _ => self.disturb(side),
+            }
+        }
+    }
+
+    /// What seldom happens to a wire.
+    fn disturb(&mut self, side: usize) {
+        if self.plan.stalls && self.rng.one_in(20) {
+            let stall = Duration::from_millis(self.rng.pick(&[100, 1_500, 5_000, 100_000]));
+            self.wires[side].stalled_until = self.now + stall;
+            self.advance(stall / 2);
+        }
+        if self.plan.cuts && self.rng.one_in(60) && !self.ledger.is_cut {
+            self.cut();
+        }
+    }
+
+    /// Ends both directions in the middle of whatever is under way.
+    pub(crate) fn cut(&mut self) {
+        self.ledger.is_cut = true;
+        for wire in &mut self.wires {
+            wire.is_ended = true;
+            let keep = self.rng.below(wire.chunks.len() + 1);
+            wire.chunks.truncate(keep);
+            if let Some((_, last)) = wire.chunks.back_mut() {
+                last.truncate(self.rng.below(last.len() + 1));
+            }
+        }
+    }
+
+    /// Takes a side's output and puts it on its wire.
+    fn collect(&mut self, side: usize) {
+        let mut rounds = 0;
+        loop {
+            let app = &mut self.apps[side];
+            // Octets wait in bounds: what `try_send` may queue, one batch of large messages, and what is owed.
+            let limits = &app.engine.config().limits;
+            let bound = limits.output_high_water + limits.owed_output + MOST_AT_ONCE;
+            assert!(app.engine.queued_output() <= bound, "{} octets of output", app.engine.queued_output());
+            let is_any = app.engine.poll_transmit(self.now, &mut app.transmit);
+            let octets = app.transmit.copy_to_bytes(app.transmit.remaining());
+            app.observer.on_written(&octets);
+            if !is_any {
+                break;
+            }
+            rounds += 1;
+            assert!(rounds < 10_000, "output without end");
+            app.last_written = self.now;
+            let is_lying = self.plan.liar == Some(app.side);
+            let octets = if is_lying { liar::tamper(&octets, &mut self.rng) } else { octets };
+            let wire = &mut self.wires[side];
+            if wire.is_ended {
+                continue;
+            }
+            let wait = self.plan.delay.mul_f64(f64::from(self.rng.octet()) / 255.0);
+            let after = wire.chunks.back().map_or(self.now, |(at, _)| *at);
+            wire.chunks.push_back((after.max(self.now + wait), octets));
+        }
+        if self.apps[side].engine.is_finished() {
+            self.wires[side].is_ended = true;
+        }
+    }
+
+    /// Gives some of the octets that `side` wrote to the other; `false` when there are none yet.
+    fn deliver(&mut self, side: usize) -> bool {
+        let to = 1 - side;
+        if self.apps[to].engine.is_read_paused() {
+            self.collect(to);
+            assert!(!self.apps[to].engine.is_read_paused(), "reading stays paused with nothing to write");
+        }
+        let wire = &mut self.wires[side];
+        if wire.stalled_until > self.now {
+            return false;
+        }
+        let Some((at, chunk)) = wire.chunks.front_mut() else {
+            let tells = wire.is_ended && !wire.is_end_told;
+            if tells {
+                wire.is_end_told = true;
+                self.apps[to].engine.handle_eof(self.now);
+            }
+            return tells;
+        };
+        if *at > self.now {
+            return false;
+        }
+        let most = if self.plan.crumbs { self.rng.pick(&[1, 7, 60, 3_000]) } else { 1 << 16 };
+        let count = if self.rng.one_in(3) { 1 + self.rng.below(most) } else { most };
+        let octets = chunk.split_to(count.min(chunk.len()));
+        if chunk.is_empty() {
+            wire.chunks.pop_front();
+        }
+        self.feed(to, &octets);
+        true
+    }
+
+    fn feed(&mut self, to: usize, octets: &Bytes) {
+        let app = &mut self.apps[to];
+        if octets.is_empty() || app.engine.is_finished() {
+            return;
+        }
+        app.last_heard = self.now;
+        app.input.extend_from_slice(octets);
+        while app.engine.handle_input(self.now, &mut app.input) == InputStatus::Blocked {
+            let count = app.poll();
+            assert!(count > 0 || !app.events.is_empty(), "input waits for events that are not there");
+            // A bound of one still lets one frame's worth through.
+            assert!(count <= app.engine.config().limits.pending_events + MOST_EVENTS, "{count} events");
+            if count == 0 || matches!(app.events.back(), Some(amqp_transport::engine::Event::SaslInit { .. }))
+            {
+                while app.handle_event(&mut self.ledger) {}
+            }
+        }
+        assert!(app.input.len() <= 1 << 16, "{} octets of one frame", app.input.len());
+        let knew_patience = app.observer.peer_patience().is_some();
+        app.observer.on_heard(octets);
+        if !knew_patience {
+            // From here on the peer may expect to hear us.
+            app.last_written = self.now;
+        }
+    }
+
+    /// Lets time pass, firing timers of both ends in their order.
+    pub(crate) fn advance(&mut self, by: Duration) {
+        let until = self.now + by;
+        for _ in 0..100_000 {
+            let next = self.apps.iter().filter_map(|app| app.engine.poll_timeout()).min();
+            let Some(at) = next.filter(|at| *at <= until) else {
+                self.now = until;
+                self.judge_patience();
+                return;
+            };
+            self.now = self.now.max(at);
+            self.judge_patience();
+            for side in 0..2 {
+                self.fire(side);
+            }
+        }
+        panic!("timers without end");
+    }
+
+    fn fire(&mut self, side: usize) {
+        let app = &mut self.apps[side];
+        if app.engine.poll_timeout().is_none_or(|at| at > self.now) {
+            return;
+        }
+        let had_failed = app.engine.failure().is_some();
+        app.engine.handle_timeout(self.now);
+        let failure = app.engine.failure().filter(|_| !had_failed).cloned();
+        if let Some(failure) = failure {
+            self.ledger.has_timed_out = true;
+            let silence = self.now - app.last_heard;
+            let allowed = app.engine.config().idle_time_out;
+            let is_due = match failure {
+                ConnectionError::IdleTimeout => allowed.is_some_and(|allowed| silence >= allowed),
+                ConnectionError::Timeout { .. } => true,
+                _ => false,
+            };
+            assert!(is_due, "{:?} gave up after {silence:?}: {failure:?}", app.side);
+        }
+        self.collect(side);
+    }
+
+    // C-027: whoever has opened is heard within the time the peer allows.
+    fn judge_patience(&self) {
+        for app in &self.apps {
+            let Some(patience) = app.observer.peer_patience() else { continue };
+            let silence = self.now - app.last_written;
+            // However little patience the peer has, there is a shortest interval (C-027).
+            let is_patient = silence <= Duration::from_millis(patience.max(200).into());
+            let may_write = app.observer.has_opened() && app.engine.failure().is_none();
+            assert!(is_patient || !may_write, "{:?} was silent for {silence:?}", app.side);
+        }
+    }
+
+    /// Lets everything under way arrive, looking at every event, until nothing moves. With `settles` the
+    /// applications do all they owe.
+    pub(crate) fn calm(&mut self, settles: bool) {
+        for wire in &mut self.wires {
+            wire.stalled_until = self.now;
+        }
+        for _ in 0..100_000 {
+            let mut is_active = false;
+            for side in 0..2 {
+                let app = &mut self.apps[side];
+                app.poll();
+                while app.handle_event(&mut self.ledger) {
+                    is_active = true;
+                    app.poll();
+                }
+                app.answer_all(&self.plan, &mut self.rng, &mut self.ledger);
+                if settles {
+                    app.settle_all(&mut self.ledger);
+                }
+                self.collect(side);
+                while self.deliver(side) {
+                    is_active = true;
+                }
+            }
+            if is_active {
+                continue;
+            }
+            let next = self.wires.iter().filter_map(|wire| wire.chunks.front()).map(|(at, _)| *at).min();
+            match next {
+                Some(at) => self.advance(at.saturating_duration_since(self.now)),
+                None => return,
+            }
+        }
+        panic!("the run does not come to rest");
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.apps.iter().all(|app| app.engine.failure().is_none()) && !self.ledger.is_cut
+    }
+
+    /// At rest both ends hold the same deliveries unsettled.
+    pub(crate) fn judge_agreement(&self) {
+        let [client, listener] = &self.apps;
+        let mut mirrored: Vec<_> = listener
+            .observer
+            .unsettled()
+            .into_iter()
+            .map(|(ours, theirs, out, into)| (theirs, ours, into, out))
+            .collect();
+        mirrored.sort();
+        assert_eq!(client.observer.unsettled(), mirrored, "the ends disagree on what is unsettled");
+    }
+
+    /// When all is settled, all that could be sent was, and nothing is left over.
+    pub(crate) fn judge_completion(&self) {
+        for app in &self.apps {
+            for (_, _, outgoing, incoming) in app.observer.unsettled() {
+                assert!(
+                    outgoing.is_empty() && incoming.is_empty(),
+                    "unsettled at last: {outgoing:?} {incoming:?}"
+                );
+            }
+            let halfway = app.sessions.iter().find(|session| session.state != State::Open);
+            assert!(halfway.is_none(), "{:?} waits for {halfway:?}", app.side);
+            for link in &app.links {
+                assert_eq!(link.state, State::Open, "{:?} waits for {:?}", app.side, link.id);
+                assert!(link.queue.is_empty(), "{:?} {:?} was never told to go on", app.side, link.id);
+                assert!(link.held.is_empty(), "{:?} {:?} holds {:?}", app.side, link.id, link.held);
+                let lost = self.ledger.messages.iter().position(|message| {
+                    message.link == link.number
+                        && (message.status == Status::Sent && (!message.is_settled || !message.is_delivered)
+                            || message.status == Status::Settled && !message.is_delivered)
+                });
+                assert_eq!(lost, None, "a message without an end");
+            }
+        }
+    }
+
+    /// Ends the run one of several ways and sees both ends finish.
+    pub(crate) fn finish(&mut self) {
+        match self.rng.below(6) {
+            0 => self.cut(),
+            1 => {
+                for app in &mut self.apps {
+                    app.close(&mut self.rng, &mut self.ledger);
+                }
+            }
+            way => {
+                let side = self.rng.below(2);
+                if way > 3 {
+                    self.apps[side].leave(&mut self.rng, &mut self.ledger, way == 5);
+                    self.calm(true);
+                }
+                self.apps[side].close(&mut self.rng, &mut self.ledger);
+            }
+        }
+        self.calm(false);
+        for _ in 0..50 {
+            if self.apps.iter().all(|app| app.engine.is_finished()) {
+                break;
+            }
+            for app in &mut self.apps {
+                app.close(&mut self.rng, &mut self.ledger);
+            }
+            // What a lie swallowed is waited for, but not for ever.
+            let next = self.apps.iter().filter_map(|app| app.engine.poll_timeout()).min();
+            self.advance(next.map_or(Duration::ZERO, |at| at.saturating_duration_since(self.now)));
+            self.calm(false);
+        }
+        for app in &self.apps {
+            assert!(app.engine.is_finished(), "{:?} does not end: {:?}", app.side, app.engine.failure());
+            assert!(app.closed.is_some(), "{:?} was never told of the end", app.side);
+            assert_eq!(app.engine.poll_timeout(), None, "{:?} waits after its end", app.side);
+        }
+    }
+}
+
+/// What one poll for output may add to what waited: a batch of large messages and the answers to what was just read.
+const MOST_AT_ONCE: usize = 1 << 20;
+/// Events that a single frame may cause.
+const MOST_EVENTS: usize = 2_000;
