@@ -1,0 +1,48 @@
+//! The rows of the table: what is compared with what, and what must come out.
+
+/// Runs a case so many times.
+pub(crate) type Work = Box<dyn FnMut(u32)>;
+
+/// One row.
+pub(crate) struct Case {
+    /// Our side's name.
+    pub(crate) name: &'static str,
+    /// The name of the case at fe2o3 that does the same work.
+    pub(crate) peer: &'static str,
+    /// The same at ntex.
+    pub(crate) ntex: &'static str,
+    /// How many times faster than fe2o3 ours has to be.
+    pub(crate) ratio: f64,
+    /// How many allocations ours may make.
+    pub(crate) allocations: f64,
+}
+
+const fn case(
+    name: &'static str,
+    peer: &'static str,
+    ntex: &'static str,
+    ratio: f64,
+    allocations: f64,
+) -> Case {
+    Case { name, peer, ntex, ratio, allocations }
+}
+
+/// All rows. A view, an iterator and an owned decode are compared with the one decode that the peers have.
+pub(crate) const CASES: &[Case] = &[
+    case("transfer-encode", "transfer-encode", "transfer-encode", 9.0, 0.0),
+    case("transfer-decode", "transfer-decode", "transfer-decode", 8.0, 0.0),
+    case("frame-decode", "frame-decode", "frame-decode", 8.0, 0.0),
+    case("telemetry-encode", "telemetry-encode", "telemetry-encode", 8.0, 0.0),
+    case("telemetry-build-encode", "telemetry-build-encode", "telemetry-build-encode", 8.0, 0.0),
+    case("telemetry-view", "telemetry-decode", "telemetry-decode", 18.0, 0.0),
+    case("telemetry-decode", "telemetry-decode", "telemetry-decode", 6.0, 2.0),
+    case("map-encode", "map-encode", "map-encode", 4.0, 0.0),
+    case("map-iterate", "map-decode", "map-decode", 15.0, 0.0),
+    case("map-decode", "map-decode", "map-decode", 5.0, 8.0),
+    case("data-1k-encode", "data-1k-encode", "data-1k-encode", 5.0, 0.0),
+    case("data-1k-decode", "data-1k-decode", "data-1k-decode", 6.0, 0.0),
+    case("data-64k-decode", "data-64k-decode", "data-64k-decode", 6.0, 0.0),
+];
+
+/// Frames in one stretch of the stream buffer.
+pub(crate) const FRAMES: usize = 16;
