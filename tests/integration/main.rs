@@ -7,6 +7,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod cuts;
 mod fuzz_seeds;
 mod hostile;
 mod seed_page;

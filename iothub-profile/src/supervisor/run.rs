@@ -342,7 +342,7 @@ const STEPS_TO_HUB: u32 = 2;
 const STEPS_TO_EVENT_HUB: u32 = 8;
 
 /// A connection that has lasted this long is taken for sound.
-const SETTLED_AFTER: Duration = Duration::from_secs(10);
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
 const RENEWAL_ATTEMPTS: u32 = 5;
 
