@@ -99,7 +99,7 @@ async fn a_confirmed_command_never_comes_again() {
         let id = command.message_id().unwrap();
         assert!(!confirmed.contains(&id), "command {id} was confirmed and came again");
         received += 1;
-        if received % 8 == 0 && received < MOST_CUTS * 8 {
+        if received.is_multiple_of(8) && received < MOST_CUTS * 8 {
             relay.cut();
         }
         match timeout(PATIENCE, command.complete()).await.expect("an answer in time") {
