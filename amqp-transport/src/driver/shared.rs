@@ -209,6 +209,8 @@ pub(crate) struct Confirmation {
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) link: usize,
+    /// Its id on the wire, once the engine has taken it.
+    pub(crate) delivery: Option<DeliveryId>,
     /// The first batch of output that can hold an octet of it.
     pub(crate) batch: u64,
     /// Whether it went settled: it ends when its last frame is in the output.

@@ -290,6 +290,20 @@ impl Connection {
         self.send(link, outgoing)
     }
 
+    /// Settles a delivery from this side, with this state, before the receiver has said anything: nothing more will be
+    /// heard of it, and no event follows (`AMQP 1.0 §2.6.12`). Returns whether it was still unsettled.
+    ///
+    /// # Errors
+    /// When the link is gone or no sender.
+    pub fn settle_sent(
+        &mut self,
+        link: LinkId,
+        delivery: DeliveryId,
+        state: DeliveryState,
+    ) -> Result<bool, EngineError> {
+        self.settle_outgoing(link, delivery, state)
+    }
+
     /// Gives up a large message that is still leaving: the receiver is told to drop it (D-012). Nothing happens when
     /// none is. No event follows for that message.
     ///

@@ -246,6 +246,34 @@ impl Connection {
         Ok(())
     }
 
+    // D-015: a sender may settle at any time.
+    pub(super) fn settle_outgoing(
+        &mut self,
+        id: LinkId,
+        delivery: DeliveryId,
+        state: DeliveryState,
+    ) -> Result<bool, EngineError> {
+        let link = self.link_mut(id)?;
+        // A message that is still leaving is settled by its last frames, if at all.
+        let is_leaving = link.sender()?.large.is_some();
+        let index = link.session;
+        let Some(session) = self.sessions.get_mut(index) else { return Err(EngineError::Stale) };
+        let is_ours = session.outgoing.get(delivery.0).is_some_and(|entry| entry.link == id);
+        if !is_ours || is_leaving {
+            return Ok(false);
+        }
+        let had_room = session.outgoing.len() < self.config.limits.unsettled;
+        session.outgoing.remove(delivery.0);
+        queue_disposition(&mut session.dispositions, Role::Sender, delivery.0, true, Some(state));
+        session.mark_dirty(&mut self.dirty);
+        let link = self.link_mut(id)?;
+        link.unsettled = link.unsettled.saturating_sub(1);
+        if !had_room {
+            self.wake_session(index);
+        }
+        Ok(true)
+    }
+
     pub(super) fn handle_disposition(
         &mut self,
         channel: u16,

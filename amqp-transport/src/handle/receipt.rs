@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use amqp_codec::Outcome;
+use amqp_codec::{DeliveryState, Outcome};
 
 use super::error::{DetachReason, SendError};
 use crate::driver::link::LinkInner;
-use crate::driver::shared::PendingPhase;
+use crate::driver::shared::{Pending, PendingPhase};
 
 /// The outcome of a message, to be awaited. Dropping it discards the outcome; the message goes its way.
 ///
@@ -36,6 +36,28 @@ impl Receipt {
     /// A message sent settled: handed over, which is all that will ever be known.
     pub(crate) fn settled() -> Self {
         Self { state: ReceiptState::Settled }
+    }
+}
+
+impl Receipt {
+    /// Settles the message from this side with this state, unless the peer has settled it already
+    /// (`AMQP 1.0 §2.6.12`): what the peer makes of it afterwards counts for nothing, and this receipt ends with
+    /// [`SendError::NoOutcome`]. Returns whether it did so. For senders that lend a message out for a time.
+    pub fn settle(&self, state: DeliveryState) -> bool {
+        let ReceiptState::Pending(link, key) = &self.state else { return false };
+        let settled = link.connection.shared.with(|connection| {
+            let is_waiting = |pending: &&Pending| matches!(pending.phase, PendingPhase::Waiting(_));
+            let pending = connection.pending.get(*key).filter(is_waiting);
+            let Some(delivery) = pending.and_then(|pending| pending.delivery) else { return false };
+            // Stale: the link is over, and with it the delivery.
+            let is_settled = connection.engine.settle_sent(link.id, delivery, state).unwrap_or(false);
+            if is_settled {
+                connection.is_touched = true;
+                connection.resolve(*key, Err(SendError::NoOutcome));
+            }
+            is_settled
+        });
+        settled.unwrap_or(false)
     }
 }
 

@@ -382,15 +382,18 @@ impl State {
         let pending = (!is_settled || offer.payload.len() >= MAY_BE_LARGE).then(|| {
             let batch = self.taken_batch.saturating_add(1);
             let phase = PendingPhase::Waiting(None);
-            self.pending.insert(Pending { link: key, batch, is_settled, phase })
+            self.pending.insert(Pending { link: key, delivery: None, batch, is_settled, phase })
         });
         let user = pending.and_then(|key| u32::try_from(key).ok()).unwrap_or(u32::MAX);
         let mut outgoing = Outgoing::new(offer.payload, offer.settlement, user);
         outgoing.message_format = offer.message_format;
         outgoing.tag = offer.tag;
         let blocked = match self.engine.try_send(slot.id, outgoing) {
-            Ok(_) => {
+            Ok(delivery) => {
                 let id = slot.id;
+                if let Some(pending) = pending.and_then(|key| self.pending.get_mut(key)) {
+                    pending.delivery = Some(delivery);
+                }
                 return Poll::Ready(Ok(self.note_sent(key, id, pending, is_settled, place)));
             }
             Err(error) => blocked_by(error),

@@ -3,7 +3,10 @@
 //! Owns the life of a command (IoT Hub: Send cloud-to-device messages, "the cloud-to-device message life cycle"): enqueued,
 //! locked for a receiver, and then completed or dead-lettered. Time is passed in; nothing here waits or sends.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use amqp_codec::{DeliveryTag, Message};
 use uuid::Uuid;
@@ -83,6 +86,13 @@ pub(crate) struct LockedCommand {
     pub(crate) enqueued_ms: i64,
     /// How often it has been abandoned.
     pub(crate) delivery_count: u8,
+    /// When the receiver is told that its lock is lost: a moment before it lapses, so that no settlement slips in between.
+    pub(crate) until: Instant,
+}
+
+/// When to take a lent message back whose lock lapses at `until`.
+pub(crate) fn take_back_at(until: Instant, lock_duration: Duration) -> Instant {
+    until.checked_sub(TAKE_BACK_AHEAD.min(lock_duration / 10)).unwrap_or(until)
 }
 
 /// What a receiver makes of a command.
@@ -113,7 +123,7 @@ pub(crate) struct CommandQueue {
     next_sequence_number: u64,
     default_ttl_ms: i64,
     max_delivery_count: u8,
-    lock_duration: std::time::Duration,
+    lock_duration: Duration,
     /// Feedback that has arisen and has not been taken.
     records: Vec<Record>,
 }
@@ -176,6 +186,7 @@ impl CommandQueue {
             sequence_number: command.sequence_number,
             enqueued_ms: command.enqueued_ms,
             delivery_count: command.delivery_count,
+            until: take_back_at(until, self.lock_duration),
         })
     }
 
@@ -256,6 +267,12 @@ impl CommandQueue {
         std::mem::take(&mut self.records)
     }
 
+    /// How many commands are pending.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.commands.len()
+    }
+
     fn finish(&mut self, index: usize, status: Status, now: Now) {
         if index >= self.commands.len() {
             return;
@@ -272,6 +289,9 @@ impl CommandQueue {
         }
     }
 }
+
+/// How long before a lock lapses its receiver is told.
+const TAKE_BACK_AHEAD: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests;

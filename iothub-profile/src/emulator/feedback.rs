@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
 use super::{
-    commands::{LockLost, LockToken},
+    commands::{LockLost, LockToken, take_back_at},
     settings::Settings,
     time::{Now, millis},
 };
@@ -75,6 +75,8 @@ pub(crate) struct LockedBatch {
     pub(crate) lock: LockToken,
     pub(crate) records: Vec<Record>,
     pub(crate) enqueued_ms: i64,
+    /// When the service is told that its lock is lost.
+    pub(crate) until: Instant,
 }
 
 /// What the service makes of a feedback message.
@@ -133,7 +135,8 @@ impl FeedbackQueue {
         let batch = self.batches.iter_mut().find(|batch| batch.lock.is_none())?;
         let lock = LockToken::new();
         batch.lock = Some((lock, until));
-        Some(LockedBatch { lock, records: batch.records.clone(), enqueued_ms: batch.enqueued_ms })
+        let until = take_back_at(until, self.lock_duration);
+        Some(LockedBatch { lock, records: batch.records.clone(), enqueued_ms: batch.enqueued_ms, until })
     }
 
     /// Ends a lock as the service said.

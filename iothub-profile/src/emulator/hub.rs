@@ -244,6 +244,14 @@ impl Hub {
     }
 }
 
+#[cfg(test)]
+impl DeviceCommands {
+    /// How many commands are pending.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.queue).len()
+    }
+}
+
 impl PartitionSlot {
     /// Stores one event; [`announce`](Self::announce) tells readers, once for a whole burst.
     pub(crate) fn append(&self, now_ms: i64, encode: impl FnOnce(&Stamp) -> Bytes) -> Stamp {

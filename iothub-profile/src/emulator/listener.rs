@@ -130,6 +130,9 @@ async fn serve(
                 Ok(_) => {}
                 Err(reason) => {
                     log_end(address, &reason);
+                    // What came before the end is still taken in; every link ends by itself now.
+                    let ended = async { while links.join_next().await.is_some() {} };
+                    let _ = tokio::time::timeout(CLOSE_PATIENCE, ended).await;
                     return;
                 }
             },
@@ -310,5 +313,5 @@ impl AsyncWrite for KillableStream {
 /// Pause after a socket could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a peer may take to answer the hub's close.
+/// How long a peer may take to answer the hub's close, and the hub to take in what came before the peer's.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);

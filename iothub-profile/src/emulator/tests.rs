@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use amqp_codec::{
     ApplicationProperties, Body, DeliveryState, Described, ErrorCondition, Message, Outcome, Properties,
-    Source, Timestamp, Value,
+    ReceiverSettleMode, SenderSettleMode, Source, Timestamp, Value,
 };
 use amqp_transport::{
     AttachError, ConnectOptions, Connection, CreditMode, OnDrop, Receiver, ReceiverOptions, Sasl, Secret,
@@ -345,6 +345,43 @@ async fn a_lapsed_lock_brings_the_command_again() {
 }
 
 #[tokio::test]
+async fn a_settlement_after_the_lock_has_lapsed_is_told_to_be_too_late() {
+    let emulator = builder().lock_duration(Duration::from_millis(200)).start().await.unwrap();
+    let (_service, session) = connect(&emulator, service_plain()).await;
+    sender(&session, "/messages/devicebound").await.unwrap().send(&command("a")).await.unwrap();
+    let (_device, session) = connect(&emulator, device_plain("dev1")).await;
+    let options = ReceiverOptions::new("r", "/devices/dev1/messages/devicebound")
+        .rcv_settle_mode(ReceiverSettleMode::Second)
+        .on_drop(OnDrop::LeaveUnsettled);
+    let inbox = session.attach_receiver(options).await.unwrap();
+    let first = recv(&inbox).await;
+    let second = recv(&inbox).await;
+    assert!(first.accept_confirmed().await.is_err(), "the lock was lost");
+    second.accept_confirmed().await.unwrap();
+    assert_eq!(emulator.purge_commands("dev1"), 0);
+}
+
+#[tokio::test]
+async fn a_settlement_told_just_before_the_end_of_the_link_counts() {
+    let emulator = builder().start().await.unwrap();
+    let (_service, session) = connect(&emulator, service_plain()).await;
+    let commands = sender(&session, "/messages/devicebound").await.unwrap();
+    for n in 0..5 {
+        commands.send(&command(&n.to_string())).await.unwrap();
+        let (connection, session) = connect(&emulator, device_plain("dev1")).await;
+        let inbox = receiver(&session, "/devices/dev1/messages/devicebound").await.unwrap();
+        recv(&inbox).await.accept().unwrap();
+        connection.close().await.unwrap();
+    }
+    let done = async {
+        while emulator.hub.commands_of("dev1").unwrap().len() > 0 {
+            tokio::task::yield_now().await
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), done).await.expect("a completed command is still pending");
+}
+
+#[tokio::test]
 async fn a_device_reports_feedback_itself() {
     let emulator = builder().start().await.unwrap();
     let (_service, session) = connect(&emulator, service_plain()).await;
@@ -473,6 +510,26 @@ async fn a_reader_follows_live_and_misses_nothing() {
         delivery.settle_with(DeliveryState::Accepted).unwrap();
     }
     sending.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_sent_settled_before_a_close_is_stored() {
+    let emulator = builder().partitions(1).start().await.unwrap();
+    let (device, session) = connect(&emulator, device_plain("dev1")).await;
+    let options =
+        SenderOptions::new("s", "/devices/dev1/messages/events").snd_settle_mode(SenderSettleMode::Settled);
+    let events = session.attach_sender(options).await.unwrap();
+    for n in 0..500 {
+        events.send(&Message::data(format!("{n}"))).await.unwrap();
+    }
+    device.close().await.unwrap();
+    let (_reader, session) = connect(&emulator, event_hub_plain()).await;
+    let reader = receiver(&session, partition_address(&emulator, "0")).await.unwrap();
+    for n in 0..500 {
+        let delivery = recv(&reader).await;
+        assert_eq!(delivery.message().unwrap().body_bytes().unwrap(), format!("{n}"));
+        delivery.accept().unwrap();
+    }
 }
 
 #[tokio::test]

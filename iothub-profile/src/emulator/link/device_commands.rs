@@ -6,7 +6,7 @@ use amqp_codec::Outcome;
 use amqp_transport::{SendError, Sender, Settlement as Mode, server::IncomingAttach};
 use tokio::task::JoinSet;
 
-use super::{DeviceLink, End, finish_sender, giving, revoked};
+use super::{DeviceLink, End, finish_sender, giving, outcome_until, revoked};
 use crate::emulator::{
     auth::Need,
     command_message::for_device,
@@ -44,11 +44,7 @@ pub(super) fn serve(
 }
 
 async fn give_out(hub: &Arc<Hub>, sender: &Sender, commands: &Arc<DeviceCommands>) -> End {
-    // Outcomes arrive whenever the device makes up its mind; commands locked when the link ends stay locked until their
-    // lock lapses.
-    let mut outcomes = JoinSet::new();
     loop {
-        while outcomes.try_join_next().is_some() {}
         // A command is locked only when it can go: one that waited for credit here would be lost to its lock.
         if sender.ready().await.is_err() {
             return End::Over;
@@ -63,8 +59,12 @@ async fn give_out(hub: &Arc<Hub>, sender: &Sender, commands: &Arc<DeviceCommands
         let sent = sender.send_tagged(for_device(&command), command.lock.tag(), Mode::Unsettled).await;
         match sent {
             Ok(receipt) => {
-                let (hub, commands, lock) = (Arc::clone(hub), Arc::clone(commands), command.lock);
-                outcomes.spawn(async move { settle(&hub, &commands, lock, receipt.await) });
+                let (hub, commands) = (Arc::clone(hub), Arc::clone(commands));
+                // On its own: an outcome told just before the link ended still counts. It ends with the link or the lock.
+                tokio::spawn(async move {
+                    let outcome = outcome_until(receipt, command.until).await;
+                    settle(&hub, &commands, command.lock, outcome);
+                });
             }
             Err(_) => {
                 hub.unlock_command(commands, command.lock);

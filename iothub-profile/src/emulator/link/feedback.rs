@@ -8,7 +8,7 @@ use amqp_transport::{Receiver, SendError, Sender, Settlement as Mode, server::In
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::{End, finish_receiver, finish_sender, giving, revoked, taking};
+use super::{End, finish_receiver, finish_sender, giving, outcome_until, revoked, taking};
 use crate::emulator::{
     auth::Need,
     commands::LockToken,
@@ -65,10 +65,8 @@ pub(super) fn serve_device(peer: Arc<Peer>, incoming: IncomingAttach, tasks: &mu
 }
 
 async fn give_out(hub: &Arc<Hub>, sender: &Sender) -> End {
-    let mut outcomes = JoinSet::new();
     let hub_name = hub.names.hub.first().map(|host| short_name(host).to_owned()).unwrap_or_default();
     loop {
-        while outcomes.try_join_next().is_some() {}
         if sender.ready().await.is_err() {
             return End::Over;
         }
@@ -83,8 +81,12 @@ async fn give_out(hub: &Arc<Hub>, sender: &Sender) -> End {
         let payload = amqp_codec::to_bytes(&batch_message(&hub_name, &batch));
         match sender.send_tagged(payload, batch.lock.tag(), Mode::Unsettled).await {
             Ok(receipt) => {
-                let (hub, token) = (Arc::clone(hub), batch.lock);
-                outcomes.spawn(async move { settle(&hub, token, receipt.await) });
+                let hub = Arc::clone(hub);
+                // On its own: an outcome told just before the link ended still counts. It ends with the link or the lock.
+                tokio::spawn(async move {
+                    let outcome = outcome_until(receipt, batch.until).await;
+                    settle(&hub, batch.lock, outcome);
+                });
             }
             Err(_) => {
                 lock(&hub.feedback).unlock(batch.lock);

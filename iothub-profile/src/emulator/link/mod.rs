@@ -10,11 +10,13 @@ mod request;
 mod service_commands;
 mod telemetry;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
-use amqp_codec::{Error, ErrorCondition, Fields, ReceiverSettleMode, Role, Symbol, Value};
+use amqp_codec::{
+    DeliveryState, Error, ErrorCondition, Fields, Outcome, ReceiverSettleMode, Rejected, Role, Symbol, Value,
+};
 use amqp_transport::{
-    CreditMode, Delivery, Receiver, Sender,
+    CreditMode, Delivery, Receipt, Receiver, SendError, Sender,
     server::{AcceptOptions, IncomingAttach},
 };
 use tokio::task::JoinSet;
@@ -188,6 +190,19 @@ fn settle(delivery: Delivery, verdict: Result<(), Error>) {
     // Too late to tell: the link is gone, and its client will find the outcome unknown.
     if let Err(error) = told {
         tracing::debug!(%error, "an outcome could not be told");
+    }
+}
+
+/// The outcome of a message that was lent out until `until`. Then it is taken back: the receiver hears that it has lost its
+/// lock, as Azure says it, and whatever it says afterwards counts for nothing.
+async fn outcome_until(mut receipt: Receipt, until: Instant) -> Result<Outcome, SendError> {
+    tokio::select! {
+        outcome = &mut receipt => outcome,
+        () = tokio::time::sleep_until(until.into()) => {
+            let lost = Error::new(ErrorCondition::NOT_FOUND).with_description("the lock on the message has been lost");
+            receipt.settle(DeliveryState::Rejected(Rejected { error: Some(lost) }));
+            receipt.await
+        }
     }
 }
 
