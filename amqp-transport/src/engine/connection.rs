@@ -177,7 +177,7 @@ impl Connection {
         }
     }
 
-    /// Listener: ends the SASL exchange. Any code but [`SaslCode::OK`] ends the connection after the outcome is sent.
+    /// Listener: ends the SASL exchange. Any code but [`SaslCode::Ok`] ends the connection after the outcome is sent.
     /// Call [`handle_input`](Self::handle_input) again afterwards: input may have waited.
     ///
     /// # Errors
