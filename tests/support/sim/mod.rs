@@ -2,8 +2,8 @@
 //! all driven by one seed. No sockets, no runtime, no real time.
 //!
 //! [`run`] goes through: a wild phase; rest, where both ends must agree on what is unsettled; settling down, where all
-//! that waits must go through; and an end. [`Observer`](observer::Observer) judges each frame on the wire by its own
-//! reading of the protocol, [`Ledger`](ledger::Ledger) each event by what the applications did.
+//! that waits must go through; and an end. `Observer` judges each frame on the wire by its own
+//! reading of the protocol, `Ledger` each event by what the applications did.
 #![expect(
     clippy::indexing_slicing,
     clippy::panic,
