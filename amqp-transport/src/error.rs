@@ -145,7 +145,12 @@ impl ConnectionError {
     /// Wraps a socket error so that it stays `Clone`.
     #[must_use]
     pub fn io(error: &io::Error) -> Self {
-        Self::Io { kind: error.kind(), detail: error.to_string() }
+        let detail = match error.kind() {
+            // What rustls says of it is advice for whoever calls rustls.
+            std::io::ErrorKind::UnexpectedEof => "the peer ended the connection without a goodbye".to_owned(),
+            _ => error.to_string(),
+        };
+        Self::Io { kind: error.kind(), detail }
     }
 
     /// Whether connecting anew, with the same settings, has a chance.

@@ -68,7 +68,11 @@ impl Bodies {
             Source::Stdin => (Box::new(io::stdin()), None),
             Source::File(path) => {
                 let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-                let total = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|meta| meta.len());
+                let meta = file.metadata().map_err(|error| unreadable(path, &error))?;
+                if meta.is_dir() {
+                    return Err(unreadable(path, &io::ErrorKind::IsADirectory.into()));
+                }
+                let total = meta.is_file().then(|| meta.len());
                 (Box::new(file), total)
             }
         };
@@ -272,5 +276,7 @@ mod tests {
         let failure = Bodies::open(&Source::File("/no/such/file".into()), Cut::Whole, None).unwrap_err();
         assert_eq!(failure.class(), Class::Usage);
         assert!(failure.to_string().contains("/no/such/file"));
+        let failure = Bodies::open(&Source::File("/".into()), Cut::Whole, None).unwrap_err();
+        assert_eq!(failure.class(), Class::Usage, "a directory is no file");
     }
 }

@@ -7,12 +7,11 @@ use tracing_subscriber::EnvFilter;
 use crate::args::Verb;
 
 /// Starts logging at the level that IOTHUB_LOG asks for, in the directives of `tracing` (`debug`, `amqp=trace`). Without it
-/// the emulator tells who comes and goes, and every other verb only what is wrong.
+/// the emulator tells who comes and goes; every other verb tells its troubles itself.
 pub(crate) fn start(verb: &Verb) {
     let default = match verb {
         Verb::Emulator(_) => "info",
-        Verb::Demo(_) => "off",
-        _ => "warn",
+        _ => "off",
     };
     let filter = std::env::var("IOTHUB_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
     tracing_subscriber::fmt()
