@@ -147,7 +147,7 @@ impl ConnectionError {
     pub fn io(error: &io::Error) -> Self {
         let detail = match error.kind() {
             // What rustls says of it is advice for whoever calls rustls.
-            std::io::ErrorKind::UnexpectedEof => "the peer ended the connection without a goodbye".to_owned(),
+            io::ErrorKind::UnexpectedEof => "the peer ended the connection without a goodbye".to_owned(),
             _ => error.to_string(),
         };
         Self::Io { kind: error.kind(), detail }

@@ -10,32 +10,40 @@ use crate::{
     message::ReceivedCommand,
     supervisor::{
         failure, receiving,
-        restored::{QueueKind, Restored},
+        restored::{Ahead, QueueKind, Restored},
     },
 };
 
 /// How commands are received.
 #[derive(Clone, Debug)]
 pub struct CommandOptions {
-    credit: u32,
+    ahead: Ahead,
 }
 
 impl CommandOptions {
     /// Ten commands ahead.
     pub fn new() -> Self {
-        Self { credit: DEFAULT_CREDIT }
+        Self { ahead: Ahead::Upto(DEFAULT_CREDIT) }
     }
 
     /// How many commands the hub may send ahead of their being taken, at least one. Each is locked for this device
     /// meanwhile, so keep it small; ten by default.
     #[must_use]
     pub fn with_credit(mut self, commands: u32) -> Self {
-        self.credit = commands.max(1);
+        self.ahead = Ahead::Upto(commands.max(1));
         self
     }
 
-    pub(crate) fn credit(&self) -> u32 {
-        self.credit
+    /// Asks for a command only when [`CommandReceiver::recv`] waits for one, so that none is locked that nobody takes. Each
+    /// costs a round trip.
+    #[must_use]
+    pub fn one_by_one(mut self) -> Self {
+        self.ahead = Ahead::OnDemand;
+        self
+    }
+
+    pub(crate) fn ahead(&self) -> Ahead {
+        self.ahead
     }
 }
 

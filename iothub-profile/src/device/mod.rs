@@ -99,7 +99,7 @@ impl DeviceClient {
     /// Safe: a link that was opened meanwhile is detached.
     pub async fn commands(&self, options: CommandOptions) -> Result<CommandReceiver, Error> {
         let address = HubAddress::DeviceBound(path_identity(&self.identity)).to_string();
-        let kind = QueueKind { address, credit: options.credit() };
+        let kind = QueueKind::new(address, options.ahead());
         let link = Restored::new(Arc::clone(&self.supervisor), kind);
         match timeout(self.supervisor.options().operation_timeout, link.attached()).await {
             Ok(attached) => attached.map(drop)?,

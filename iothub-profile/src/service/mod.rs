@@ -17,7 +17,7 @@ use crate::{
         ClientOptions, ConnectionStatus, Supervisor,
         endpoint::Target,
         failure,
-        restored::{QueueKind, Restored, SenderKind},
+        restored::{Ahead, QueueKind, Restored, SenderKind},
         sending,
     },
 };
@@ -88,7 +88,7 @@ impl ServiceClient {
     /// # Cancel safety
     /// Safe: a link that was opened meanwhile is detached.
     pub async fn feedback(&self) -> Result<FeedbackReceiver, Error> {
-        let kind = QueueKind { address: HubAddress::Feedback.to_string(), credit: FEEDBACK_CREDIT };
+        let kind = QueueKind::new(HubAddress::Feedback.to_string(), Ahead::Upto(FEEDBACK_CREDIT));
         let link = Restored::new(Arc::clone(&self.supervisor), kind);
         match timeout(self.supervisor.options().operation_timeout, link.attached()).await {
             Ok(attached) => attached.map(drop)?,

@@ -20,8 +20,12 @@ pub(crate) async fn next<K: LinkKind<Link = Receiver>>(receiver: &Restored<K>) -
     let mut attempt = 0;
     loop {
         let attached = receiver.attached().await?;
+        receiver.kind.waiting(&attached.link);
         let error = match attached.link.recv().await {
-            Ok(delivery) => return Ok(delivery),
+            Ok(delivery) => {
+                receiver.kind.received();
+                return Ok(delivery);
+            }
             Err(error) => error,
         };
         receiver.forget(&attached);

@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use amqp_codec::{Fields, ReceiverSettleMode, Value};
@@ -33,6 +36,12 @@ pub(crate) trait LinkKind: fmt::Debug + Send + Sync {
         live: &Live,
         product: &str,
     ) -> impl Future<Output = Result<Self::Link, AttachError>> + Send;
+
+    /// Somebody is about to wait for the next delivery.
+    fn waiting(&self, _link: &Self::Link) {}
+
+    /// A delivery was received.
+    fn received(&self) {}
 }
 
 /// A link that sends.
@@ -42,10 +51,27 @@ pub(crate) struct SenderKind {
 }
 
 /// A link that receives from a hub's queue: outcomes are confirmed, what is dropped stays unsettled.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct QueueKind {
-    pub(crate) address: String,
-    pub(crate) credit: u32,
+    address: String,
+    ahead: Ahead,
+    /// True while the hub may send the one delivery that was asked for.
+    is_asked: AtomicBool,
+}
+
+/// How many deliveries a hub may send ahead of their being taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ahead {
+    /// Up to so many.
+    Upto(u32),
+    /// None: one is asked for when somebody waits for it.
+    OnDemand,
+}
+
+impl QueueKind {
+    pub(crate) fn new(address: String, ahead: Ahead) -> Self {
+        Self { address, ahead, is_asked: AtomicBool::new(false) }
+    }
 }
 
 /// A link that receives the events of a partition from a position that moves on.
@@ -175,12 +201,28 @@ impl LinkKind for QueueKind {
     }
 
     async fn attach(&self, live: &Live, product: &str) -> Result<Receiver, AttachError> {
+        let credit = match self.ahead {
+            Ahead::Upto(deliveries) => CreditMode::Auto(deliveries),
+            Ahead::OnDemand => CreditMode::Manual,
+        };
+        self.is_asked.store(false, Ordering::Relaxed);
         let options = ReceiverOptions::new(link_name(), self.address.clone())
-            .credit(CreditMode::Auto(self.credit))
+            .credit(credit)
             .rcv_settle_mode(ReceiverSettleMode::Second)
             .on_drop(OnDrop::LeaveUnsettled)
             .properties(link_properties(product));
         live.session.attach_receiver(options).await
+    }
+
+    fn waiting(&self, link: &Receiver) {
+        if self.ahead == Ahead::OnDemand && !self.is_asked.swap(true, Ordering::Relaxed) {
+            // A link that has ended is noticed by whoever waits.
+            let _ = link.add_credit(1);
+        }
+    }
+
+    fn received(&self) {
+        self.is_asked.store(false, Ordering::Relaxed);
     }
 }
 

@@ -24,6 +24,18 @@ fn a_command_is_received_completed_and_reported() {
 }
 
 #[test]
+fn a_listener_that_has_enough_leaves_the_next_command_to_the_next_listener() {
+    let hub = Hub::start(&["--device", "dev1"]);
+    let device = hub.string("device", "dev1");
+    hub.run(&hub.service(), &["c2d", "send", "dev1", "x", "--count", "2", "--message-id", "m"]).succeeds();
+    for id in ["m-1", "m-2"] {
+        let ran =
+            hub.run(&device, &["device", "listen", "-o", "jsonl", "--count", "1", "--until-idle", "20"]);
+        assert_eq!(ran.succeeds().records()[0]["message_id"], id);
+    }
+}
+
+#[test]
 fn device_ids_that_need_encoding_work_in_both_directions() {
     for id in ["dev+1 a@b", "%", "#", "50%25"] {
         let hub = Hub::start(&["--device", id]);

@@ -19,9 +19,8 @@ pub(crate) async fn run(global: &Global, args: &ListenArgs, interrupt: &Interrup
     let opening = async {
         let client = DeviceClient::open(&string, options).await?;
         narrate(client.status());
-        // Commands fetched ahead are locked for this device: never fetch more than are wanted.
-        let most = args.until.count.and_then(|count| u32::try_from(count).ok()).unwrap_or(AHEAD).min(AHEAD);
-        let commands = client.commands(CommandOptions::new().with_credit(most)).await?;
+        // Commands fetched ahead would stay locked for a minute after this verb has ended.
+        let commands = client.commands(CommandOptions::new().one_by_one()).await?;
         Ok((client, commands))
     };
     let Some(opened) = interrupt.unless(opening).await else { return Ok(End::Interrupted) };
@@ -66,6 +65,3 @@ async fn settle(command: Command, answer: Answer) -> Result<(), iothub_profile::
         Answer::Abandon => command.abandon().await,
     }
 }
-
-/// Commands fetched ahead at most.
-const AHEAD: u32 = 10;

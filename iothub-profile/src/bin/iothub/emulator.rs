@@ -84,7 +84,9 @@ fn introduce(
             ("policy", emulator.connection_string(&policy)),
             ("event-hub", emulator.event_hub_connection_string(&policy)),
         ];
-        for (kind, value) in strings {
+        let reads =
+            Rights::of_well_known(&policy).is_none_or(|rights| rights.contains(Rights::SERVICE_CONNECT));
+        for (kind, value) in strings.into_iter().filter(|(kind, _)| reads || *kind == "policy") {
             if let Some(value) = value {
                 output.record(&Line { kind, id: Some(policy.clone()), name: "connection_string", value })?;
             }

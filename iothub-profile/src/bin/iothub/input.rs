@@ -72,7 +72,7 @@ impl Bodies {
                 if meta.is_dir() {
                     return Err(unreadable(path, &io::ErrorKind::IsADirectory.into()));
                 }
-                let total = meta.is_file().then(|| meta.len());
+                let total = meta.is_file().then_some(meta.len());
                 (Box::new(file), total)
             }
         };

@@ -10,7 +10,8 @@ use crate::args::Verb;
 /// the emulator tells who comes and goes; every other verb tells its troubles itself.
 pub(crate) fn start(verb: &Verb) {
     let default = match verb {
-        Verb::Emulator(_) => "info",
+        // The emulator names the peer of everything that the transport notices.
+        Verb::Emulator(_) => "info,amqp_transport=off",
         _ => "off",
     };
     let filter = std::env::var("IOTHUB_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
