@@ -361,9 +361,13 @@ impl Connection {
             *slot = None;
         }
         if link.unsettled > 0 {
+            let had_room = session.outgoing.len() < self.config.limits.unsettled;
             session.outgoing.purge(|entry| entry.link == link.id);
             if let Some(incoming) = &mut session.incoming {
                 incoming.purge(|entry| entry.link == link.id);
+            }
+            if !had_room {
+                self.wake_session(link.session);
             }
         }
     }

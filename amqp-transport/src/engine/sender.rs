@@ -151,11 +151,17 @@ impl Connection {
         large.is_aborted = true;
         let Some(delivery_id) = large.transfer.delivery_id else { return Ok(()) };
         // D-012: an aborted delivery is settled.
-        if let Some(session) = self.sessions.get_mut(session)
-            && session.outgoing.remove(delivery_id).is_some()
-            && let Some(link) = self.links.get_mut(id.index)
-        {
-            link.unsettled = link.unsettled.saturating_sub(1);
+        let limit = self.config.limits.unsettled;
+        if let Some(owner) = self.sessions.get_mut(session) {
+            let had_room = owner.outgoing.len() < limit;
+            if owner.outgoing.remove(delivery_id).is_some()
+                && let Some(link) = self.links.get_mut(id.index)
+            {
+                link.unsettled = link.unsettled.saturating_sub(1);
+                if !had_room {
+                    self.wake_session(session);
+                }
+            }
         }
         Ok(())
     }

@@ -352,8 +352,13 @@ impl Connection {
             let _ = self.end_session(id, EndCause::Remote, None);
             (EndCause::Remote, end.error)
         };
+        // A session that a client turned away is nothing its application has heard of.
+        let is_known = self.side == Side::Listener
+            || self.sessions.get(index).is_some_and(|session| !session.is_begun_by_peer);
         self.forget_session(index);
-        self.events.push(Event::SessionEnded { session: id, cause, error });
+        if is_known {
+            self.events.push(Event::SessionEnded { session: id, cause, error });
+        }
         Ok(())
     }
 

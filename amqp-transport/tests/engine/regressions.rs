@@ -1,8 +1,9 @@
 //! What the simulator found: each test is named after what went wrong.
 
-use amqp_codec::Role;
+use amqp_codec::{DeliveryState, Role};
 use amqp_transport::engine::{
-    AttachReply, DetachCause, DetachKind, EngineError, Event, LinkConfig, SessionConfig,
+    AttachReply, DetachCause, DetachKind, EngineError, Event, LinkConfig, LinkId, Outgoing, SessionConfig,
+    Settlement, TrySendError,
 };
 
 use crate::pair::{Pair, config, target};
@@ -52,4 +53,65 @@ fn nothing_is_due_after_the_end_though_output_was_left() {
     assert!(pair.client.engine.is_finished());
     assert!(pair.client.write_once(pair.now), "the begin of {session:?} was waiting");
     assert_eq!(pair.client.engine.poll_timeout(), None);
+}
+
+// The client was told of the end of a session that it had never been told of.
+#[test]
+fn a_session_that_a_client_turns_away_is_no_news_to_it() {
+    let mut pair = Pair::opened();
+    let session = pair.server.engine.begin(SessionConfig::default()).unwrap();
+    pair.run();
+    let ended = |event: &Event| match event {
+        Event::SessionEnded { session, .. } => Some(*session),
+        _ => None,
+    };
+    assert_eq!(pair.server.take(ended), Some(session));
+    assert_eq!(pair.client.take(ended), None);
+}
+
+/// Two sending links in a session whose room for one unsettled delivery is taken by a large message of the first.
+fn without_room() -> (Pair, LinkId, LinkId) {
+    let mut settings = config("client");
+    settings.limits.unsettled = 1;
+    let mut pair = Pair::opened_with(settings, config("server"));
+    let session = pair.session();
+    let (first, _) = pair.sending(session, "first", 10);
+    let (second, _) = pair.sending(session, "second", 10);
+    while pair.client.writable().is_some() {}
+    pair.client.send(first, &[0; 100_000], Settlement::Unsettled, 1);
+    let refused = pair.client.engine.try_send(second, Outgoing::new(&b"x"[..], Settlement::Unsettled, 2));
+    assert_eq!(refused, Err(TrySendError::TooManyUnsettled));
+    (pair, first, second)
+}
+
+// A link that waited for room among the unsettled was not told when an abort made some.
+#[test]
+fn an_abort_makes_room_for_a_link_that_waits() {
+    let (mut pair, first, second) = without_room();
+    pair.client.engine.abort_send(first).unwrap();
+    pair.run();
+    assert_eq!(pair.client.writable(), Some(second));
+    pair.client.send(second, b"x", Settlement::Unsettled, 2);
+}
+
+// Nor when another link was detached with what it had unsettled.
+#[test]
+fn a_detach_makes_room_for_a_link_that_waits() {
+    let (mut pair, first, second) = without_room();
+    pair.run();
+    assert_eq!(pair.client.writable(), None);
+    pair.client.engine.detach(first, DetachKind::Closed, None).unwrap();
+    pair.run();
+    assert_eq!(pair.client.writable(), Some(second));
+    pair.client.send(second, b"x", Settlement::Unsettled, 2);
+    pair.run();
+    let (theirs, delivery) = loop {
+        let (link, delivery) = pair.server.delivery().unwrap();
+        if delivery.message.len() == 1 {
+            break (link, delivery);
+        }
+    };
+    pair.server.engine.settle(theirs, delivery.id, DeliveryState::Accepted, Settlement::Settled).unwrap();
+    pair.run();
+    assert_eq!(pair.client.settled(), Some((2, Some(DeliveryState::Accepted))));
 }
