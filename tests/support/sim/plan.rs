@@ -36,7 +36,7 @@ pub(crate) struct Plan {
     /// The side whose frames are tampered with on their way, if any.
     pub(crate) liar: Option<Side>,
     pub(crate) largest_message: usize,
-    /// Whether the listener, too, tries to attach (a client takes no links); then handles are not scarce.
+    /// Whether the listener, too, tries to begin and attach (which a client turns away); then handles and channels are not scarce.
     pub(crate) listener_attaches: bool,
 }
 
@@ -66,7 +66,8 @@ impl Plan {
             Side::Listener => "listener",
         });
         config.max_frame_size = rng.pick(&[512, 512, 513, 700, 2_048, 65_536]);
-        config.channel_max = rng.pick(&[0, 1, 2, 255]);
+        // Begins that cross need a channel each.
+        config.channel_max = if self.listener_attaches { 255 } else { rng.pick(&[0, 1, 2, 255]) };
         config.idle_time_out = rng.pick(&[None, Some(2), Some(60)]).map(Duration::from_secs);
         config.list_style = rng.pick(&[ListStyle::Compact, ListStyle::Full]);
         config.sasl = sasl;

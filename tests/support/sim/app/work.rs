@@ -19,7 +19,7 @@ impl App {
     /// Does one random thing.
     pub(crate) fn act(&mut self, plan: &Plan, rng: &mut Rng, ledger: &mut Ledger) {
         match rng.below(64) {
-            0..4 => self.begin(plan, rng),
+            0..4 => self.begin(plan, rng, ledger),
             4..10 => self.attach(plan, rng, ledger),
             10..17 => self.answer_one(plan, rng, ledger),
             17..31 => self.send_something(plan, rng, ledger),
@@ -51,12 +51,18 @@ impl App {
         self.engine.link_session(picked).map(|_| picked)
     }
 
-    fn begin(&mut self, plan: &Plan, rng: &mut Rng) {
-        if self.side == Side::Client
-            && self.sessions.len() < 4
+    fn begin(&mut self, plan: &Plan, rng: &mut Rng, ledger: &mut Ledger) {
+        let is_client = self.side == Side::Client;
+        if !is_client && !(plan.listener_attaches && rng.one_in(5)) {
+            return;
+        }
+        if self.sessions.len() < 4
             && let Ok(id) = self.engine.begin(plan.session(rng))
         {
             self.sessions.push(AppSession { id, state: State::Asked });
+            // A client takes no sessions.
+            let (_, peer) = self.places();
+            ledger.has_ended[peer] |= !is_client;
         }
     }
 
