@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use amqp_codec::{Str, Symbol};
+use bytes::Bytes;
 
 use crate::sasl::SaslRequest;
 
@@ -52,12 +53,18 @@ pub struct SaslPolicy {
     pub(crate) mechanisms: Vec<Symbol>,
     pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) allows_no_sasl: bool,
+    pub(crate) greeting: Option<Bytes>,
 }
 
 impl SaslPolicy {
     /// Offers these mechanisms in this order, and refuses peers that leave SASL out.
     pub fn new(mechanisms: impl IntoIterator<Item = Symbol>, authenticator: Arc<dyn Authenticator>) -> Self {
-        Self { mechanisms: mechanisms.into_iter().collect(), authenticator, allows_no_sasl: false }
+        Self {
+            mechanisms: mechanisms.into_iter().collect(),
+            authenticator,
+            allows_no_sasl: false,
+            greeting: None,
+        }
     }
 
     /// Offers ANONYMOUS to everyone, and lets in peers that leave SASL out.
@@ -71,6 +78,13 @@ impl SaslPolicy {
     #[must_use]
     pub fn allow_no_sasl(mut self) -> Self {
         self.allows_no_sasl = true;
+        self
+    }
+
+    /// Octets for peers that are let in: `additional-data` of their outcome (`AMQP 1.0 §5.3.3.6`). Default none.
+    #[must_use]
+    pub fn greeting(mut self, octets: impl Into<Bytes>) -> Self {
+        self.greeting = Some(octets.into());
         self
     }
 }

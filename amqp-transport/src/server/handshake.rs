@@ -183,9 +183,10 @@ async fn decide(
         SaslDecision::TemporaryFailure => (SaslCode::SysTemp, None),
     };
     let is_accepted = code == SaslCode::Ok;
+    let greeting = options.sasl.greeting.clone().filter(|_| is_accepted);
     connection.shared().with(|state| {
         // No answer due: the peer went away, which the next step finds.
-        let _ = state.engine.sasl_outcome(code, None);
+        let _ = state.engine.sasl_outcome(code, greeting);
         state.is_touched = true;
     })?;
     if is_accepted {

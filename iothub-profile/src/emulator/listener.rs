@@ -189,7 +189,7 @@ fn sasl_policy(hub: &Arc<Hub>) -> SaslPolicy {
     let authenticate = move |request: &SaslRequest, _: Option<&str>| decide(&hub, request);
     // The order is Azure's.
     let mechanisms = ["EXTERNAL", "MSSBCBS", "ANONYMOUS", "PLAIN"].map(Symbol::from_static);
-    SaslPolicy::new(mechanisms, Arc::new(authenticate)).allow_no_sasl()
+    SaslPolicy::new(mechanisms, Arc::new(authenticate)).allow_no_sasl().greeting("Welcome!")
 }
 
 fn decide(hub: &Hub, request: &SaslRequest) -> SaslDecision {
