@@ -8,6 +8,7 @@
 )]
 
 mod cuts;
+mod fe2o3;
 mod fuzz_seeds;
 mod hostile;
 mod seed_page;
