@@ -1,10 +1,11 @@
 //! What the simulator found: each test is named after what went wrong.
 
-use amqp_codec::{DeliveryState, Role};
+use amqp_codec::{DeliveryState, Detach, ErrorCondition, Role, encode_frame};
 use amqp_transport::engine::{
     AttachReply, DetachCause, DetachKind, EngineError, Event, LinkConfig, LinkId, Outgoing, SessionConfig,
     Settlement, TrySendError,
 };
+use bytes::BytesMut;
 
 use crate::pair::{Pair, config, target};
 
@@ -42,6 +43,28 @@ fn a_link_given_up_before_its_session_is_accepted_is_answered() {
     pair.run();
     assert!(pair.server.requested().is_some());
     assert_eq!(pair.server.detached(), None);
+}
+
+// S-034: the second detach was told as another end of the link.
+#[test]
+fn a_link_given_up_twice_ends_once() {
+    let mut pair = Pair::opened();
+    pair.server.is_accepting = false;
+    let session = pair.client.engine.begin(SessionConfig::default()).unwrap();
+    let ours = pair.client.engine.attach(session, LinkConfig::sender("L", target("q"))).unwrap();
+    pair.client.engine.detach(ours, DetachKind::Closed, None).unwrap();
+    pair.run();
+    assert!(pair.server.detached().is_some());
+    let mut detach = BytesMut::new();
+    encode_frame(&mut detach, 0, &Detach { handle: 0, closed: true, error: None }, &[]);
+    let _ = pair.server.feed(pair.now, &detach);
+    pair.run();
+    assert_eq!(pair.server.detached(), None);
+    let ended = pair.client.take(|event| match event {
+        Event::SessionEnded { error, .. } => error.clone(),
+        _ => None,
+    });
+    assert_eq!(ended.map(|error| error.condition), Some(ErrorCondition::UNATTACHED_HANDLE));
 }
 
 // Output that left after the end started the heartbeat anew: frames on a finished connection, for ever.

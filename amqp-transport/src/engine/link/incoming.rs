@@ -154,6 +154,10 @@ impl Connection {
         }
         let index = session.remote_link(detach.handle).ok_or_else(unattached_handle)?;
         let Some(link) = self.links.get_mut(index) else { return Ok(()) };
+        if link.endpoint.remote == Half::Closed {
+            // Detached already, and our answer waits for the session to be accepted.
+            return Err(unattached_handle());
+        }
         let id = link.id;
         link.endpoint.remote = Half::Closed;
         let kind = DetachKind::from_closed(detach.closed);

@@ -101,6 +101,8 @@ impl LinkView {
         let count = flow.delivery_count.map_or(Ok(0), |count| self.unwrap(count))?;
         if self.role == Role::Sender {
             require(count <= self.count, "a receiver that counts more than was sent")?;
+            // More than half the circle cannot be given back in one step.
+            require(flow.link_credit.is_none_or(|credit| credit < 1 << 31), "a credit beyond measure")?;
             self.limit = count + u64::from(flow.link_credit.unwrap_or(0));
             self.limit_of_late = self.limit_of_late.max(self.limit);
         } else {
