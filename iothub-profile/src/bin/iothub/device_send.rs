@@ -40,7 +40,8 @@ pub(crate) async fn run(global: &Global, args: &SendArgs, interrupt: &Interrupt)
     let mut sending = Sending {
         client: &client,
         args,
-        progress: Progress::new(bodies.progress().1),
+        // The end of the input is not the end of the send where a number is given.
+        progress: Progress::new(bodies.progress().1.filter(|_| args.count.is_none())),
         bodies,
         in_flight: VecDeque::new(),
         tally: Tally::default(),

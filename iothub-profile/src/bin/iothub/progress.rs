@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
-use crate::tally::Tally;
+use crate::tally::{Tally, per_second};
 
 /// A bar that shows itself once a send has turned out to be long.
 #[derive(Debug)]
@@ -35,10 +35,11 @@ impl Progress {
             return;
         }
         self.shown = now;
-        let total = self.total;
-        let bar = self.bar.get_or_insert_with(|| draw(total));
+        let (total, elapsed) = (self.total, now.duration_since(self.started));
+        let rate = per_second(tally.accepted, elapsed);
+        let bar = self.bar.get_or_insert_with(|| draw(total).with_elapsed(elapsed));
+        bar.set_message(format!("{} sent, {} accepted, {rate:.0} messages/s", tally.sent, tally.accepted));
         bar.set_position(consumed);
-        bar.set_message(format!("{} sent, {} accepted", tally.sent, tally.accepted));
     }
 
     /// Takes the bar away, so that what is printed next stands alone.
@@ -56,9 +57,7 @@ impl Progress {
 
 fn draw(total: Option<u64>) -> ProgressBar {
     let (bar, template) = match total {
-        Some(total) => {
-            (ProgressBar::new(total), "{bar:30} {percent:>3} %  {bytes_per_sec}  eta {eta}  {msg}")
-        }
+        Some(total) => (ProgressBar::new(total), "{bar:30} {percent:>3} %  {msg}  {eta} left"),
         None => (ProgressBar::no_length(), "{spinner} {bytes} read  {msg}"),
     };
     // The templates are constants; one that does not parse leaves indicatif's own style.
