@@ -136,14 +136,14 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Bytes a partition keeps before its oldest events go. Default 1 GiB.
+    /// Bytes a partition keeps before its oldest events go. Default 256 MiB.
     #[must_use]
     pub fn retention_bytes(mut self, bytes: usize) -> Self {
         self.settings.retention_bytes = bytes;
         self
     }
 
-    /// Events a partition keeps before its oldest go. Default 4,000,000.
+    /// Events a partition keeps before its oldest go. Default 2,000,000.
     #[must_use]
     pub fn retention_events(mut self, events: usize) -> Self {
         self.settings.retention_events = events;

@@ -32,6 +32,7 @@ use super::{
     hub::Hub,
     link,
     peer::{Peer, unauthorized},
+    settings::MAX_CONNECTIONS,
 };
 
 /// How far the end of the emulator has come.
@@ -56,6 +57,9 @@ pub(crate) async fn run(
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
+                Ok((_, address)) if connections.len() >= MAX_CONNECTIONS => {
+                    tracing::warn!(peer = %address, limit = MAX_CONNECTIONS, "connection refused: too many");
+                }
                 Ok((stream, address)) => {
                     let (hub, options, phase) = (Arc::clone(&hub), Arc::clone(&options), phase.clone());
                     connections.spawn(connection(stream, address, hub, options, phase));
@@ -209,8 +213,13 @@ fn decide(hub: &Hub, request: &SaslRequest) -> SaslDecision {
                 }
             }
         }
+        // A client certificate would tell who it is; certificates of devices are not emulated.
+        SaslRequest::External { .. } => {
+            tracing::warn!("SASL EXTERNAL refused: client certificates are not emulated");
+            SaslDecision::Refuse
+        }
         other => {
-            tracing::warn!(mechanism = ?std::mem::discriminant(other), "SASL mechanism without emulated credentials refused");
+            tracing::warn!(request = ?other, "SASL mechanism refused");
             SaslDecision::Refuse
         }
     }

@@ -4,7 +4,9 @@
 //! partitions, redirects. It is an independent second reading of that protocol: it must never use the crate's device,
 //! service or telemetry clients, or our own tests against it would prove nothing.
 //!
-//! Everything lives in memory and ends with the [`Emulator`].
+//! Everything lives in memory and ends with the [`Emulator`]. Not emulated, and refused as such: device twins and direct
+//! methods, client certificates, sending to the event hub itself, the registry over HTTPS. A link for file notifications
+//! is accepted and stays silent.
 //!
 //! What a device's message on `/messages/serviceBound/feedback` means is nowhere written down, and no SDK sends one. Here
 //! it is taken for feedback the device reports itself: a JSON array (or one object) of feedback records that name this

@@ -34,8 +34,8 @@ impl Default for Settings {
             lock_duration: Duration::from_secs(60),
             default_ttl: Duration::from_secs(3600),
             max_delivery_count: 10,
-            retention_bytes: 1 << 30,
-            retention_events: 4_000_000,
+            retention_bytes: 256 << 20,
+            retention_events: 2_000_000,
             handshake_timeout: Duration::from_secs(30),
         }
     }
@@ -58,3 +58,9 @@ pub(crate) const MAX_LINK_MESSAGE_SIZE: u64 = 1024 * 1024;
 
 /// Event Hubs quotas: readers without an epoch, per partition and consumer group.
 pub(crate) const MAX_READERS: usize = 5;
+
+/// Connections served at once; sockets beyond them are closed.
+pub(crate) const MAX_CONNECTIONS: usize = 10_000;
+
+/// Links of one connection: a thousand devices, the most one connection carries, with eight each and some to spare.
+pub(crate) const MAX_LINKS: usize = 10_000;

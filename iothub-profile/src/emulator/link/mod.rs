@@ -25,7 +25,7 @@ use super::{
     auth::Need,
     peer::{Peer, ReplyNode, unauthorized},
     route::{Route, Subject, route},
-    settings::MAX_LINK_MESSAGE_SIZE,
+    settings::{MAX_LINK_MESSAGE_SIZE, MAX_LINKS},
 };
 
 /// Answers an attach, and serves the link in a task of its own when it was accepted.
@@ -38,7 +38,13 @@ pub(crate) fn attach(peer: &Arc<Peer>, incoming: IncomingAttach, tasks: &mut Joi
     };
     let address = address.unwrap_or_default();
     let exists = |id: &str| peer.hub.with_registry(|registry| registry.device(id).is_some());
-    let checked = route(&address, &peer.hub.names, exists).and_then(|route| check(peer, role, route));
+    let checked = match tasks.len() < MAX_LINKS {
+        true => route(&address, &peer.hub.names, exists).and_then(|route| check(peer, role, route)),
+        false => {
+            let words = format!("a connection has at most {MAX_LINKS} links");
+            Err(Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED).with_description(words))
+        }
+    };
     match checked {
         Ok(Checked { route, need }) => {
             tracing::info!(peer = %peer.address, ?role, address = address.as_str(), link = name.as_str(), "link attached");
