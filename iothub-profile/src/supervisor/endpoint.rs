@@ -141,10 +141,13 @@ impl Endpoint {
     }
 
     /// The event hub that this hub redirects to, with the same credential under the event hub's key rule.
+    /// Where that is the hub's own host and port, it is reached by the same address as the hub.
     pub(crate) fn redirected(&self, event_hub: &EventHub, network_host: HostName) -> Self {
+        let is_hub_itself = network_host.name().eq_ignore_ascii_case(self.host.name())
+            && network_host.port_or_default() == self.host.port_or_default();
         Self {
             host: event_hub.host.clone(),
-            address: network_host,
+            address: if is_hub_itself { self.address.clone() } else { network_host },
             resource: event_hub.audience(),
             rule: KeyRule::Text,
             provider: self.provider.clone(),

@@ -37,6 +37,8 @@ fn a_certificate_for_another_name_is_a_tls_failure() {
     let device = hub.string("device", "dev1");
     let to_port = format!("127.0.0.1:{}", hub.port());
     hub.run(&device, &["device", "send", "hello", "--connect-to", &to_port]).succeeds();
+    let args = ["monitor", "-o", "raw", "--from", "earliest", "--count", "1", "--connect-to", &to_port];
+    assert_eq!(hub.run(&hub.service(), &args).succeeds().stdout, "hello\n", "the redirect goes the same way");
     let renamed = device.replace("myhub.example", "other.example");
     assert_ne!(renamed, device);
     hub.run(&renamed, &["device", "send", "hello", "--connect-to", &to_port]).fails_with(4, &["name"]);
