@@ -1,9 +1,10 @@
 //! The hub goes away in the middle, and comes back.
 
+use std::io::Write;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::support::{DEADLINE, Hub, TestFile, start, wait_until};
+use crate::support::{DEADLINE, Hub, Proxy, TestFile, start, wait_until};
 
 #[test]
 fn a_hub_killed_in_the_middle_of_a_send_leaves_an_honest_count() {
@@ -42,4 +43,54 @@ fn a_hub_killed_in_the_middle_of_a_send_leaves_an_honest_count() {
     );
     let numbers = monitor.stdout();
     assert!(numbers.lines().map(|line| line.parse::<u64>().expect("a number")).eq(0..seen()), "a gap");
+}
+
+#[test]
+fn a_listener_and_a_monitor_outlive_a_cut_connection() {
+    let hub = Hub::start(&["--device", "dev1"]);
+    let device = hub.string("device", "dev1");
+    let proxy = Proxy::to(hub.port());
+    let way = proxy.address();
+    let args = ["monitor", "-o", "raw", "--from", "earliest", "--count", "2", "--connect-to", &way];
+    let monitor = start(hub.command(&hub.service(), &args));
+    let args = ["device", "listen", "-o", "raw", "--count", "2", "--connect-to", &way];
+    let listener = start(hub.command(&device, &args));
+    hub.run(&device, &["device", "send", "before"]).succeeds();
+    hub.run(&hub.service(), &["c2d", "send", "dev1", "before"]).succeeds();
+    let soon = Duration::from_secs(20);
+    assert!(wait_until(soon, || monitor.stdout() == "before\n"), "{}", monitor.stderr());
+    assert!(wait_until(soon, || listener.stdout() == "before\n"), "{}", listener.stderr());
+    assert!(proxy.cut() >= 2, "both went through here");
+    for (name, running) in [("monitor", &monitor), ("listener", &listener)] {
+        assert!(
+            wait_until(soon, || running.stderr().contains("reconnecting")),
+            "{name}: {}",
+            running.stderr()
+        );
+    }
+    hub.run(&device, &["device", "send", "after"]).succeeds();
+    hub.run(&hub.service(), &["c2d", "send", "dev1", "after"]).succeeds();
+    assert_eq!(monitor.end(DEADLINE).succeeds().stdout, "before\nafter\n");
+    assert_eq!(listener.end(DEADLINE).succeeds().stdout, "before\nafter\n");
+}
+
+#[test]
+fn a_send_whose_connection_is_cut_ends_while_its_input_is_silent() {
+    let hub = Hub::start(&["--device", "dev1"]);
+    let proxy = Proxy::to(hub.port());
+    let args = ["device", "send", "--stdin", "--lines", "--connect-to", &proxy.address(), "-o", "jsonl"];
+    let mut command = hub.command(&hub.string("device", "dev1"), &args);
+    command.stdin(Stdio::piped());
+    let mut sender = start(command);
+    let mut input = sender.stdin();
+    input.write_all(b"one\ntwo\n").expect("a pipe");
+    assert!(wait_until(Duration::from_secs(20), || hub.telemetry().len() == 2), "{}", sender.stderr());
+    assert!(proxy.cut() >= 1);
+    // Nothing more is written, and the pipe stays open: the loss is noticed all the same.
+    let sent = sender.end(DEADLINE);
+    sent.fails_with(5, &["accepted 2"]);
+    let summary = sent.records().pop().expect("a summary");
+    drop(input);
+    assert_eq!(summary["accepted"], 2, "{summary}");
+    assert_eq!(hub.telemetry().len(), 2);
 }

@@ -1,6 +1,7 @@
 //! Runs the command and the emulator as children, with deadlines.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -254,6 +255,55 @@ impl Drop for Hub {
             let _ = std::fs::remove_file(file);
         }
     }
+}
+
+/// A way to a hub that can be cut.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    port: u16,
+    sockets: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Proxy {
+    /// Listens on a free port and passes everything on to `port`.
+    pub(crate) fn to(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let own_port = listener.local_addr().expect("bound").port();
+        let sockets: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+        let held = Arc::clone(&sockets);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let Ok(hub) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+                let clone = |socket: &TcpStream| socket.try_clone().expect("a socket can be cloned");
+                pass_on(clone(&client), clone(&hub));
+                pass_on(clone(&hub), clone(&client));
+                held.lock().expect("not poisoned").extend([client, hub]);
+            }
+        });
+        Self { port: own_port, sockets }
+    }
+
+    /// Where to connect to.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Cuts every connection; tells how many there were.
+    pub(crate) fn cut(&self) -> usize {
+        let sockets = std::mem::take(&mut *self.sockets.lock().expect("not poisoned"));
+        for socket in &sockets {
+            // One that has ended already needs no end.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        sockets.len() / 2
+    }
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream) {
+    thread::spawn(move || {
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Both);
+    });
 }
 
 /// A file of this test's own that goes away with it.

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use iothub_profile::Error;
 use iothub_profile::device::{DeviceClient, SendReceipt};
 use iothub_profile::message::TelemetryMessage;
-use iothub_profile::supervisor::ReconnectPolicy;
+use iothub_profile::supervisor::{ConnectionStatus, ReconnectPolicy};
+use tokio::sync::watch;
 
 use crate::args::{BodyArgs, Form, Global, SendArgs};
 use crate::connect::{close, device_string, failure, options};
@@ -87,6 +88,7 @@ impl Sending<'_> {
     /// Hands over messages until the input ends or something stops it.
     async fn run(&mut self, interrupt: &Interrupt) -> Stop {
         let mut interrupted = pin!(interrupt.wait());
+        let mut status = self.client.status();
         let most = usize::try_from(self.args.in_flight).unwrap_or(usize::MAX);
         loop {
             self.progress.update(self.bodies.progress().0, &self.tally);
@@ -98,6 +100,11 @@ impl Sending<'_> {
                     if self.count(outcome, bytes) { continue } else { return Stop::Broken }
                 }
                 body = self.bodies.next(), if !is_full => body,
+                // Noticed also while standard input is silent.
+                failure = lost(&mut status) => {
+                    self.tally.keep(failure);
+                    return Stop::Broken;
+                }
             };
             let body = match body {
                 Ok(Some(body)) => body,
@@ -210,6 +217,14 @@ async fn oldest(in_flight: &mut VecDeque<(SendReceipt, usize)>) -> (Result<(), E
     let outcome = (receipt.await, *bytes);
     in_flight.pop_front();
     outcome
+}
+
+/// Waits until the connection is gone for good.
+async fn lost(status: &mut watch::Receiver<ConnectionStatus>) -> Failure {
+    match status.wait_for(ConnectionStatus::is_final).await.as_deref() {
+        Ok(ConnectionStatus::Failed(error)) => failure(error),
+        _ => Failure::new(Class::Unreachable, "the connection is closed"),
+    }
 }
 
 /// How long the last answers may take.
