@@ -210,4 +210,17 @@ mod tests {
         }
         assert_eq!(find("$cbs").unwrap().need(&names), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_of_a_peer_panics(text in "\\PC{0,80}", path in "[a-z%/$:@+ 0-9]{0,80}") {
+            let names = Names::new("myhub.azure-devices.net", None);
+            for text in [text, format!("/devices/{path}"), format!("amqps://{path}"), path] {
+                let _ = route(&text, &names, |_| false);
+                let _ = Scope::parse(&text, &names, |_| false);
+                let _ = crate::emulator::filter::parse(&text);
+                let _ = crate::emulator::filter::parse(&format!("amqp.annotation.x-opt-offset > {text}"));
+            }
+        }
+    }
 }
