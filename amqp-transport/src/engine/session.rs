@@ -27,6 +27,8 @@ pub(crate) struct Session {
     pub(crate) remote_channel: Option<u16>,
     /// Whether the peer began it: then it may not know our begin yet when it sends flows (S-021).
     is_begun_by_peer: bool,
+    /// Whether a link of ours ever was stolen before its attach was answered.
+    pub(crate) has_stolen_unanswered: bool,
     end_cause: EndCause,
     end_error: Option<Error>,
     pub(crate) window: SessionWindow,
@@ -56,6 +58,7 @@ impl Session {
             local_channel,
             remote_channel: None,
             is_begun_by_peer: false,
+            has_stolen_unanswered: false,
             end_cause: EndCause::Local,
             end_error: None,
             window: SessionWindow::new(

@@ -7,7 +7,7 @@ use amqp_transport::engine::{
 };
 use bytes::BytesMut;
 
-use crate::pair::{Pair, config, target};
+use crate::pair::{Pair, config, source, target};
 
 // L-012: the detach was forgotten, and the peer waited for its answer as long as the session lived.
 #[test]
@@ -137,4 +137,30 @@ fn a_detach_makes_room_for_a_link_that_waits() {
     pair.server.engine.settle(theirs, delivery.id, DeliveryState::Accepted, Settlement::Settled).unwrap();
     pair.run();
     assert_eq!(pair.client.settled(), Some((2, Some(DeliveryState::Accepted))));
+}
+
+// L-002, L-006: the answer was taken for a new attach, refused, and the two ends answered each other for ever.
+#[test]
+fn an_answer_to_a_stolen_attach_is_no_new_attach() {
+    let mut pair = Pair::opened();
+    let (one, two) = (pair.session(), pair.session());
+    let ours = pair.client.engine.attach(one, LinkConfig::sender("L", target("q"))).unwrap();
+    // The listener attaches the same link in another session, before it has seen ours.
+    let theirs = pair.server.take(|event| match event {
+        Event::SessionRequested { session, .. } if session.index() == two.index() => Some(*session),
+        _ => None,
+    });
+    pair.server.engine.attach(theirs.unwrap(), LinkConfig::receiver("L", source("q"))).unwrap();
+    pair.server.pump(pair.now);
+    let crossing: Vec<u8> = pair.server.wire.drain(..).collect();
+    let _ = pair.client.feed(pair.now, &crossing);
+    pair.run();
+    assert_eq!(
+        pair.client.detached().map(|(link, cause, _)| (link, cause)),
+        Some((ours, DetachCause::Stolen))
+    );
+    assert!(pair.client.written.len() < 2_000, "the ends talk on and on");
+    // All names and handles are free again.
+    let session = pair.session();
+    pair.attach(session, LinkConfig::sender("L", target("q")));
 }

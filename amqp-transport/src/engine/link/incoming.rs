@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use amqp_codec::{Attach, Detach, ErrorCondition, Role};
+use amqp_codec::{Attach, Detach, ErrorCondition, Role, Str};
 
 use super::super::config::{DetachKind, LinkConfig, Side};
 use super::super::connection::Connection;
-use super::super::endpoint_state::Half;
+use super::super::endpoint_state::{Endpoint, Half};
 use super::super::event::{DetachCause, Event};
 use super::super::ids::LinkId;
 use super::super::session::unattached_handle;
@@ -35,6 +35,7 @@ impl Connection {
                 .get(*index)
                 .is_some_and(|link| link.session == session_index && link.endpoint.remote == Half::Idle)
         });
+        let awaited = awaited.or_else(|| self.stolen_unanswered(session_index, role, &attach.name));
         match (awaited, known) {
             (Some(index), _) => {
                 self.map_remote_handle(index, attach.handle);
@@ -76,8 +77,9 @@ impl Connection {
             }
         }
         if is_discarding || link.is_refused {
-            if is_discarding {
-                self.names.remove(&link.key());
+            let key = link.key();
+            if is_discarding && self.names.get(&key) == Some(&index) {
+                self.names.remove(&key);
             }
             return Ok(());
         }
@@ -138,12 +140,28 @@ impl Connection {
     fn steal(&mut self, index: u32) {
         let Some(link) = self.links.get(index) else { return };
         let id = link.id;
+        if link.endpoint.remote == Half::Idle
+            && let Some(session) = self.sessions.get_mut(link.session)
+        {
+            session.has_stolen_unanswered = true;
+        }
         self.names.remove(&link.key());
         let error = Violation::link(ErrorCondition::STOLEN, "the link was attached anew").to_wire();
         if self.detach_link(id, DetachKind::Closed, Some(error), DetachCause::Stolen).is_err() {
             // Never answered: nothing was promised, the application hears that it is gone.
             self.finish_link(index, DetachCause::Stolen, None);
         }
+    }
+
+    /// A link of ours that lost its name to another before its attach was answered: the answer is still its own.
+    fn stolen_unanswered(&self, session_index: u32, role: Role, name: &Str) -> Option<u32> {
+        let session = self.sessions.get(session_index).filter(|session| session.has_stolen_unanswered)?;
+        session.local_handles.iter().copied().flatten().find(|index| {
+            self.links.get(*index).is_some_and(|link| {
+                link.endpoint == Endpoint { local: Half::Closed, remote: Half::Idle }
+                    && link.key() == name_key(role, name)
+            })
+        })
     }
 
     pub(in super::super) fn handle_detach(&mut self, channel: u16, detach: Detach) -> Result<(), Violation> {
