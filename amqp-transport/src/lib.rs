@@ -28,7 +28,7 @@ pub use {
         AttachError, Blocked, ConnectError, ConnectOptions, ConnectStage, Connection, ConnectionStats,
         CreditMode, Delivery, DetachReason, EndReason, LinkSource, LinkTarget, OnDrop, OpenError, Receipt,
         Receiver, ReceiverOptions, RecvError, Sasl, SendError, Sender, SenderOptions, Session,
-        SessionOptions, SettleError, Spoken, TlsError,
+        SessionOptions, SettleError, Spoken, TlsError, Undecided,
     },
-    engine::Settlement,
+    engine::{Settlement, Settling},
 };

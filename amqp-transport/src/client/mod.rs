@@ -25,7 +25,7 @@ pub use crate::handle::error::{
 pub use crate::handle::options::{
     CreditMode, LinkSource, LinkTarget, OnDrop, ReceiverOptions, SenderOptions, SessionOptions,
 };
-pub use crate::handle::receipt::Receipt;
+pub use crate::handle::receipt::{Receipt, Undecided};
 pub use crate::handle::receiver::Receiver;
 pub use crate::handle::sender::Sender;
 pub use crate::handle::session::Session;

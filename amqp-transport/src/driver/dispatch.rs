@@ -3,9 +3,7 @@
 use amqp_codec::{Error, Outcome};
 use tracing::{debug, warn};
 
-use super::shared::{
-    AttachRequest, Drain, LinkPhase, Role, SaslQuestion, SessionPhase, State, WasUsable, outcome,
-};
+use super::shared::{AttachRequest, Drain, LinkPhase, Role, SaslQuestion, SessionPhase, State, WasUsable};
 use crate::engine::{DetachCause, EndCause, Event, IncomingDelivery, LinkId};
 use crate::error::{ConnectionError, RemoteError};
 use crate::handle::error::{DetachReason, EndReason};
@@ -24,7 +22,12 @@ impl State {
             Event::Delivery { link, delivery } => self.on_delivery(link, delivery),
             Event::Settled { link: _, user, state } => {
                 if let Ok(key) = usize::try_from(user) {
-                    self.resolve(key, outcome(state));
+                    self.on_settled(key, state);
+                }
+            }
+            Event::OutcomeTold { link: _, delivery: _, user, state } => {
+                if let Ok(key) = usize::try_from(user) {
+                    self.on_told(key, state);
                 }
             }
             Event::Sent { link, user } => self.on_sent(link, user),

@@ -221,6 +221,10 @@ pub(crate) struct Pending {
 #[derive(Debug)]
 pub(crate) enum PendingPhase {
     Waiting(Option<Waker>),
+    /// The peer told its outcome and left the settling to this side, whose application has not looked yet.
+    Told(Outcome),
+    /// The application is deciding with which state to settle.
+    Deciding,
     Done(Result<Outcome, SendError>),
     /// Nobody asks any more.
     Discarded,
@@ -315,6 +319,74 @@ impl State {
             }
             // An outcome once given stays.
             earlier @ PendingPhase::Done(_) => pending.phase = earlier,
+            PendingPhase::Told(_) | PendingPhase::Deciding => {}
+        }
+    }
+
+    /// The peer settled a message.
+    pub(crate) fn on_settled(&mut self, key: usize, state: Option<DeliveryState>) {
+        let told = match self.pending.get(key).map(|pending| &pending.phase) {
+            // It need not say again what it has said before.
+            Some(PendingPhase::Told(told)) if state.is_none() => Some(told.clone()),
+            _ => None,
+        };
+        self.resolve(key, told.map_or_else(|| outcome(state), Ok));
+    }
+
+    /// The peer told its outcome of a message and left the settling to the application.
+    pub(crate) fn on_told(&mut self, key: usize, state: DeliveryState) {
+        let Some(pending) = self.pending.get_mut(key) else { return };
+        match (Outcome::try_from(state.clone()), &mut pending.phase) {
+            (Ok(outcome), PendingPhase::Waiting(waker)) => {
+                if let Some(waker) = waker.take() {
+                    self.wakes.wake(waker);
+                }
+                pending.phase = PendingPhase::Told(outcome);
+            }
+            // Nobody decides any more, so that the peer must not believe that its outcome was taken.
+            (Ok(_), PendingPhase::Discarded) => {
+                self.settle_pending(key, undecided());
+            }
+            (Ok(_), _) => {}
+            // A state of an extension, which no application could be asked about.
+            (Err(_), _) => {
+                self.settle_pending(key, state);
+            }
+        }
+    }
+
+    /// Settles a message from this side, unless it is settled or lost already, and ends it so for its receipt.
+    /// Returns whether it did.
+    pub(crate) fn settle_pending(&mut self, key: usize, state: DeliveryState) -> bool {
+        let Some(pending) = self.pending.get(key) else { return false };
+        if matches!(pending.phase, PendingPhase::Done(_)) {
+            return false;
+        }
+        let (Some(delivery), Some(slot)) = (pending.delivery, self.links.get(pending.link)) else {
+            return false;
+        };
+        // Stale: the link is over, and with it the delivery.
+        let is_settled = self.engine.settle_sent(slot.id, delivery, state).unwrap_or(false);
+        if is_settled {
+            self.is_touched = true;
+            self.resolve(key, Err(SendError::NoOutcome));
+        }
+        is_settled
+    }
+
+    /// Nobody asks for a message's outcome any more.
+    pub(crate) fn discard_pending(&mut self, key: usize) {
+        let Some(pending) = self.pending.get_mut(key) else { return };
+        match std::mem::replace(&mut pending.phase, PendingPhase::Discarded) {
+            PendingPhase::Done(_) => {
+                self.pending.remove(key);
+            }
+            PendingPhase::Waiting(Some(waker)) => self.wakes.discard(waker),
+            // Not settled yet, and nobody left to do it. Settled meanwhile: its event finds it discarded.
+            PendingPhase::Told(_) => {
+                self.settle_pending(key, undecided());
+            }
+            _ => {}
         }
     }
 
@@ -464,6 +536,15 @@ pub(crate) fn unanswered() -> Error {
         description: Some(Str::from("the application gave no answer to the attach".to_owned())),
         info: None,
     }
+}
+
+/// What a peer gets that told an outcome which the application let go without a decision: never a success.
+pub(crate) fn undecided() -> DeliveryState {
+    DeliveryState::rejected(Error {
+        condition: ErrorCondition::INTERNAL_ERROR,
+        description: Some(Str::from("the application gave no answer to the outcome".to_owned())),
+        info: None,
+    })
 }
 
 /// The state that says what became of a message, as the application sees it.

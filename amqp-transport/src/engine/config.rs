@@ -149,6 +149,8 @@ pub struct LinkConfig {
     pub snd_settle_mode: SenderSettleMode,
     /// The receiver's settle mode: ours as a receiver, a wish as a sender. Default first.
     pub rcv_settle_mode: ReceiverSettleMode,
+    /// Who settles a delivery whose receiver left that to the sender. Default automatic; receivers have no use for it.
+    pub settling: Settling,
     /// First delivery-count of a sender. Default 0.
     pub initial_delivery_count: u32,
     /// Largest message we take, in octets; announced and enforced while a message accumulates (L-040).
@@ -186,6 +188,7 @@ impl LinkConfig {
             target,
             snd_settle_mode: SenderSettleMode::default(),
             rcv_settle_mode: ReceiverSettleMode::default(),
+            settling: Settling::default(),
             initial_delivery_count: 0,
             max_message_size: None,
             offered_capabilities: Multiple::default(),
@@ -207,6 +210,8 @@ pub struct AttachReply {
     pub snd_settle_mode: SenderSettleMode,
     /// The receiver's settle mode in force; what the peer asked for by default.
     pub rcv_settle_mode: ReceiverSettleMode,
+    /// Who settles a delivery whose receiver left that to us as the sender. Default automatic.
+    pub settling: Settling,
     /// First delivery-count, when we are the sender. Default 0.
     pub initial_delivery_count: u32,
     /// Largest message we take, in octets. Default none.
@@ -228,6 +233,7 @@ impl AttachReply {
             target: attach.target.clone(),
             snd_settle_mode: attach.snd_settle_mode,
             rcv_settle_mode: attach.rcv_settle_mode,
+            settling: Settling::default(),
             initial_delivery_count: 0,
             max_message_size: None,
             offered_capabilities: Multiple::default(),
@@ -325,6 +331,18 @@ impl Settlement {
     pub(crate) fn is_settled(self) -> bool {
         self == Self::Settled
     }
+}
+
+/// Who settles a delivery when its receiver told an outcome and left the settling to the sender, as it does in
+/// rcv-settle-mode second (AMQP 1.0 §2.6.12). A receiver that settles by itself is not concerned.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Settling {
+    /// The engine, at once, with the outcome that the receiver told.
+    #[default]
+    Automatic,
+    /// The application, once it has made the outcome its own, or with another state when the outcome cannot be had: a
+    /// lock had lapsed, say.
+    ByApplication,
 }
 
 /// Whether a detach destroys the link's state (L-011).

@@ -290,8 +290,10 @@ impl Connection {
         self.send(link, outgoing)
     }
 
-    /// Settles a delivery from this side, with this state, before the receiver has said anything: nothing more will be
-    /// heard of it, and no event follows (`AMQP 1.0 §2.6.12`). Returns whether it was still unsettled.
+    /// Settles a delivery from this side, with this state: nothing more will be heard of it, and no event follows
+    /// (`AMQP 1.0 §2.6.12`). Either before the receiver has said anything, or as the answer to [`Event::OutcomeTold`].
+    /// Returns whether it was still unsettled; a large message that is still leaving, and of which the receiver has
+    /// said nothing, is not settled either.
     ///
     /// # Errors
     /// When the link is gone or no sender.

@@ -127,6 +127,19 @@ pub enum Event {
         /// The last state the receiver gave, or the source's default outcome; `None` when neither exists (D-028).
         state: Option<DeliveryState>,
     },
+    /// Sender on a link that is settled by its application: the receiver told its outcome, once, and left the settling
+    /// to us. Answer with [`settle_sent`](super::Connection::settle_sent); until then the delivery stays unsettled. A
+    /// receiver that settles after all ends it with [`Event::Settled`], whose state it may leave out then.
+    OutcomeTold {
+        /// The link.
+        link: LinkId,
+        /// The delivery.
+        delivery: DeliveryId,
+        /// The caller's number of the message.
+        user: u32,
+        /// The outcome.
+        state: DeliveryState,
+    },
     /// Sender: the receiver told a state that is not final, for instance `received`.
     StateChanged {
         /// The link.

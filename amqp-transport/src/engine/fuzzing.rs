@@ -10,7 +10,7 @@ use bytes::{Buf, BytesMut};
 
 use super::{
     AttachReply, Connection, ConnectionConfig, Event, InputStatus, LinkConfig, LinkId, Outgoing, SaslLayer,
-    SessionConfig, Settlement, Side, Transmit, WithoutSasl,
+    SessionConfig, Settlement, Settling, Side, Transmit, WithoutSasl,
 };
 
 /// A listener that grants whatever it is asked reads `data` from its peer, whole and then octet by octet.
@@ -138,13 +138,20 @@ impl Application {
                 let _ = connection.refuse_attach(link, error);
             }
             Event::AttachRequested { link, attach, .. } => {
-                let _ = connection.accept_attach(link, AttachReply::granting(&attach));
+                let mut reply = AttachReply::granting(&attach);
+                if attach.name.starts_with('~') {
+                    reply.settling = Settling::ByApplication;
+                }
+                let _ = connection.accept_attach(link, reply);
                 let _ = connection.set_credit(link, 100);
             }
             Event::LinkAttached { link, .. } => {
                 let _ = connection.set_credit(link, 100);
             }
             Event::Writable { link } => Self::send(connection, link),
+            Event::OutcomeTold { link, delivery, state, .. } => {
+                let _ = connection.settle_sent(link, delivery, state);
+            }
             Event::DrainRequested { link } => {
                 let _ = connection.drained(link);
             }

@@ -8,7 +8,7 @@ use amqp_codec::{
     Attach, DeliveryState, Detach, Error, Flow, ReceiverSettleMode, Role, SenderSettleMode, Str,
 };
 
-use super::config::{AttachReply, DetachKind, LinkConfig};
+use super::config::{AttachReply, DetachKind, LinkConfig, Settling};
 use super::connection::Connection;
 use super::endpoint_state::{Endpoint, Half};
 use super::event::{DetachCause, Event};
@@ -30,6 +30,7 @@ pub(crate) struct Link {
     pub(crate) remote_handle: Option<u32>,
     pub(crate) snd_settle_mode: SenderSettleMode,
     pub(crate) rcv_settle_mode: ReceiverSettleMode,
+    pub(crate) settling: Settling,
     pub(crate) remote_attach: Option<Arc<Attach>>,
     /// What a delivery ends in that ends without a state (L-052).
     pub(crate) default_outcome: Option<DeliveryState>,
@@ -145,6 +146,7 @@ impl Connection {
         let role = link.kind.role();
         link.snd_settle_mode = reply.snd_settle_mode;
         link.rcv_settle_mode = reply.rcv_settle_mode;
+        link.settling = reply.settling;
         match &mut link.kind {
             LinkKind::Sender(sender) => {
                 sender.credit.start_at(reply.initial_delivery_count);
@@ -255,6 +257,7 @@ impl Connection {
             remote_handle: None,
             snd_settle_mode: config.snd_settle_mode,
             rcv_settle_mode: config.rcv_settle_mode,
+            settling: config.settling,
             remote_attach: None,
             default_outcome: None,
             max_message_size: config.max_message_size.filter(|max| role == Role::Receiver && *max > 0),

@@ -27,7 +27,7 @@ mod window;
 
 pub use config::{
     AttachReply, ConnectionConfig, DetachKind, LinkConfig, ListStyle, Outgoing, Payload, SaslLayer,
-    SessionConfig, Settlement, Side, WithoutSasl,
+    SessionConfig, Settlement, Settling, Side, WithoutSasl,
 };
 pub use connection::{Connection, InputStatus};
 pub use event::{DetachCause, EndCause, Event, IncomingDelivery};

@@ -8,10 +8,10 @@ use amqp_codec::{
 };
 use bytes::Bytes;
 
-use super::config::{Outgoing, Settlement};
+use super::config::{Outgoing, Settlement, Settling};
 use super::connection::Connection;
 use super::delivery::{Visit, queue_disposition};
-use super::event::Event;
+use super::event::{Event, EventQueue};
 use super::ids::{DeliveryId, LinkId};
 use super::link::LinkKind;
 use super::output::{HEAD_ROOM, Output};
@@ -46,6 +46,8 @@ pub(crate) struct Large {
 pub(crate) struct OutgoingEntry {
     pub(crate) link: LinkId,
     user: u32,
+    /// Whether the receiver's outcome is with the application, which is to settle.
+    is_told: bool,
 }
 
 impl SenderState {
@@ -136,7 +138,7 @@ impl Connection {
         if is_settled {
             session.outgoing.skip();
         } else {
-            session.outgoing.push(OutgoingEntry { link: id, user: outgoing.user });
+            session.outgoing.push(OutgoingEntry { link: id, user: outgoing.user, is_told: false });
             link.unsettled += 1;
         }
         Ok(DeliveryId(delivery_id))
@@ -260,12 +262,13 @@ impl Connection {
         state: DeliveryState,
     ) -> Result<bool, EngineError> {
         let link = self.link_mut(id)?;
-        // A message that is still leaving is settled by its last frames, if at all.
-        let is_leaving = link.sender()?.large.is_some();
+        let large = link.sender()?.large.as_ref();
+        let is_leaving = large.is_some_and(|large| large.transfer.delivery_id == Some(delivery.0));
         let index = link.session;
         let Some(session) = self.sessions.get_mut(index) else { return Err(EngineError::Stale) };
-        let is_ours = session.outgoing.get(delivery.0).is_some_and(|entry| entry.link == id);
-        if !is_ours || is_leaving {
+        let entry = session.outgoing.get(delivery.0).filter(|entry| entry.link == id);
+        // A message that is still leaving goes whole before it is settled, unless its receiver has decided already.
+        if entry.is_none_or(|entry| is_leaving && !entry.is_told) {
             return Ok(false);
         }
         let had_room = session.outgoing.len() < self.config.limits.unsettled;
@@ -319,7 +322,9 @@ impl Connection {
                 return Visit::Remove;
             };
             if !is_final {
-                if let Some(state) = &state {
+                if let Some(state) = &state
+                    && !entry.is_told
+                {
                     events.push(Event::StateChanged {
                         link: entry.link,
                         user: entry.user,
@@ -328,13 +333,18 @@ impl Connection {
                 }
                 return Visit::Keep;
             }
+            if !disposition.settled && link.settling == Settling::ByApplication {
+                tell_outcome(events, id, entry, state.as_ref());
+                return Visit::Keep;
+            }
             link.unsettled = link.unsettled.saturating_sub(1);
             if !disposition.settled {
                 // D-015, D-029: the receiver has decided, settling is ours.
                 queue_disposition(dispositions, Role::Sender, id, true, state.clone());
             }
-            // D-028
-            let state = state.clone().or_else(|| link.default_outcome.clone());
+            // D-028; an outcome told before is no less the receiver's for its not being said again.
+            let default_outcome = if entry.is_told { &None } else { &link.default_outcome };
+            let state = state.clone().or_else(|| default_outcome.clone());
             events.push(Event::Settled { link: entry.link, user: entry.user, state });
             Visit::Remove
         });
@@ -344,6 +354,16 @@ impl Connection {
         if removed > 0 && !had_room {
             self.wake_session(index);
         }
+    }
+}
+
+/// Hands the receiver's outcome to the application, which settles: once, however often the receiver says it (D-029).
+fn tell_outcome(events: &mut EventQueue, id: u32, entry: &mut OutgoingEntry, state: Option<&DeliveryState>) {
+    if let Some(state) = state
+        && !mem::replace(&mut entry.is_told, true)
+    {
+        let (link, user) = (entry.link, entry.user);
+        events.push(Event::OutcomeTold { link, delivery: DeliveryId(id), user, state: state.clone() });
     }
 }
 

@@ -147,9 +147,7 @@ impl Delivery {
         self.link.settle(self.inner.id, state.clone(), Settlement::Unsettled)?;
         match confirmation.settled().await? {
             // The sender's last word counts: it may have given the message to somebody else meanwhile.
-            Some(other) if discriminant(&other) != discriminant(&state) => {
-                Err(SettleError::Overruled(Some(other)))
-            }
+            Some(other) if !goes_along(&other, &state) => Err(SettleError::Overruled(Some(other))),
             _ => Ok(()),
         }
     }
@@ -165,7 +163,7 @@ impl Delivery {
         if self.inner.is_settled {
             return Ok(());
         }
-        // D-019: in mode second the receiver tells its outcome and the sender settles first.
+        // D-015: in mode second the receiver tells its outcome and the sender settles first.
         let settlement = match self.mode() {
             ReceiverSettleMode::First => Settlement::Settled,
             ReceiverSettleMode::Second => Settlement::Unsettled,
@@ -184,6 +182,17 @@ impl Drop for Delivery {
             // Gone already: the peer delivers again by itself.
             let _ = self.link.settle(self.inner.id, DeliveryState::Released, Settlement::Settled);
         }
+    }
+}
+
+/// Whether a sender that settles with this state takes the outcome it was told. One that rejects for a reason of its own
+/// does not, even where the outcome was a rejection.
+fn goes_along(settled: &DeliveryState, told: &DeliveryState) -> bool {
+    match (settled, told) {
+        (DeliveryState::Rejected(settled), DeliveryState::Rejected(told)) => {
+            settled.error.is_none() || settled.error == told.error
+        }
+        _ => discriminant(settled) == discriminant(told),
     }
 }
 

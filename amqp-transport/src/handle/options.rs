@@ -7,7 +7,7 @@ use amqp_codec::{
     TargetArchetype, Value,
 };
 
-use crate::engine::{AttachReply, LinkConfig, SessionConfig};
+use crate::engine::{AttachReply, LinkConfig, SessionConfig, Settling};
 
 /// Settings of a session (`AMQP 1.0 §2.7.2`).
 #[derive(Clone, Debug, Default)]
@@ -82,6 +82,14 @@ impl SenderOptions {
     #[must_use]
     pub fn rcv_settle_mode(mut self, mode: ReceiverSettleMode) -> Self {
         self.config.rcv_settle_mode = mode;
+        self
+    }
+
+    /// Who settles a message whose receiver told its outcome and left the settling to this side, as in mode second
+    /// (`AMQP 1.0 §2.6.12`); by application, each [`Receipt`](crate::Receipt) decides. Default automatic.
+    #[must_use]
+    pub fn settling(mut self, settling: Settling) -> Self {
+        self.config.settling = settling;
         self
     }
 
@@ -213,6 +221,7 @@ pub struct AcceptOptions {
     pub(crate) target: Option<Target>,
     pub(crate) snd_settle_mode: Option<SenderSettleMode>,
     pub(crate) rcv_settle_mode: Option<ReceiverSettleMode>,
+    pub(crate) settling: Settling,
     pub(crate) max_message_size: Option<u64>,
     pub(crate) initial_delivery_count: u32,
     pub(crate) offered_capabilities: Multiple<Symbol>,
@@ -253,6 +262,14 @@ impl AcceptOptions {
     #[must_use]
     pub fn rcv_settle_mode(mut self, mode: ReceiverSettleMode) -> Self {
         self.rcv_settle_mode = Some(mode);
+        self
+    }
+
+    /// Who settles a message whose receiver told its outcome and left the settling to this side, as in mode second
+    /// (`AMQP 1.0 §2.6.12`); by application, each [`Receipt`](crate::Receipt) decides (senders only). Default automatic.
+    #[must_use]
+    pub fn settling(mut self, settling: Settling) -> Self {
+        self.settling = settling;
         self
     }
 
@@ -312,6 +329,7 @@ impl AcceptOptions {
         if let Some(mode) = self.rcv_settle_mode {
             reply.rcv_settle_mode = mode;
         }
+        reply.settling = self.settling;
         reply.max_message_size = self.max_message_size;
         reply.initial_delivery_count = self.initial_delivery_count;
         reply.offered_capabilities = self.offered_capabilities.clone();

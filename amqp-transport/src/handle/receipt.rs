@@ -1,6 +1,6 @@
 //! The receipt for a message that was handed over.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,12 +9,17 @@ use amqp_codec::{DeliveryState, Outcome};
 
 use super::error::{DetachReason, SendError};
 use crate::driver::link::LinkInner;
-use crate::driver::shared::{Pending, PendingPhase};
+use crate::driver::shared::{PendingPhase, undecided};
 
 /// The outcome of a message, to be awaited. Dropping it discards the outcome; the message goes its way.
 ///
 /// Ends exactly once: with an outcome the peer gave, with an error that proves that the message was not taken, or with
 /// [`SendError::OutcomeUnknown`].
+///
+/// On a link that is settled by its application ([`Settling::ByApplication`](crate::Settling)) the outcome is only what the
+/// peer *wants*: [`decide`](Self::decide) hands it over with the right to answer otherwise. Awaited plainly, the receipt
+/// goes along with the peer. Dropped, nobody is there to answer: a peer that leaves the settling to this side hears
+/// that its outcome was not taken.
 #[derive(Debug)]
 #[must_use = "a receipt that is not awaited says nothing about the message"]
 pub struct Receipt {
@@ -45,30 +50,28 @@ impl Receipt {
     /// [`SendError::NoOutcome`]. Returns whether it did so. For senders that lend a message out for a time.
     pub fn settle(&self, state: DeliveryState) -> bool {
         let ReceiptState::Pending(link, key) = &self.state else { return false };
-        let settled = link.connection.shared.with(|connection| {
-            let is_waiting = |pending: &&Pending| matches!(pending.phase, PendingPhase::Waiting(_));
-            let pending = connection.pending.get(*key).filter(is_waiting);
-            let Some(delivery) = pending.and_then(|pending| pending.delivery) else { return false };
-            // Stale: the link is over, and with it the delivery.
-            let is_settled = connection.engine.settle_sent(link.id, delivery, state).unwrap_or(false);
-            if is_settled {
-                connection.is_touched = true;
-                connection.resolve(*key, Err(SendError::NoOutcome));
-            }
-            is_settled
-        });
+        let settled = link.connection.shared.with(|shared| shared.settle_pending(*key, state));
         settled.unwrap_or(false)
     }
-}
 
-impl Future for Receipt {
-    type Output = Result<Outcome, SendError>;
+    /// Waits for the peer's outcome, without settling yet where that is left to this side: the answer is the caller's
+    /// (`AMQP 1.0 §2.6.12`). On a link that settles automatically, or when the peer has settled, nothing is left to
+    /// decide. For senders that must first see whether they can take an outcome, a lock being still held for instance.
+    ///
+    /// # Errors
+    /// As the receipt itself, which is used up by it.
+    ///
+    /// # Cancel safety
+    /// Safe: the receipt can be asked again.
+    pub async fn decide(&mut self) -> Result<Undecided, SendError> {
+        poll_fn(|cx| self.poll_told(cx)).await
+    }
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll_told(&mut self, cx: &Context<'_>) -> Poll<Result<Undecided, SendError>> {
         let (link, key) = match &self.state {
             ReceiptState::Settled => {
                 self.state = ReceiptState::Taken;
-                return Poll::Ready(Ok(Outcome::Accepted));
+                return Poll::Ready(Ok(Undecided { outcome: Outcome::Accepted, held: None }));
             }
             ReceiptState::Pending(link, key) => (link, key),
             ReceiptState::Taken => return Poll::Ready(Err(SendError::NoOutcome)),
@@ -86,8 +89,13 @@ impl Future for Receipt {
                     }
                     Poll::Pending
                 }
+                PendingPhase::Told(outcome) => {
+                    let outcome = outcome.clone();
+                    pending.phase = PendingPhase::Deciding;
+                    Poll::Ready(Ok((outcome, IsOurs::Yes)))
+                }
                 _ => Poll::Ready(match state.pending.remove(*key).map(|pending| pending.phase) {
-                    Some(PendingPhase::Done(result)) => result,
+                    Some(PendingPhase::Done(result)) => result.map(|outcome| (outcome, IsOurs::No)),
                     _ => Err(SendError::NoOutcome),
                 }),
             }
@@ -95,8 +103,13 @@ impl Future for Receipt {
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(result)) => {
-                self.state = ReceiptState::Taken;
-                Poll::Ready(result)
+                let taken = std::mem::replace(&mut self.state, ReceiptState::Taken);
+                Poll::Ready(result.map(|(outcome, is_ours)| match (is_ours, taken) {
+                    (IsOurs::Yes, ReceiptState::Pending(link, key)) => {
+                        Undecided { outcome, held: Some((link, key)) }
+                    }
+                    _ => Undecided { outcome, held: None },
+                }))
             }
             Err(error) => {
                 self.state = ReceiptState::Taken;
@@ -106,19 +119,79 @@ impl Future for Receipt {
     }
 }
 
+impl Future for Receipt {
+    type Output = Result<Outcome, SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_told(cx).map_ok(Undecided::concur)
+    }
+}
+
 impl Drop for Receipt {
     fn drop(&mut self) {
         let ReceiptState::Pending(link, key) = &self.state else { return };
         // Poisoned: nobody is told anything any more.
-        let _ = link.connection.shared.with(|state| {
-            let Some(pending) = state.pending.get_mut(*key) else { return };
-            match std::mem::replace(&mut pending.phase, PendingPhase::Discarded) {
-                PendingPhase::Done(_) => {
-                    state.pending.remove(*key);
-                }
-                PendingPhase::Waiting(Some(waker)) => state.wakes.discard(waker),
-                _ => {}
-            }
-        });
+        let _ = link.connection.shared.with(|state| state.discard_pending(*key));
     }
+}
+
+/// What a peer wants to become of a message that it has received, and the right to answer (`AMQP 1.0 §2.6.12`).
+///
+/// Dropped without an answer the message is settled as rejected with `amqp:internal-error`: a peer whose outcome was not
+/// taken must not believe that it was.
+#[derive(Debug)]
+#[must_use = "the peer waits for its outcome to be settled"]
+pub struct Undecided {
+    outcome: Outcome,
+    /// The message; none when it is settled.
+    held: Option<(Arc<LinkInner>, usize)>,
+}
+
+impl Undecided {
+    /// The outcome that the peer told.
+    #[must_use]
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// Settles the message with this state, which is the last word on it. Returns whether it was still unsettled: the
+    /// peer may have settled it, or the link may have ended.
+    pub fn settle(mut self, state: DeliveryState) -> bool {
+        self.settle_held(state)
+    }
+
+    /// Settles the message as the peer wants it, and gives the outcome.
+    pub fn concur(mut self) -> Outcome {
+        if self.held.is_some() {
+            let state = DeliveryState::from(self.outcome.clone());
+            self.settle_held(state);
+        }
+        std::mem::replace(&mut self.outcome, Outcome::Accepted)
+    }
+
+    fn settle_held(&mut self, state: DeliveryState) -> bool {
+        let Some((link, key)) = self.held.take() else { return false };
+        let settled = link.connection.shared.with(|shared| {
+            let settled = shared.settle_pending(key, state);
+            shared.discard_pending(key);
+            settled
+        });
+        // Poisoned: nobody is told anything any more.
+        settled.unwrap_or(false)
+    }
+}
+
+impl Drop for Undecided {
+    fn drop(&mut self) {
+        if self.held.is_some() {
+            self.settle_held(undecided());
+        }
+    }
+}
+
+/// Whether a message waits for this side to settle it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IsOurs {
+    Yes,
+    No,
 }
