@@ -408,6 +408,8 @@ impl State {
             match std::mem::replace(&mut pending.phase, PendingPhase::Done(Err(error))) {
                 PendingPhase::Waiting(Some(waker)) => self.wakes.wake(waker),
                 PendingPhase::Discarded => pending.phase = PendingPhase::Discarded,
+                // What the peer wanted is known, though it will not learn what became of it.
+                PendingPhase::Told(outcome) => pending.phase = PendingPhase::Done(Ok(outcome)),
                 _ => {}
             }
         }

@@ -7,6 +7,7 @@
 )]
 
 mod connection;
+mod deciding;
 mod deliveries;
 mod flow;
 mod links;

@@ -1,9 +1,11 @@
 //! Outcomes, settle modes and dropped deliveries.
 
-use amqp_codec::{ErrorCondition, Modified, Outcome, ReceiverSettleMode, SenderSettleMode};
-use amqp_transport::SendError;
-use amqp_transport::client::{OnDrop, SenderOptions};
+use amqp_codec::{
+    DeliveryState, ErrorCondition, Modified, Outcome, ReceiverSettleMode, Rejected, SenderSettleMode,
+};
+use amqp_transport::client::{OnDrop, Receiver, ReceiverOptions, Sender, SenderOptions};
 use amqp_transport::server::AcceptOptions;
+use amqp_transport::{SendError, SettleError, Settling};
 
 use crate::support::*;
 
@@ -119,4 +121,133 @@ async fn a_held_delivery_does_not_hold_up_the_others() {
     }
     held.reject(None).unwrap();
     assert_eq!(first.await.unwrap(), Outcome::Rejected(None));
+}
+
+/// A client's receiver in mode second, and a server's sender that decides what becomes of its messages.
+async fn lending() -> (Receiver, Sender, impl Sized) {
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let options = ReceiverOptions::new("r", "/x").rcv_settle_mode(ReceiverSettleMode::Second);
+    let accept = AcceptOptions::new().settling(Settling::ByApplication);
+    let (receiver, sender) = receiving(&session, &server, options, accept).await;
+    (receiver, sender, (client, server, session))
+}
+
+fn lost() -> DeliveryState {
+    DeliveryState::rejected(error(ErrorCondition::NOT_FOUND, "the lock is lost"))
+}
+
+// D-029
+#[tokio::test(start_paused = true)]
+async fn a_receiver_whose_outcome_came_too_late_is_told_so() {
+    let (receiver, sender, _both) = lending().await;
+    for outcome in
+        [DeliveryState::Accepted, DeliveryState::Rejected(Rejected::default()), DeliveryState::Released]
+    {
+        let mut receipt = sender.send_with_receipt(&numbered(1)).await.unwrap();
+        let delivery = receiver.recv().await.unwrap();
+        let mut confirmed = Box::pin(delivery.settle_confirmed(outcome.clone()));
+        assert!(is_stuck(&mut confirmed).await, "nobody has decided");
+        let wanted = receipt.decide().await.unwrap();
+        assert_eq!(DeliveryState::from(wanted.outcome().clone()), outcome);
+        assert!(is_stuck(&mut confirmed).await, "nobody has decided yet");
+        assert!(wanted.settle(lost()));
+        match confirmed.await.unwrap_err() {
+            SettleError::Overruled(Some(state)) => assert_eq!(state, lost()),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_in_time_is_confirmed_once_the_sender_goes_along() {
+    let (receiver, sender, _both) = lending().await;
+    let why = error(ErrorCondition::NOT_ALLOWED, "not today");
+    for outcome in [DeliveryState::Accepted, DeliveryState::rejected(why), DeliveryState::Released] {
+        let mut receipt = sender.send_with_receipt(&numbered(1)).await.unwrap();
+        let delivery = receiver.recv().await.unwrap();
+        let (confirmed, wanted) = tokio::join!(delivery.settle_confirmed(outcome.clone()), async {
+            receipt.decide().await.unwrap().concur()
+        });
+        confirmed.unwrap();
+        assert_eq!(DeliveryState::from(wanted), outcome);
+        assert!(matches!(receipt.await, Err(SendError::NoOutcome)), "it is used up");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_that_is_only_awaited_goes_along_with_the_receiver() {
+    let (receiver, sender, _both) = lending().await;
+    let message = numbered(1);
+    let (outcome, confirmed) = tokio::join!(sender.send(&message), async {
+        receiver.recv().await.unwrap().accept_confirmed().await
+    });
+    assert_eq!(outcome.unwrap(), Outcome::Accepted);
+    confirmed.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_a_success_that_nobody_decided() {
+    let (receiver, sender, _both) = lending().await;
+    for when in 0..3 {
+        let mut receipt = Some(sender.send_with_receipt(&numbered(when)).await.unwrap());
+        if when == 0 {
+            receipt = None;
+        }
+        let delivery = receiver.recv().await.unwrap();
+        let mut confirmed = Box::pin(delivery.accept_confirmed());
+        if let Some(mut receipt) = receipt {
+            assert!(is_stuck(&mut confirmed).await);
+            match when {
+                1 => drop(receipt),
+                _ => drop(receipt.decide().await.unwrap()),
+            }
+        }
+        match confirmed.await.unwrap_err() {
+            SettleError::Overruled(Some(DeliveryState::Rejected(rejected))) => {
+                assert_eq!(rejected.error.unwrap().condition, ErrorCondition::INTERNAL_ERROR);
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_settles_by_itself_leaves_nothing_to_decide() {
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let accept = AcceptOptions::new().settling(Settling::ByApplication);
+    let (receiver, sender) = receiving(&session, &server, ReceiverOptions::new("r", "/x"), accept).await;
+    let mut receipt = sender.send_with_receipt(&numbered(1)).await.unwrap();
+    receiver.recv().await.unwrap().release().unwrap();
+    let wanted = receipt.decide().await.unwrap();
+    assert_eq!(wanted.outcome(), &Outcome::Released);
+    assert!(!wanted.settle(lost()));
+    // Nor on a link that settles automatically, or for a message that went settled.
+    let options = SenderOptions::new("s", "/y");
+    let (sender, receiver) = sending(&session, &server, options, AcceptOptions::new()).await;
+    let mut receipt = sender.send_with_receipt(&numbered(1)).await.unwrap();
+    receiver.recv().await.unwrap().accept().unwrap();
+    assert!(!receipt.decide().await.unwrap().settle(lost()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_told_just_before_the_link_ended_is_still_known() {
+    let (receiver, sender, _both) = lending().await;
+    let mut early = sender.send_with_receipt(&numbered(1)).await.unwrap();
+    let mut late = sender.send_with_receipt(&numbered(2)).await.unwrap();
+    let silent = sender.send_with_receipt(&numbered(3)).await.unwrap();
+    receiver.recv().await.unwrap().accept().unwrap();
+    receiver.recv().await.unwrap().accept().unwrap();
+    let held = receiver.recv().await.unwrap();
+    let wanted = early.decide().await.unwrap();
+    receiver.detach().await.unwrap();
+    sender.detached().await;
+    assert_eq!(wanted.outcome(), &Outcome::Accepted);
+    assert!(!wanted.settle(DeliveryState::Accepted), "nobody hears it any more");
+    let wanted = late.decide().await.unwrap();
+    assert_eq!(wanted.outcome(), &Outcome::Accepted);
+    assert!(!wanted.settle(DeliveryState::Accepted));
+    assert!(matches!(silent.await, Err(SendError::OutcomeUnknown(_))));
+    drop(held);
 }

@@ -142,7 +142,6 @@ mod tests {
             sequence_number: 3,
             enqueued_ms: 99,
             delivery_count: 2,
-            until: crate::emulator::time::Now::origin().instant,
         };
         let sent = Message::decode(&for_device(&locked), &DecodeLimits::message()).unwrap();
         assert_eq!(sent.message_annotation("x-opt-sequence-number"), Some(&Value::Ulong(3)));

@@ -86,13 +86,6 @@ pub(crate) struct LockedCommand {
     pub(crate) enqueued_ms: i64,
     /// How often it has been abandoned.
     pub(crate) delivery_count: u8,
-    /// When the receiver is told that its lock is lost: a moment before it lapses, so that no settlement slips in between.
-    pub(crate) until: Instant,
-}
-
-/// When to take a lent message back whose lock lapses at `until`.
-pub(crate) fn take_back_at(until: Instant, lock_duration: Duration) -> Instant {
-    until.checked_sub(TAKE_BACK_AHEAD.min(lock_duration / 10)).unwrap_or(until)
 }
 
 /// What a receiver makes of a command.
@@ -108,9 +101,9 @@ pub(crate) enum Settlement {
 #[error("the device has {MAX_PENDING_COMMANDS} pending commands, the most a hub keeps")]
 pub(crate) struct QueueFull;
 
-/// The lock is not held any more, or never was.
+/// The lock is not held any more, or never was. Its text is what the receiver hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the lock on the command has been lost")]
+#[error("the lock on the message has been lost")]
 pub(crate) struct LockLost;
 
 /// The commands of one device.
@@ -186,7 +179,6 @@ impl CommandQueue {
             sequence_number: command.sequence_number,
             enqueued_ms: command.enqueued_ms,
             delivery_count: command.delivery_count,
-            until: take_back_at(until, self.lock_duration),
         })
     }
 
@@ -289,9 +281,6 @@ impl CommandQueue {
         }
     }
 }
-
-/// How long before a lock lapses its receiver is told.
-const TAKE_BACK_AHEAD: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
 use super::{
-    commands::{LockLost, LockToken, take_back_at},
+    commands::{LockLost, LockToken},
     settings::Settings,
     time::{Now, millis},
 };
@@ -75,8 +75,6 @@ pub(crate) struct LockedBatch {
     pub(crate) lock: LockToken,
     pub(crate) records: Vec<Record>,
     pub(crate) enqueued_ms: i64,
-    /// When the service is told that its lock is lost.
-    pub(crate) until: Instant,
 }
 
 /// What the service makes of a feedback message.
@@ -135,8 +133,7 @@ impl FeedbackQueue {
         let batch = self.batches.iter_mut().find(|batch| batch.lock.is_none())?;
         let lock = LockToken::new();
         batch.lock = Some((lock, until));
-        let until = take_back_at(until, self.lock_duration);
-        Some(LockedBatch { lock, records: batch.records.clone(), enqueued_ms: batch.enqueued_ms, until })
+        Some(LockedBatch { lock, records: batch.records.clone(), enqueued_ms: batch.enqueued_ms })
     }
 
     /// Ends a lock as the service said.

@@ -56,12 +56,8 @@ fn a_message_is_delivered_again_until_it_is_removed_or_given_up() {
 
 #[test]
 fn a_message_has_the_shape_that_sdks_demand() {
-    let batch = LockedBatch {
-        lock: LockToken::new(),
-        records: vec![record(7)],
-        enqueued_ms: 1_700_000_000_000,
-        until: Now::origin().instant,
-    };
+    let batch =
+        LockedBatch { lock: LockToken::new(), records: vec![record(7)], enqueued_ms: 1_700_000_000_000 };
     let message = batch_message("my-hub", &batch);
     let properties = message.properties.as_ref().unwrap();
     assert_eq!(properties.content_type, Some(Symbol::from_static(CONTENT_TYPE)));

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use amqp_codec::Outcome;
-use amqp_transport::{SendError, Sender, Settlement as Mode, server::IncomingAttach};
+use amqp_transport::{Sender, Settlement as Mode, server::IncomingAttach};
 use tokio::task::JoinSet;
 
-use super::{DeviceLink, End, finish_sender, giving, outcome_until, revoked};
+use super::{DeviceLink, End, finish_sender, lending, record_outcome, revoked};
 use crate::emulator::{
     auth::Need,
     command_message::for_device,
-    commands::{LockToken, Settlement},
+    commands::{LockLost, LockToken, Settlement},
     hub::{DeviceCommands, Hub},
     peer::{Peer, unauthorized},
     route::Subject,
@@ -29,7 +29,7 @@ pub(super) fn serve(
         incoming.refuse(unauthorized("the device has just been removed"));
         return;
     };
-    let Ok(sender) = incoming.accept_sender(giving()) else { return };
+    let Ok(sender) = incoming.accept_sender(lending()) else { return };
     let link = DeviceLink::take(&peer, &subject, LinkKind::Commands);
     tasks.spawn(async move {
         let end = tokio::select! {
@@ -60,11 +60,10 @@ async fn give_out(hub: &Arc<Hub>, sender: &Sender, commands: &Arc<DeviceCommands
         match sent {
             Ok(receipt) => {
                 let (hub, commands) = (Arc::clone(hub), Arc::clone(commands));
-                // On its own: an outcome told just before the link ended still counts. It ends with the link or the lock.
-                tokio::spawn(async move {
-                    let outcome = outcome_until(receipt, command.until).await;
-                    settle(&hub, &commands, command.lock, outcome);
-                });
+                // On its own: an outcome told just before the link ended still counts. It ends with the link.
+                tokio::spawn(record_outcome(receipt, move |outcome| {
+                    settle(&hub, &commands, command.lock, outcome)
+                }));
             }
             Err(_) => {
                 hub.unlock_command(commands, command.lock);
@@ -74,15 +73,15 @@ async fn give_out(hub: &Arc<Hub>, sender: &Sender, commands: &Arc<DeviceCommands
     }
 }
 
-fn settle(hub: &Hub, commands: &DeviceCommands, lock: LockToken, outcome: Result<Outcome, SendError>) {
+fn settle(hub: &Hub, commands: &DeviceCommands, lock: LockToken, outcome: &Outcome) -> Result<(), LockLost> {
     let settlement = match outcome {
-        Ok(Outcome::Accepted) => Settlement::Complete,
-        Ok(Outcome::Rejected(_)) => Settlement::Reject,
-        Ok(Outcome::Released | Outcome::Modified(_)) => Settlement::Abandon,
-        // Nothing was said: the lock lapses.
-        _ => return,
+        Outcome::Accepted => Settlement::Complete,
+        Outcome::Rejected(_) => Settlement::Reject,
+        Outcome::Released | Outcome::Modified(_) => Settlement::Abandon,
     };
-    if hub.settle_command(commands, lock, settlement).is_err() {
+    let settled = hub.settle_command(commands, lock, settlement);
+    if settled.is_err() {
         tracing::info!(?settlement, "a device settled a command whose lock had lapsed");
     }
+    settled
 }

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use amqp_codec::{DecodeLimits, Error, ErrorCondition, Message, Outcome};
-use amqp_transport::{Receiver, SendError, Sender, Settlement as Mode, server::IncomingAttach};
+use amqp_transport::{Receiver, Sender, Settlement as Mode, server::IncomingAttach};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::{End, finish_receiver, finish_sender, giving, outcome_until, revoked, taking};
+use super::{End, finish_receiver, finish_sender, giving, lending, record_outcome, revoked, taking};
 use crate::emulator::{
     auth::Need,
-    commands::LockToken,
+    commands::{LockLost, LockToken},
     feedback::{BatchSettlement, Record, batch_message, parse_device_feedback},
     hub::{Hub, lock},
     peer::Peer,
@@ -25,7 +25,7 @@ pub(super) fn serve_service(
     incoming: IncomingAttach,
     tasks: &mut JoinSet<()>,
 ) {
-    let Ok(sender) = incoming.accept_sender(giving()) else { return };
+    let Ok(sender) = incoming.accept_sender(lending()) else { return };
     tasks.spawn(async move {
         let end = tokio::select! {
             end = give_out(&peer.hub, &sender) => end,
@@ -82,11 +82,8 @@ async fn give_out(hub: &Arc<Hub>, sender: &Sender) -> End {
         match sender.send_tagged(payload, batch.lock.tag(), Mode::Unsettled).await {
             Ok(receipt) => {
                 let hub = Arc::clone(hub);
-                // On its own: an outcome told just before the link ended still counts. It ends with the link or the lock.
-                tokio::spawn(async move {
-                    let outcome = outcome_until(receipt, batch.until).await;
-                    settle(&hub, batch.lock, outcome);
-                });
+                // On its own: an outcome told just before the link ended still counts. It ends with the link.
+                tokio::spawn(record_outcome(receipt, move |outcome| settle(&hub, batch.lock, outcome)));
             }
             Err(_) => {
                 lock(&hub.feedback).unlock(batch.lock);
@@ -97,18 +94,18 @@ async fn give_out(hub: &Arc<Hub>, sender: &Sender) -> End {
     }
 }
 
-fn settle(hub: &Hub, token: LockToken, outcome: Result<Outcome, SendError>) {
+fn settle(hub: &Hub, token: LockToken, outcome: &Outcome) -> Result<(), LockLost> {
     let settlement = match outcome {
-        Ok(Outcome::Accepted | Outcome::Rejected(_)) => BatchSettlement::Remove,
-        Ok(Outcome::Released | Outcome::Modified(_)) => BatchSettlement::Abandon,
-        // Nothing was said: the lock lapses.
-        _ => return,
+        Outcome::Accepted | Outcome::Rejected(_) => BatchSettlement::Remove,
+        Outcome::Released | Outcome::Modified(_) => BatchSettlement::Abandon,
     };
     let now = hub.now();
-    if lock(&hub.feedback).settle(token, settlement, now).is_err() {
+    let settled = lock(&hub.feedback).settle(token, settlement, now);
+    if settled.is_err() {
         tracing::info!("a service settled feedback whose lock had lapsed");
     }
     hub.feedback_changed.notify_waiters();
+    settled
 }
 
 async fn take_in(peer: &Peer, receiver: &Receiver) {

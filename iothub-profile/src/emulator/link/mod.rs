@@ -10,19 +10,20 @@ mod request;
 mod service_commands;
 mod telemetry;
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use amqp_codec::{
-    DeliveryState, Error, ErrorCondition, Fields, Outcome, ReceiverSettleMode, Rejected, Role, Symbol, Value,
+    DeliveryState, Error, ErrorCondition, Fields, Outcome, ReceiverSettleMode, Role, Symbol, Value,
 };
 use amqp_transport::{
-    CreditMode, Delivery, Receipt, Receiver, SendError, Sender,
+    CreditMode, Delivery, Receipt, Receiver, Sender, Settling,
     server::{AcceptOptions, IncomingAttach},
 };
 use tokio::task::JoinSet;
 
 use super::{
     auth::Need,
+    commands::LockLost,
     peer::{Peer, ReplyNode, unauthorized},
     route::{Route, Subject, route},
     settings::{MAX_LINK_MESSAGE_SIZE, MAX_LINKS},
@@ -162,6 +163,11 @@ fn giving() -> AcceptOptions {
     AcceptOptions::new().max_message_size(MAX_LINK_MESSAGE_SIZE)
 }
 
+/// As [`giving`], for messages that are locked for their receiver: what it makes of one counts when the hub has recorded it.
+fn lending() -> AcceptOptions {
+    giving().settling(Settling::ByApplication)
+}
+
 /// What every link announces on which the hub takes, with messages the client may have on the way. The hub settles with
 /// its outcome, also for clients that asked to settle last: uAMQP asks for that and then waits for a settled outcome.
 fn taking(credit: u32) -> AcceptOptions {
@@ -199,15 +205,18 @@ fn settle(delivery: Delivery, verdict: Result<(), Error>) {
     }
 }
 
-/// The outcome of a message that was lent out until `until`. Then it is taken back: the receiver hears that it has lost its
-/// lock, as Azure says it, and whatever it says afterwards counts for nothing.
-async fn outcome_until(mut receipt: Receipt, until: Instant) -> Result<Outcome, SendError> {
-    tokio::select! {
-        outcome = &mut receipt => outcome,
-        () = tokio::time::sleep_until(until.into()) => {
-            let lost = Error::new(ErrorCondition::NOT_FOUND).with_description("the lock on the message has been lost");
-            receipt.settle(DeliveryState::Rejected(Rejected { error: Some(lost) }));
-            receipt.await
+/// Records what a receiver makes of a message that was lent to it, and only then answers: with its own outcome, or, when the
+/// message is not lent to it any more, with the refusal that Microsoft's SDKs take for a lost lock.
+async fn record_outcome(mut receipt: Receipt, record: impl FnOnce(&Outcome) -> Result<(), LockLost>) {
+    // Nothing was said before the link ended: the lock lapses.
+    let Ok(wanted) = receipt.decide().await else { return };
+    match record(wanted.outcome()) {
+        Ok(()) => {
+            wanted.concur();
+        }
+        Err(lost) => {
+            let error = Error::new(ErrorCondition::NOT_FOUND).with_description(lost.to_string());
+            wanted.settle(DeliveryState::rejected(error));
         }
     }
 }
