@@ -41,6 +41,26 @@ fn invariants_hold_for_every_seed_and_for_damaged_ones() {
     }
 }
 
+/// Recorded inputs of another implementation's fuzzing, where `AMQP_CORPORA` names a folder that holds them.
+#[test]
+fn invariants_hold_for_recorded_corpora() {
+    let Some(corpora) = std::env::var_os("AMQP_CORPORA") else { return };
+    let corpora = PathBuf::from(corpora).join("qpid-proton");
+    let mut inputs = 0;
+    for kind in ["fuzz-message-decode", "fuzz-connection-driver", "fuzz-proactor-receive"] {
+        for part in ["corpus", "crash"] {
+            for file in files(&corpora.join(kind).join(part)) {
+                let input = fs::read(file).unwrap();
+                inputs += 1;
+                fuzz_all(&input);
+                fuzz_client(&input, now());
+                fuzz_listener(&input, now());
+            }
+        }
+    }
+    assert!(inputs > 1000, "only {inputs} inputs in {}", corpora.display());
+}
+
 #[test]
 fn every_target_is_run_here() {
     let mut here: Vec<_> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
