@@ -53,7 +53,8 @@ impl App {
 
     fn begin(&mut self, plan: &Plan, rng: &mut Rng, ledger: &mut Ledger) {
         let is_client = self.side == Side::Client;
-        if !is_client && !(plan.listener_attaches && rng.one_in(5)) {
+        let may_begin = is_client || (plan.listener_attaches && rng.one_in(5));
+        if !may_begin {
             return;
         }
         if self.sessions.len() < 4
