@@ -11,6 +11,7 @@ mod cuts;
 mod fe2o3;
 mod fuzz_seeds;
 mod hostile;
+mod late;
 mod seed_page;
 mod simulation;
 mod structure;

@@ -113,7 +113,8 @@ impl Command {
     /// Tells the hub that the command was carried out, and waits until the hub has confirmed it.
     ///
     /// # Errors
-    /// When the hub did not confirm: the lock had lapsed, or the connection was lost (outcome unknown).
+    /// [`ErrorKind::Refused`](crate::error::ErrorKind::Refused) when the lock was lost before: the command may be delivered
+    /// again, or has been. `OutcomeUnknown` when the connection was lost before the hub confirmed.
     ///
     /// # Cancel safety
     /// Dropped after the first poll the command is completed all the same, unconfirmed.

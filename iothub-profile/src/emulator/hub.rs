@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use super::{
     commands::{CommandQueue, LockLost, LockToken, LockedCommand, NewCommand, QueueFull, Settlement},
-    feedback::{FeedbackQueue, Record},
+    feedback::{FeedbackQueue, LockedBatch, Record},
     followers::Followers,
     partition::{Partition, Stamp},
     readers::{ReaderId, Readers},
@@ -190,6 +190,16 @@ impl Hub {
         lock(&self.feedback).push(records, now);
         self.feedback_changed.notify_waiters();
         self.deadlines_changed.notify_one();
+    }
+
+    /// Locks the next feedback message.
+    pub(crate) fn lock_feedback(&self) -> Option<LockedBatch> {
+        let now = self.now();
+        let locked = lock(&self.feedback).lock_next(now);
+        if locked.is_some() {
+            self.deadlines_changed.notify_one();
+        }
+        locked
     }
 
     /// Does what time demands (locks that lapse, commands that expire, feedback that is due) for as long as it is polled.

@@ -69,7 +69,8 @@ impl FeedbackBatch {
     /// Tells the hub that the batch was worked off, and waits until the hub has confirmed it.
     ///
     /// # Errors
-    /// When the hub did not confirm: the lock had lapsed, or the connection was lost (outcome unknown).
+    /// [`ErrorKind::Refused`](crate::error::ErrorKind::Refused) when the lock was lost before: the batch may be delivered
+    /// again, or has been. `OutcomeUnknown` when the connection was lost before the hub confirmed.
     ///
     /// # Cancel safety
     /// Dropped after the first poll the batch is completed all the same, unconfirmed.

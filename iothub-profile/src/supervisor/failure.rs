@@ -1,6 +1,6 @@
 //! What the transport's errors mean to the owner of a client: a class, whether a retry helps, and what to do.
 
-use amqp_codec::{DeliveryState, ErrorCondition, Outcome};
+use amqp_codec::{DeliveryState, ErrorCondition, Outcome, Rejected};
 use amqp_transport::{
     ConnectionError, RemoteError,
     cbs::CbsError,
@@ -205,16 +205,27 @@ pub(crate) fn of_confirmation(confirmation: Result<(), SettleError>) -> Result<(
         Err(error) => error,
     };
     let failure = match &error {
-        SettleError::Overruled(_) => Error::new(
-            ErrorKind::Refused,
-            "the hub did not take the outcome: the message's lock had lapsed before it was told",
-        ),
+        SettleError::Overruled(state) => Error::new(ErrorKind::Refused, not_taken(state.as_ref())),
         SettleError::Lost(lost) => {
             Error::new(ErrorKind::OutcomeUnknown, format!("the hub has not confirmed: {lost}"))
         }
         other => Error::new(ErrorKind::OutcomeUnknown, format!("the hub has not confirmed: {other}")),
     };
-    Err(failure.with_hint("the message may come again"))
+    Err(failure.with_hint("the message may be delivered again"))
+}
+
+/// Why the hub did not take an outcome, from the state with which it settled the message instead.
+fn not_taken(settled: Option<&DeliveryState>) -> String {
+    let what = "the hub did not take the outcome";
+    match settled {
+        Some(DeliveryState::Rejected(Rejected { error: Some(error) }))
+            if error.condition != ErrorCondition::NOT_FOUND =>
+        {
+            format!("{what}: {error}")
+        }
+        // Azure's word for a lock that is not held is not-found; one settled before the outcome was told is not held either.
+        _ => format!("{what}: the lock on the message was lost before it was told"),
+    }
 }
 
 /// A token that the peer did not take.
@@ -395,10 +406,15 @@ mod tests {
         let rejected = DeliveryState::Rejected(amqp_codec::Rejected::default());
         assert!(of_confirmation(Ok(())).is_ok());
         assert!(of_confirmation(Err(SettleError::Overruled(Some(DeliveryState::Accepted)))).is_ok());
-        for lapsed in [Some(rejected), Some(DeliveryState::Released), None] {
+        let not_found = DeliveryState::rejected(amqp_codec::Error::new(ErrorCondition::NOT_FOUND));
+        for lapsed in [Some(rejected), Some(not_found), Some(DeliveryState::Released), None] {
             let error = of_confirmation(Err(SettleError::Overruled(lapsed))).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Refused);
+            assert!(error.to_string().contains("lock on the message was lost"), "{error}");
         }
+        let internal = DeliveryState::rejected(amqp_codec::Error::new(ErrorCondition::INTERNAL_ERROR));
+        let error = of_confirmation(Err(SettleError::Overruled(Some(internal)))).unwrap_err();
+        assert!(error.to_string().contains("internal-error"), "{error}");
         let lost = SettleError::Lost(ConnectionError::EndOfStream);
         assert_eq!(of_confirmation(Err(lost)).unwrap_err().kind(), ErrorKind::OutcomeUnknown);
     }

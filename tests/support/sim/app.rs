@@ -1,6 +1,7 @@
 //! The application at one end: does anything the engine's interface allows, in any order, and holds every event
 //! against what the other end's application did.
 
+mod deciding;
 mod events;
 mod work;
 
@@ -65,6 +66,17 @@ pub(crate) struct AppLink {
     pub(crate) held: Vec<Held>,
     /// Those we settled ourselves while the sender was about to.
     pub(crate) crossed: Vec<Held>,
+    /// Sender: whether we settle what the receiver leaves to us, and what waits for that.
+    pub(crate) decides: bool,
+    pub(crate) undecided: Vec<Undecided>,
+}
+
+/// A message of ours whose receiver has told its outcome.
+#[derive(Clone, Debug)]
+pub(crate) struct Undecided {
+    pub(crate) delivery: DeliveryId,
+    pub(crate) message: usize,
+    pub(crate) wanted: DeliveryState,
 }
 
 #[derive(Clone, Debug)]

@@ -35,6 +35,8 @@ pub(crate) struct Message {
     pub(crate) has_told_sent: bool,
     /// The outcome the receiver has given.
     pub(crate) outcome: Option<DeliveryState>,
+    /// The state with which the sender's application settled it, which is the last word.
+    pub(crate) verdict: Option<DeliveryState>,
     /// States short of an outcome that the receiver has told.
     pub(crate) progress: Vec<DeliveryState>,
 }
@@ -82,6 +84,7 @@ impl Ledger {
             is_delivered: false,
             has_told_sent: false,
             outcome: None,
+            verdict: None,
             progress: Vec::new(),
         });
         number

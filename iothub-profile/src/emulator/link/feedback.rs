@@ -73,8 +73,7 @@ async fn give_out(hub: &Arc<Hub>, sender: &Sender) -> End {
         let changed = hub.feedback_changed.notified();
         tokio::pin!(changed);
         changed.as_mut().enable();
-        let now = hub.now();
-        let Some(batch) = lock(&hub.feedback).lock_next(now) else {
+        let Some(batch) = hub.lock_feedback() else {
             changed.await;
             continue;
         };

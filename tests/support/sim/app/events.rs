@@ -64,6 +64,9 @@ impl App {
             Event::DrainRequested { link } => self.link(link).is_drain_asked = true,
             Event::Delivery { link, delivery } => self.delivered(link, delivery, ledger),
             Event::Settled { link, user, state } => self.settled(link, user as usize, state.as_ref(), ledger),
+            Event::OutcomeTold { link, delivery, user, state } => {
+                self.told(link, delivery, user as usize, state, ledger);
+            }
             Event::StateChanged { link, user, state } => {
                 self.link(link);
                 let told = ledger.messages[user as usize].progress.contains(&state);
@@ -73,14 +76,17 @@ impl App {
                 let known = self.link(link);
                 let place = known.held.iter().position(|held| held.id == delivery);
                 let crossed = known.crossed.iter().position(|held| held.id == delivery);
-                let told = match (place, crossed) {
-                    (Some(place), _) => Some(known.held.remove(place).told),
-                    (None, Some(place)) => Some(known.crossed.remove(place).told),
+                let held = match (place, crossed) {
+                    (Some(place), _) => Some(known.held.remove(place)),
+                    (None, Some(place)) => Some(known.crossed.remove(place)),
                     (None, None) => None,
                 };
-                self.check(told.is_some_and(|told| told == state), || {
-                    format!("{delivery:?} settled by its sender with {state:?}")
+                let is_due = held.is_some_and(|held| {
+                    let verdict =
+                        ledger.messages.get(held.message).and_then(|message| message.verdict.clone());
+                    held.told.is_some() && verdict.or(held.told) == state
                 });
+                self.check(is_due, || format!("{delivery:?} settled by its sender with {state:?}"));
             }
             Event::Closed { reason } => self.finished(reason, ledger),
             Event::Drained { link } => {
@@ -141,6 +147,8 @@ impl App {
             is_drain_asked: false,
             held: Vec::new(),
             crossed: Vec::new(),
+            decides: false,
+            undecided: Vec::new(),
         });
     }
 
@@ -196,7 +204,9 @@ impl App {
     }
 
     fn settled(&mut self, id: LinkId, number: usize, state: Option<&DeliveryState>, ledger: &mut Ledger) {
-        let link = self.link(id).number;
+        let link = self.link(id);
+        link.undecided.retain(|undecided| undecided.message != number);
+        let link = link.number;
         let message = &mut ledger.messages[number];
         assert!(message.link == link && !message.is_settled, "message {number} was sent settled");
         assert_eq!(message.status, Status::Sent, "message {number} settled again");

@@ -7,7 +7,7 @@ use amqp_codec::{
     Source, Target,
 };
 use amqp_transport::engine::{
-    AttachReply, DetachKind, LinkConfig, LinkId, Outgoing, Payload, Settlement, Side, TrySendError,
+    AttachReply, DetachKind, LinkConfig, LinkId, Outgoing, Payload, Settlement, Settling, Side, TrySendError,
 };
 
 use super::super::ledger::{Ledger, Status};
@@ -23,7 +23,8 @@ impl App {
             4..10 => self.attach(plan, rng, ledger),
             10..17 => self.answer_one(plan, rng, ledger),
             17..31 => self.send_something(plan, rng, ledger),
-            31..42 => self.settle_some(rng, ledger),
+            31..39 => self.settle_some(rng, ledger),
+            39..42 => self.decide_some(rng, ledger),
             42..52 => self.grant(rng),
             52..54 => self.ask_drain(rng),
             54..57 => self.give_back(rng),
@@ -40,7 +41,7 @@ impl App {
         }
     }
 
-    fn pick(&self, rng: &mut Rng, wants: impl Fn(&AppLink) -> bool) -> Option<LinkId> {
+    pub(super) fn pick(&self, rng: &mut Rng, wants: impl Fn(&AppLink) -> bool) -> Option<LinkId> {
         if self.engine.failure().is_some() {
             return None;
         }
@@ -100,6 +101,8 @@ impl App {
         config.rcv_settle_mode = rng.pick(&[ReceiverSettleMode::First, ReceiverSettleMode::Second]);
         config.initial_delivery_count = Plan::number(rng);
         config.max_message_size = rng.pick(&[None, None, Some(2_000)]);
+        config.settling = rng.pick(&[Settling::Automatic, Settling::ByApplication]);
+        let settling = config.settling;
         let number = ledger.add_link();
         let mut properties = Fields::default();
         properties.insert("number", number as u64);
@@ -123,6 +126,8 @@ impl App {
             is_drain_asked: false,
             held: Vec::new(),
             crossed: Vec::new(),
+            decides: settling == Settling::ByApplication,
+            undecided: Vec::new(),
         });
     }
 
@@ -141,6 +146,7 @@ impl App {
         let is_refused = plan.churns && rng.one_in(6);
         let initial_delivery_count = Plan::number(rng);
         let max_message_size = rng.pick(&[None, None, Some(2_000)]);
+        let settling = rng.pick(&[Settling::Automatic, Settling::ByApplication]);
         let link = self.link(id);
         let (number, request) = (link.number, link.request.clone());
         let Some(attach) = request else { return };
@@ -154,8 +160,10 @@ impl App {
         let mut reply = AttachReply::granting(&attach);
         reply.initial_delivery_count = initial_delivery_count;
         reply.max_message_size = max_message_size;
+        reply.settling = settling;
         if self.engine.accept_attach(id, reply).is_ok() {
             self.link(id).state = State::Open;
+            self.link(id).decides = settling == Settling::ByApplication;
             self.flush(id, ledger);
         }
     }
@@ -373,6 +381,8 @@ impl App {
                 continue;
             }
             if is_sender {
+                self.decide_all(id, ledger);
+                let link = &self.links[place];
                 if link.is_drain_asked {
                     self.engine.drained(id).unwrap();
                     self.links[place].is_drain_asked = false;
@@ -394,7 +404,7 @@ impl App {
     }
 }
 
-fn outcome(rng: &mut Rng) -> DeliveryState {
+pub(super) fn outcome(rng: &mut Rng) -> DeliveryState {
     match rng.below(8) {
         0 => DeliveryState::Released,
         1 => DeliveryState::rejected(Error::new(ErrorCondition::DECODE_ERROR)),
