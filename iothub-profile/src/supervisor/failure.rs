@@ -403,7 +403,7 @@ mod tests {
 
     #[test]
     fn an_outcome_counts_only_when_the_hub_went_along_with_it() {
-        let rejected = DeliveryState::Rejected(amqp_codec::Rejected::default());
+        let rejected = DeliveryState::Rejected(Rejected::default());
         assert!(of_confirmation(Ok(())).is_ok());
         assert!(of_confirmation(Err(SettleError::Overruled(Some(DeliveryState::Accepted)))).is_ok());
         let not_found = DeliveryState::rejected(amqp_codec::Error::new(ErrorCondition::NOT_FOUND));
