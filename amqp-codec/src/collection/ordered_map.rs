@@ -1,6 +1,6 @@
 //! Ordered maps with one type of key, and fields that hold none, one or several values.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::ops::{Deref, DerefMut};
 
 use super::{FIRST_CAPACITY, insert, read_entries, read_map_constructor};
@@ -144,6 +144,11 @@ impl<K> OrderedMap<K> {
         self.0.is_empty()
     }
 
+    /// Keeps the entries of which `is_kept` says so, in their order.
+    pub fn retain(&mut self, mut is_kept: impl FnMut(&K, &Value) -> bool) {
+        self.0.retain(|(key, value)| is_kept(key, value));
+    }
+
     /// Removes all entries.
     pub fn clear(&mut self) {
         self.0.clear();
@@ -174,7 +179,7 @@ impl<K: Encode> Encode for OrderedMap<K> {
     }
 }
 
-impl<K: PartialEq, Q: Into<K>, V: Into<Value>> FromIterator<(Q, V)> for OrderedMap<K> {
+impl<K: Ord + Clone, Q: Into<K>, V: Into<Value>> FromIterator<(Q, V)> for OrderedMap<K> {
     /// The last of several entries with one key wins.
     fn from_iter<I: IntoIterator<Item = (Q, V)>>(entries: I) -> Self {
         let mut map = Self::new();
@@ -183,10 +188,23 @@ impl<K: PartialEq, Q: Into<K>, V: Into<Value>> FromIterator<(Q, V)> for OrderedM
     }
 }
 
-impl<K: PartialEq, Q: Into<K>, V: Into<Value>> Extend<(Q, V)> for OrderedMap<K> {
+impl<K: Ord + Clone, Q: Into<K>, V: Into<Value>> Extend<(Q, V)> for OrderedMap<K> {
     fn extend<I: IntoIterator<Item = (Q, V)>>(&mut self, entries: I) {
+        let mut places: Option<BTreeMap<K, usize>> = None;
         for (key, value) in entries {
-            insert(&mut self.0, key.into(), value.into());
+            let (key, value) = (key.into(), value.into());
+            let len = self.0.len();
+            if len < SEARCHED {
+                insert(&mut self.0, key, value);
+                continue;
+            }
+            let known = self.0.iter().enumerate().map(|(place, (own, _))| (own.clone(), place));
+            let places = places.get_or_insert_with(|| known.collect());
+            let place = *places.entry(key.clone()).or_insert(len);
+            match self.0.get_mut(place) {
+                Some((_, own)) => *own = value,
+                None => self.0.push((key, value)),
+            }
         }
     }
 }
@@ -396,3 +414,6 @@ impl Encode for AlwaysArray<'_> {
         self.0.encode_array(out);
     }
 }
+
+/// Entries up to which a search from the first on is quicker than an index, when many are added.
+const SEARCHED: usize = 32;
