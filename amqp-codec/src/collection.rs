@@ -4,15 +4,21 @@
 //! An array whose elements occupy no octets is never expanded.
 
 mod array;
+mod duplicates;
+mod entries;
 mod ordered_map;
 
 use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 
 pub use array::{Array, MixedElements};
+pub use entries::Entries;
 pub use ordered_map::{AnnotationKey, Annotations, ApplicationProperties, Fields, Multiple, OrderedMap};
 
+pub(crate) use entries::Keys;
 pub(crate) use ordered_map::{AlwaysArray, MapKey};
+
+use duplicates::{Fingerprint, has_duplicates};
 
 use crate::{
     cursor::{Cursor, Decode, Result, Width},
@@ -29,7 +35,7 @@ pub struct List(pub Vec<Value>);
 impl List {
     pub(crate) fn body(cursor: &mut Cursor<'_>, width: Width) -> Result<Self> {
         let scope = cursor.open_counted(width, "list")?;
-        let mut items = Vec::with_capacity(scope.count.min(FIRST_CAPACITY));
+        let mut items = Vec::with_capacity(first_capacity(cursor, scope.count));
         for _ in 0..scope.count {
             items.push(Value::decode(cursor)?);
         }
@@ -212,7 +218,8 @@ fn read_map_constructor(cursor: &mut Cursor<'_>) -> Result<Width> {
 }
 
 /// The entries of a map after its constructor, with keys of one Rust type and values that pass `is_allowed`.
-fn read_entries<K: Ord>(
+#[inline]
+fn read_entries<K: Fingerprint>(
     cursor: &mut Cursor<'_>,
     width: Width,
     mut read_key: impl FnMut(&mut Cursor<'_>) -> Result<K>,
@@ -224,7 +231,7 @@ fn read_entries<K: Ord>(
         return Err(cursor.error(DecodeErrorKind::OddMapCount, "map"));
     }
     let count = scope.count / 2;
-    let mut entries = Vec::with_capacity(count.min(FIRST_CAPACITY));
+    let mut entries = Vec::with_capacity(first_capacity(cursor, count));
     for _ in 0..count {
         cursor.spend_node("map")?;
         let key = read_key(cursor)?;
@@ -235,28 +242,10 @@ fn read_entries<K: Ord>(
         entries.push((key, value));
     }
     cursor.close(&scope, "map")?;
-    // T-038: equal keys are invalid, however they are encoded.
     if has_duplicates(&entries) {
         return Err(cursor.error(DecodeErrorKind::DuplicateKey, "map"));
     }
     Ok(entries)
-}
-
-/// Whether two entries have one key, in O(n log n) for maps that a peer could have made large.
-fn has_duplicates<K: Ord>(entries: &[(K, Value)]) -> bool {
-    if entries.len() <= SMALL_MAP {
-        let mut rest = entries;
-        while let Some(((key, _), tail)) = rest.split_first() {
-            if tail.iter().any(|(other, _)| other == key) {
-                return true;
-            }
-            rest = tail;
-        }
-        return false;
-    }
-    let mut keys: Vec<&K> = entries.iter().map(|(key, _)| key).collect();
-    keys.sort_unstable();
-    keys.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
 }
 
 fn insert<K: PartialEq>(entries: &mut Vec<(K, Value)>, key: K, value: Value) -> Option<Value> {
@@ -269,10 +258,10 @@ fn insert<K: PartialEq>(entries: &mut Vec<(K, Value)>, key: K, value: Value) -> 
     }
 }
 
-/// Most elements for which room is made before they have been seen.
-const FIRST_CAPACITY: usize = 64;
-/// Up to this many entries, keys are compared pairwise.
-const SMALL_MAP: usize = 16;
+/// For how many elements room is made before they have been seen: no more than the octets that are left make likely.
+fn first_capacity(cursor: &Cursor<'_>, count: usize) -> usize {
+    count.min(4 + cursor.remaining() / 16)
+}
 
 #[cfg(test)]
 mod tests;

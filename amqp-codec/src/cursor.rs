@@ -3,12 +3,15 @@
 //! Owns position, depth and node budget. Reads from a slice, and hands out parts of the owning [`Bytes`] without copying
 //! them. It never allocates and never reads outside the compound it is in.
 
+use core::ops::Range;
+
 use bytes::Bytes;
 
 use crate::{
     error::{DecodeError, DecodeErrorKind},
     format_code as code,
     limits::DecodeLimits,
+    quick,
 };
 
 /// What decoding returns.
@@ -65,6 +68,14 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// A cursor at a part of `bytes`, which it sees nothing beyond; offsets count from the start of `bytes`. A range that is
+    /// not in `bytes` is empty.
+    #[inline]
+    pub fn within(bytes: &'a Bytes, range: Range<usize>, limits: &'a DecodeLimits) -> Self {
+        let rest = bytes.get(range).unwrap_or_default();
+        Self { bytes, rest, limits, depth_left: limits.max_depth, nodes_left: limits.max_nodes }
+    }
+
     /// Octets from the start of the buffer.
     #[inline]
     pub fn offset(&self) -> usize {
@@ -104,7 +115,19 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// [`DecodeError`] where the octets end before the value or its constructor is unassigned.
+    #[inline]
     pub fn skip_value(&mut self) -> core::result::Result<(), DecodeError> {
+        match quick::skip(self.rest) {
+            Some(rest) => {
+                self.rest = rest;
+                Ok(())
+            }
+            None => self.skip_any_value(),
+        }
+    }
+
+    #[inline(never)]
+    fn skip_any_value(&mut self) -> Result<()> {
         // A described value is a descriptor and a value, so `0x00` adds one to what is still to be skipped.
         let mut pending = 1_usize;
         while pending > 0 {
@@ -122,8 +145,8 @@ impl<'a> Cursor<'a> {
     /// Steps over the octets after a constructor other than `0x00`.
     #[inline]
     pub(crate) fn skip_body(&mut self, constructor: u8) -> Result<()> {
-        let length = match code::layout(constructor) {
-            Some(code::Layout::Fixed(width)) => width,
+        let length = match code::LAYOUTS.get(usize::from(constructor)).copied().flatten() {
+            Some(code::Layout::Fixed(width)) => usize::from(width),
             Some(code::Layout::Sized8) => usize::from(self.read_u8()?),
             Some(code::Layout::Sized32) => self.read_length32()?,
             None => return Err(self.error_before(DecodeErrorKind::InvalidConstructor(constructor), "value")),
@@ -134,6 +157,12 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     pub(crate) fn peek(&self) -> Option<u8> {
         self.rest.first().copied()
+    }
+
+    /// The next `N` octets of the buffer, even where the innermost open compound ends before.
+    #[inline(always)]
+    pub(crate) fn window<const N: usize>(&self) -> Option<&'a [u8; N]> {
+        self.rest.first_chunk().or_else(|| self.bytes.get(self.offset()..)?.first_chunk())
     }
 
     /// What is left of the innermost open compound.
@@ -266,6 +295,28 @@ impl<'a> Cursor<'a> {
             return Err(self.error(DecodeErrorKind::CountTooLarge, what));
         }
         Ok(scope)
+    }
+
+    /// Opens a list whose constructor comes next and returns how many elements it has; it is not to be closed.
+    #[inline]
+    pub(crate) fn open_list(&mut self, what: &'static str) -> Result<usize> {
+        match self.read_u8()? {
+            code::LIST0 => Ok(0),
+            code::LIST8 => self.open_counted(Width::One, what).map(|scope| scope.count),
+            code::LIST32 => self.open_counted(Width::Four, what).map(|scope| scope.count),
+            other => Err(self.wrong_type(other, what)),
+        }
+    }
+
+    /// Continues at `rest`, an end of what is left of the innermost open compound.
+    #[inline(always)]
+    pub(crate) const fn advance_to(&mut self, rest: &'a [u8]) {
+        self.rest = rest;
+    }
+
+    /// Gives up what is left.
+    pub(crate) fn finish_early(&mut self) {
+        self.rest = &[];
     }
 
     /// Closes a compound; its octets must all have been read (T-036).

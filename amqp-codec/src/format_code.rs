@@ -45,15 +45,28 @@ pub(crate) const ARRAY32: u8 = 0xf0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {
     /// Always this many octets.
-    Fixed(usize),
+    Fixed(u8),
     /// One octet of length, then that many.
     Sized8,
     /// Four octets of length, then that many.
     Sized32,
 }
 
+/// [`layout`] of every octet, as a table: this is asked for each value that is stepped over.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which refuses an index out of range")]
+pub(crate) static LAYOUTS: [Option<Layout>; 256] = {
+    let mut layouts = [None; 256];
+    let mut octet = 0_u8;
+    loop {
+        layouts[octet as usize] = layout(octet);
+        if octet == u8::MAX {
+            break layouts;
+        }
+        octet += 1;
+    }
+};
+
 /// The layout of an assigned constructor; `None` for `0x00` and every unassigned octet (T-004).
-#[inline]
 pub(crate) const fn layout(code: u8) -> Option<Layout> {
     Some(match code {
         NULL | TRUE | FALSE | UINT0 | ULONG0 | LIST0 => Layout::Fixed(0),

@@ -109,15 +109,79 @@ impl AmqpFrame {
     pub fn decode(frame: &Bytes, limits: &DecodeLimits) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(frame, limits);
         let header = enter_frame(&mut cursor, frame, FrameType::Amqp)?;
+        Self::read_body(header.channel, &mut cursor)
+    }
+
+    #[inline(always)]
+    fn read_body(channel: u16, cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         if cursor.remaining() == 0 {
-            return Ok(Self { channel: header.channel, performative: None, payload: Bytes::new() });
+            return Ok(Self { channel, performative: None, payload: Bytes::new() });
         }
-        let performative = Performative::decode(&mut cursor)?;
+        let performative = Performative::decode(cursor)?;
         // F-018, T-048: only a transfer carries a payload.
         if !matches!(performative, Performative::Transfer(_)) {
             cursor.finish("frame")?;
         }
-        Ok(Self { channel: header.channel, performative: Some(performative), payload: cursor.rest() })
+        Ok(Self { channel, performative: Some(performative), payload: cursor.rest() })
+    }
+}
+
+/// The whole AMQP frames at the start of some octets, one after the other.
+///
+/// A reader of a stream freezes what it has read and decodes all frames in it: a payload costs one reference count, and
+/// nothing else is shared or copied. Ends behind the last whole frame, or at the first error.
+#[derive(Clone, Debug)]
+pub struct Frames<'a> {
+    bytes: &'a Bytes,
+    limits: &'a DecodeLimits,
+    max_frame_size: u32,
+    position: usize,
+}
+
+impl<'a> Frames<'a> {
+    /// The frames in `bytes`, none of them larger than `max_frame_size` octets.
+    pub const fn new(bytes: &'a Bytes, limits: &'a DecodeLimits, max_frame_size: u32) -> Self {
+        Self { bytes, limits, max_frame_size, position: 0 }
+    }
+
+    /// Where the next frame starts, in octets: what is from here on has not been read.
+    pub const fn position(&self) -> usize {
+        self.position
+    }
+
+    #[inline(always)]
+    fn read(&mut self) -> Result<Option<AmqpFrame>, DecodeError> {
+        let start = self.position;
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let shift = |error: DecodeError| DecodeError { offset: error.offset.saturating_add(start), ..error };
+        let Some(header) = FrameHeader::parse_limited(rest, self.max_frame_size).map_err(shift)? else {
+            return Ok(None);
+        };
+        let size = usize::try_from(header.size).unwrap_or(usize::MAX);
+        if rest.len() < size {
+            return Ok(None);
+        }
+        if header.frame_type != FrameType::Amqp {
+            return Err(shift(fault(DecodeErrorKind::UnexpectedFrameType, 5)));
+        }
+        let end = start + size;
+        let cursor = &mut Cursor::within(self.bytes, start + header.body_offset()..end, self.limits);
+        let frame = AmqpFrame::read_body(header.channel, cursor)?;
+        self.position = end;
+        Ok(Some(frame))
+    }
+}
+
+impl Iterator for Frames<'_> {
+    type Item = Result<AmqpFrame, DecodeError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let frame = self.read();
+        if frame.is_err() {
+            self.bytes = &NO_BYTES;
+        }
+        frame.transpose()
     }
 }
 
@@ -185,6 +249,9 @@ fn enter_frame(
 const fn fault(kind: DecodeErrorKind, offset: usize) -> DecodeError {
     DecodeError { kind, offset, what: "frame header" }
 }
+
+/// Where an iterator that met an error goes on: nowhere.
+static NO_BYTES: Bytes = Bytes::new();
 
 #[cfg(test)]
 mod tests;

@@ -37,17 +37,19 @@ mod number;
 mod performative;
 mod primitive;
 mod protocol_header;
+mod quick;
 mod sasl;
 mod sink;
 mod terminus;
 mod text;
 mod transaction;
 mod value;
+mod value_ref;
 
 pub use bytes::{Bytes, BytesMut};
 pub use collection::{
-    AnnotationKey, Annotations, ApplicationProperties, Array, Fields, List, Map, MixedElements, Multiple,
-    OrderedMap,
+    AnnotationKey, Annotations, ApplicationProperties, Array, Entries, Fields, List, Map, MixedElements,
+    Multiple, OrderedMap,
 };
 pub use composite::{COMPOSITES, CompositeSpec, FieldSpec};
 pub use condition::{Error, ErrorCondition};
@@ -59,12 +61,13 @@ pub use delivery_state::{
 pub use described::Described;
 pub use error::{DecodeError, DecodeErrorKind};
 pub use frame::{
-    AmqpFrame, FRAME_HEADER_LEN, FrameHeader, FrameType, MIN_MAX_FRAME_SIZE, encode_empty_frame,
+    AmqpFrame, FRAME_HEADER_LEN, FrameHeader, FrameType, Frames, MIN_MAX_FRAME_SIZE, encode_empty_frame,
     encode_frame, encode_sasl_frame,
 };
 pub use limits::{DecodeLimits, Strictness};
 pub use message::{
-    Body, BodyData, Header, Message, MessageId, MessageView, Properties,
+    Body, BodyData, BodyRef, BodySequences, Header, Message, MessageId, MessageParts, MessageView,
+    Properties,
     batch::{BATCHED_MESSAGE_FORMAT, BatchBuilder, BatchFull},
 };
 pub use number::{Decimal32, Decimal64, Decimal128, SerialNumber, Timestamp, Uuid};
@@ -81,6 +84,7 @@ pub use terminus::{
     Address, DeleteOnClose, DeleteOnNoLinks, DeleteOnNoLinksOrMessages, DeleteOnNoMessages, DistributionMode,
     LifetimePolicy, Source, Target, TargetArchetype, TerminusDurability, TerminusExpiryPolicy,
 };
-pub use text::{NotAscii, Str, Symbol};
+pub use text::{NotAscii, Str, Symbol, TextRef};
 pub use transaction::{Coordinator, Declare, Discharge, TxnCapability};
 pub use value::{Value, ValueType, WrongValueType};
+pub use value_ref::{Encoded, ValueRef};

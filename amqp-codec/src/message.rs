@@ -5,16 +5,18 @@
 
 pub mod batch;
 mod id;
+mod parts;
 mod sections;
 mod view;
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 use bytes::{Bytes, BytesMut};
 
 pub use id::MessageId;
+pub use parts::{BodyRef, MessageParts};
 pub use sections::{Header, Properties};
-pub use view::{BodyData, MessageView};
+pub use view::{BodyData, BodySequences, MessageView};
 
 use crate::{
     collection::{AnnotationKey, Annotations, ApplicationProperties, List},
@@ -39,8 +41,8 @@ pub struct Message {
     pub delivery_annotations: Option<Annotations>,
     /// Annotations for all hops.
     pub message_annotations: Option<Annotations>,
-    /// The standard properties.
-    pub properties: Option<Properties>,
+    /// The standard properties; boxed, so that a message without them is cheap to move.
+    pub properties: Option<Box<Properties>>,
     /// The sender's own properties.
     pub application_properties: Option<ApplicationProperties>,
     /// The body.
@@ -80,23 +82,31 @@ impl Message {
     ///
     /// # Errors
     /// [`DecodeError`] if the octets are not a message (M-001, M-003).
+    #[inline]
     pub fn decode(bytes: &Bytes, limits: &DecodeLimits) -> Result<Self, DecodeError> {
+        match sections::lone_data(bytes) {
+            Some(data) => Ok(Self { body: Body::Data(data), ..Self::default() }),
+            None => Self::decode_sections(bytes, limits),
+        }
+    }
+
+    fn decode_sections(bytes: &Bytes, limits: &DecodeLimits) -> Result<Self, DecodeError> {
         let mut message = Self::default();
         let mut walker = Walker::new(bytes, limits);
-        while let Some((section, mut cursor)) = walker.next_section()? {
-            message.read_section(section, &mut cursor)?;
-            walker.resume(&cursor);
+        while let Some(section) = walker.next_section()? {
+            message.read_section(section, &mut walker.cursor)?;
         }
         walker.finish()?;
         Ok(message)
     }
 
+    #[inline(always)]
     fn read_section(&mut self, section: Section, cursor: &mut Cursor<'_>) -> Result<(), DecodeError> {
         match section {
             Section::Header => self.header = Some(sections::decode_header(cursor)?),
             Section::DeliveryAnnotations => self.delivery_annotations = Some(Annotations::decode(cursor)?),
             Section::MessageAnnotations => self.message_annotations = Some(Annotations::decode(cursor)?),
-            Section::Properties => self.properties = Some(sections::decode_properties(cursor)?),
+            Section::Properties => self.properties = Some(Box::new(sections::decode_properties(cursor)?)),
             Section::ApplicationProperties => {
                 self.application_properties = Some(ApplicationProperties::decode(cursor)?);
             }
@@ -156,7 +166,7 @@ impl Message {
     /// The message with these properties.
     #[must_use]
     pub fn with_properties(self, properties: Properties) -> Self {
-        Self { properties: Some(properties), ..self }
+        Self { properties: Some(Box::new(properties)), ..self }
     }
 
     /// The message with one more application property.

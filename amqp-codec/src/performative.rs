@@ -90,6 +90,9 @@ impl Performative {
 impl Decode for Performative {
     // F-016: the nine codes and nothing else.
     fn decode(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+        if let Some(transfer) = transfer::read_usual(cursor) {
+            return Ok(Self::Transfer(transfer));
+        }
         Ok(match read_code(cursor, "performative")? {
             Transfer::CODE => Self::Transfer(Transfer::decode_list(cursor)?),
             Disposition::CODE => Self::Disposition(Disposition::decode_list(cursor)?),

@@ -127,8 +127,7 @@ macro_rules! fixed {
             #[inline]
             fn encode(&self, out: &mut impl Sink) {
                 let $value = *self;
-                out.byte(code::$code);
-                out.write(&$to);
+                out.tagged(code::$code, $to);
             }
         }
     )*};
@@ -161,10 +160,7 @@ impl Encode for u32 {
         match u8::try_from(*self) {
             Ok(0) => out.byte(code::UINT0),
             Ok(small) => out.write(&[code::SMALL_UINT, small]),
-            Err(_) => {
-                let [a, b, c, d] = self.to_be_bytes();
-                out.write(&[code::UINT, a, b, c, d]);
-            }
+            Err(_) => out.tagged(code::UINT, self.to_be_bytes()),
         }
     }
 }
@@ -175,10 +171,7 @@ impl Encode for u64 {
         match u8::try_from(*self) {
             Ok(0) => out.byte(code::ULONG0),
             Ok(small) => out.write(&[code::SMALL_ULONG, small]),
-            Err(_) => {
-                out.byte(code::ULONG);
-                out.write(&self.to_be_bytes());
-            }
+            Err(_) => out.tagged(code::ULONG, self.to_be_bytes()),
         }
     }
 }
@@ -189,8 +182,7 @@ impl Encode for i32 {
         if let Ok(small) = i8::try_from(*self) {
             out.write(&[code::SMALL_INT, small.cast_unsigned()]);
         } else {
-            out.byte(code::INT);
-            out.write(&self.to_be_bytes());
+            out.tagged(code::INT, self.to_be_bytes());
         }
     }
 }
@@ -201,8 +193,7 @@ impl Encode for i64 {
         if let Ok(small) = i8::try_from(*self) {
             out.write(&[code::SMALL_LONG, small.cast_unsigned()]);
         } else {
-            out.byte(code::LONG);
-            out.write(&self.to_be_bytes());
+            out.tagged(code::LONG, self.to_be_bytes());
         }
     }
 }
@@ -210,8 +201,7 @@ impl Encode for i64 {
 impl Encode for char {
     #[inline]
     fn encode(&self, out: &mut impl Sink) {
-        out.byte(code::CHAR);
-        out.write(&u32::from(*self).to_be_bytes());
+        out.tagged(code::CHAR, u32::from(*self).to_be_bytes());
     }
 }
 

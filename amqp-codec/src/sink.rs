@@ -79,6 +79,19 @@ pub trait Sink {
     /// Appends octets.
     fn write(&mut self, octets: &[u8]);
 
+    /// Appends a constructor and the octets of fixed width that follow it.
+    #[inline]
+    fn tagged<const N: usize>(&mut self, constructor: u8, octets: [u8; N]) {
+        self.byte(constructor);
+        self.write(&octets);
+    }
+
+    /// Appends the first `length` of some octets; where it is cheaper, all are copied and the others dropped again.
+    #[inline]
+    fn write_front<const N: usize>(&mut self, octets: &[u8; N], length: usize) {
+        self.write(octets.get(..length).unwrap_or(octets));
+    }
+
     /// Octets in the sink.
     fn position(&self) -> usize;
 
@@ -122,6 +135,29 @@ impl Sink for BytesMut {
     #[inline]
     fn write(&mut self, octets: &[u8]) {
         self.extend_from_slice(octets);
+    }
+
+    #[inline(always)]
+    fn tagged<const N: usize>(&mut self, constructor: u8, octets: [u8; N]) {
+        // One append: as many octets as the widest constructor needs, the surplus dropped again.
+        let mut all = [constructor; 17];
+        if let Some(place) = all.get_mut(1..=N) {
+            place.copy_from_slice(&octets);
+        }
+        match N {
+            1 => self.extend_from_slice(&all[..2]),
+            2 => self.extend_from_slice(&all[..3]),
+            4 => self.extend_from_slice(&all[..5]),
+            8 => self.extend_from_slice(&all[..9]),
+            _ => self.extend_from_slice(all.get(..=N).unwrap_or(&all)),
+        }
+    }
+
+    #[inline(always)]
+    fn write_front<const N: usize>(&mut self, octets: &[u8; N], length: usize) {
+        let end = self.len() + length;
+        self.extend_from_slice(octets);
+        Self::truncate(self, end);
     }
 
     #[inline]

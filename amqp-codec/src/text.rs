@@ -1,9 +1,10 @@
 //! Text that shares the buffer it was read from.
 //!
-//! Owns the two text types of AMQP. Both keep their invariant (UTF-8, ASCII) from construction on, and never copy when
-//! decoded or cloned.
+//! Owns the two text types of AMQP. Both keep their invariant (UTF-8, ASCII) from construction on. Short text is kept in
+//! place, encoded as on the wire: that costs less than a reference count, and keeps no buffer alive. Longer text shares the
+//! octets it was read from.
 
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 use core::{cmp::Ordering, fmt, hash, ops::Deref, str::FromStr};
 
 use bytes::Bytes;
@@ -16,13 +17,199 @@ use crate::{
     sink::{Encode, Sink},
 };
 
-/// A UTF-8 string over shared octets (AMQP 1.0 §1.6.20). Cloning costs one reference count.
-#[derive(Clone, Default)]
-pub struct Str(Bytes);
+/// A UTF-8 string (AMQP 1.0 §1.6.20). Cloning copies 32 octets, and costs one reference count above 22 octets of text.
+#[derive(Clone)]
+pub struct Str(Text);
 
-/// An ASCII symbol over shared octets (AMQP 1.0 §1.6.21). Cloning costs one reference count.
-#[derive(Clone, Default)]
-pub struct Symbol(Bytes);
+/// An ASCII symbol (AMQP 1.0 §1.6.21). Cloning copies 32 octets, and costs one reference count above 22 octets of text.
+#[derive(Clone)]
+pub struct Symbol(Text);
+
+/// Octets of text.
+#[derive(Clone)]
+enum Text {
+    /// Constructor, length and octets as on the wire; what lies behind them has no meaning.
+    Short([u8; SHORT]),
+    /// Octets of any length, shared.
+    Shared(Bytes),
+}
+
+impl Text {
+    const fn empty(constructor: u8) -> Self {
+        let mut short = [0; SHORT];
+        short[0] = constructor;
+        Self::Short(short)
+    }
+
+    /// In place if it is short enough.
+    #[inline]
+    fn short(constructor: u8, octets: &[u8]) -> Option<Self> {
+        let mut short = [0; SHORT];
+        let [head, length, place @ ..] = &mut short;
+        copy_short(place.get_mut(..octets.len())?, octets);
+        *head = constructor;
+        *length = u8::try_from(octets.len()).ok()?;
+        Some(Self::Short(short))
+    }
+
+    fn copy_from(constructor: u8, octets: &[u8]) -> Self {
+        Self::short(constructor, octets).unwrap_or_else(|| Self::Shared(Bytes::copy_from_slice(octets)))
+    }
+
+    fn from_vec(constructor: u8, octets: Vec<u8>) -> Self {
+        Self::short(constructor, &octets).unwrap_or_else(|| Self::Shared(Bytes::from(octets)))
+    }
+
+    #[inline]
+    fn as_octets(&self) -> &[u8] {
+        match self {
+            Self::Short([_, length, octets @ ..]) => octets.get(..usize::from(*length)).unwrap_or_default(),
+            Self::Shared(octets) => octets,
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Short(_) => Bytes::copy_from_slice(self.as_octets()),
+            Self::Shared(octets) => octets,
+        }
+    }
+
+    /// The same text behind another constructor.
+    const fn relabelled(mut self, constructor: u8) -> Self {
+        if let Self::Short([head, ..]) = &mut self {
+            *head = constructor;
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn encode(&self, out: &mut impl Sink, small: u8, large: u8) {
+        match self {
+            Self::Short(short) => {
+                let [_, length, ..] = short;
+                out.write_front(short, usize::from(*length) + 2);
+            }
+            Self::Shared(octets) => encode_sized(out, small, large, octets),
+        }
+    }
+
+    /// A text, constructor included, whose octets pass `is_valid`.
+    #[inline(always)]
+    fn read(cursor: &mut Cursor<'_>, kind: &Kind) -> Result<Self> {
+        // One copy of fixed width takes constructor, length and text at once.
+        if let Some(short) = cursor.window::<SHORT>()
+            && let [head, length, octets @ ..] = short
+            && *head == kind.small
+            && let Some(octets) = octets.get(..usize::from(*length))
+        {
+            if !is_ascii(octets) && !(kind.is_valid)(octets) {
+                return Err(cursor.error(kind.fault, kind.name));
+            }
+            // The window may look beyond the compound; the text must not.
+            cursor.take(octets.len() + 2)?;
+            return Ok(Self::Short(*short));
+        }
+        let octets = cursor.read_sized(kind.small, kind.large, kind.name)?;
+        Self::shared(cursor, octets, kind)
+    }
+
+    fn shared<'a>(cursor: &Cursor<'a>, octets: &'a [u8], kind: &Kind) -> Result<Self> {
+        if !is_ascii(octets) && !(kind.is_valid)(octets) {
+            return Err(cursor.error(kind.fault, kind.name));
+        }
+        Ok(Self::short(kind.small, octets).unwrap_or_else(|| Self::Shared(cursor.share(octets))))
+    }
+}
+
+/// Text in the buffer it was received in: checked, but neither copied nor counted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TextRef<'a>(&'a [u8]);
+
+impl<'a> TextRef<'a> {
+    /// Text whose octets have been checked to be UTF-8.
+    #[inline(always)]
+    pub(crate) const fn checked(octets: &'a [u8]) -> Self {
+        Self(octets)
+    }
+
+    /// The text.
+    #[inline]
+    pub fn as_str(&self) -> &'a str {
+        // Checked at construction; the fallback cannot be reached.
+        core::str::from_utf8(self.0).unwrap_or_default()
+    }
+
+    /// The octets of the text.
+    #[inline]
+    pub const fn as_octets(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The text as a string with octets of its own.
+    pub fn to_str(&self) -> Str {
+        Str(Text::copy_from(code::STRING8, self.0))
+    }
+
+    /// The text of a symbol, with octets of its own.
+    pub(crate) fn to_symbol(self) -> Symbol {
+        Symbol(Text::copy_from(code::SYMBOL8, self.0))
+    }
+}
+
+impl fmt::Debug for TextRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for TextRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.as_str(), f)
+    }
+}
+
+impl PartialEq<str> for TextRef<'_> {
+    #[inline]
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for TextRef<'_> {
+    #[inline]
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+/// What makes one type of text differ from the other.
+pub(crate) struct Kind {
+    small: u8,
+    large: u8,
+    name: &'static str,
+    fault: DecodeErrorKind,
+    /// Asked for octets that are not all ASCII.
+    is_valid: fn(&[u8]) -> bool,
+}
+
+// T-032: well-formed UTF-8 only.
+pub(crate) const STRING: Kind = Kind {
+    small: code::STRING8,
+    large: code::STRING32,
+    name: "string",
+    fault: DecodeErrorKind::InvalidUtf8,
+    is_valid: |octets| core::str::from_utf8(octets).is_ok(),
+};
+
+// T-034: seven bits only.
+pub(crate) const SYMBOL: Kind = Kind {
+    small: code::SYMBOL8,
+    large: code::SYMBOL32,
+    name: "symbol",
+    fault: DecodeErrorKind::InvalidAscii,
+    is_valid: |_| false,
+};
 
 /// A text offered as a symbol has characters outside ASCII; the caller's fault, a retry does not help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,12 +219,12 @@ pub struct NotAscii;
 impl Str {
     /// A string over static text, without a copy.
     pub const fn from_static(text: &'static str) -> Self {
-        Self(Bytes::from_static(text.as_bytes()))
+        Self(Text::Shared(Bytes::from_static(text.as_bytes())))
     }
 
     /// A string with its own copy of `text`.
     pub fn copy_from(text: &str) -> Self {
-        Self(Bytes::copy_from_slice(text.as_bytes()))
+        Self(Text::copy_from(code::STRING8, text.as_bytes()))
     }
 
     /// A string over shared octets.
@@ -46,7 +233,7 @@ impl Str {
     /// The octets are not UTF-8.
     pub fn from_utf8(octets: Bytes) -> core::result::Result<Self, core::str::Utf8Error> {
         core::str::from_utf8(&octets)?;
-        Ok(Self(octets))
+        Ok(Self(Text::Shared(octets)))
     }
 }
 
@@ -57,7 +244,7 @@ impl Symbol {
     /// If `text` is not ASCII: at compile time where the symbol is a constant.
     pub const fn from_static(text: &'static str) -> Self {
         assert!(text.is_ascii(), "symbols are ASCII");
-        Self(Bytes::from_static(text.as_bytes()))
+        Self(Text::Shared(Bytes::from_static(text.as_bytes())))
     }
 
     /// A symbol from text that is only known at run time.
@@ -66,30 +253,59 @@ impl Symbol {
     /// [`NotAscii`] if it has other characters.
     pub fn new(text: impl Into<String>) -> core::result::Result<Self, NotAscii> {
         let text = text.into();
-        if text.is_ascii() { Ok(Self(Bytes::from(text.into_bytes()))) } else { Err(NotAscii) }
+        if text.is_ascii() {
+            Ok(Self(Text::from_vec(code::SYMBOL8, text.into_bytes())))
+        } else {
+            Err(NotAscii)
+        }
     }
 }
 
 macro_rules! text_type {
-    ($name:ident) => {
+    ($name:ident, $kind:ident) => {
         impl $name {
             /// The text.
             #[inline]
             pub fn as_str(&self) -> &str {
                 // Checked at construction; the fallback cannot be reached.
-                core::str::from_utf8(&self.0).unwrap_or_default()
+                core::str::from_utf8(self.0.as_octets()).unwrap_or_default()
             }
 
             /// The octets of the text.
             #[inline]
             pub fn as_octets(&self) -> &[u8] {
-                &self.0
+                self.0.as_octets()
             }
 
-            /// The shared buffer of the text.
-            #[inline]
+            /// The octets of the text in a buffer: the shared one, or a copy of a short text.
             pub fn into_bytes(self) -> Bytes {
-                self.0
+                self.0.into_bytes()
+            }
+
+            /// The text of octets that were read without their constructor.
+            pub(crate) fn shared<'a>(cursor: &Cursor<'a>, octets: &'a [u8]) -> Result<Self> {
+                Text::shared(cursor, octets, &$kind).map(Self)
+            }
+        }
+
+        impl Default for $name {
+            /// Empty.
+            fn default() -> Self {
+                Self(Text::empty($kind.small))
+            }
+        }
+
+        impl Decode for $name {
+            #[inline(always)]
+            fn decode(cursor: &mut Cursor<'_>) -> core::result::Result<Self, DecodeError> {
+                Text::read(cursor, &$kind).map(Self)
+            }
+        }
+
+        impl Encode for $name {
+            #[inline(always)]
+            fn encode(&self, out: &mut impl Sink) {
+                self.0.encode(out, $kind.small, $kind.large);
             }
         }
 
@@ -117,7 +333,7 @@ macro_rules! text_type {
         impl PartialEq for $name {
             #[inline]
             fn eq(&self, other: &Self) -> bool {
-                self.0 == other.0
+                self.as_octets() == other.as_octets()
             }
         }
 
@@ -132,7 +348,7 @@ macro_rules! text_type {
         impl Ord for $name {
             #[inline]
             fn cmp(&self, other: &Self) -> Ordering {
-                self.0.cmp(&other.0)
+                self.as_octets().cmp(other.as_octets())
             }
         }
 
@@ -194,18 +410,18 @@ macro_rules! text_type {
     };
 }
 
-text_type!(Str);
-text_type!(Symbol);
+text_type!(Str, STRING);
+text_type!(Symbol, SYMBOL);
 
 impl From<String> for Str {
     fn from(text: String) -> Self {
-        Self(Bytes::from(text.into_bytes()))
+        Self(Text::from_vec(code::STRING8, text.into_bytes()))
     }
 }
 
 impl From<Symbol> for Str {
     fn from(symbol: Symbol) -> Self {
-        Self(symbol.0)
+        Self(symbol.0.relabelled(code::STRING8))
     }
 }
 
@@ -229,7 +445,7 @@ impl TryFrom<Str> for Symbol {
     type Error = NotAscii;
 
     fn try_from(text: Str) -> core::result::Result<Self, NotAscii> {
-        if text.0.is_ascii() { Ok(Self(text.0)) } else { Err(NotAscii) }
+        if is_ascii(text.as_octets()) { Ok(Self(text.0.relabelled(code::SYMBOL8))) } else { Err(NotAscii) }
     }
 }
 
@@ -241,55 +457,44 @@ impl FromStr for Symbol {
     }
 }
 
-impl Decode for Str {
-    #[inline]
-    fn decode(cursor: &mut Cursor<'_>) -> core::result::Result<Self, DecodeError> {
-        let octets = cursor.read_sized(code::STRING8, code::STRING32, "string")?;
-        Self::shared(cursor, octets)
-    }
-}
-
-impl Decode for Symbol {
-    #[inline]
-    fn decode(cursor: &mut Cursor<'_>) -> core::result::Result<Self, DecodeError> {
-        let octets = cursor.read_sized(code::SYMBOL8, code::SYMBOL32, "symbol")?;
-        Self::shared(cursor, octets)
-    }
-}
-
-impl Str {
-    // T-032: well-formed UTF-8 only.
-    #[inline]
-    pub(crate) fn shared<'a>(cursor: &Cursor<'a>, octets: &'a [u8]) -> Result<Self> {
-        match core::str::from_utf8(octets) {
-            Ok(_) => Ok(Self(cursor.share(octets))),
-            Err(_) => Err(cursor.error(DecodeErrorKind::InvalidUtf8, "string")),
+/// Whether all octets are below 0x80. Most text is short: four overlapping reads at most up to 32 octets.
+#[inline(always)]
+pub(crate) fn is_ascii(octets: &[u8]) -> bool {
+    if let (Some(first), Some(last)) = (octets.first_chunk::<8>(), octets.last_chunk::<8>()) {
+        if octets.len() > 16 {
+            return octets.is_ascii();
         }
+        return (u64::from_ne_bytes(*first) | u64::from_ne_bytes(*last)) & 0x8080_8080_8080_8080 == 0;
     }
+    if let (Some(first), Some(last)) = (octets.first_chunk::<4>(), octets.last_chunk::<4>()) {
+        return (u32::from_ne_bytes(*first) | u32::from_ne_bytes(*last)) & 0x8080_8080 == 0;
+    }
+    octets.iter().fold(0, |all, octet| all | octet) < 0x80
 }
 
-impl Symbol {
-    // T-034: seven bits only.
-    #[inline]
-    pub(crate) fn shared<'a>(cursor: &Cursor<'a>, octets: &'a [u8]) -> Result<Self> {
-        if octets.is_ascii() {
-            Ok(Self(cursor.share(octets)))
-        } else {
-            Err(cursor.error(DecodeErrorKind::InvalidAscii, "symbol"))
-        }
+/// Copies without a call for lengths that short text has. Both are of one length.
+#[inline]
+fn copy_short(to: &mut [u8], from: &[u8]) {
+    macro_rules! overlapping {
+        ($width:literal) => {
+            if let (Some(first), Some(last)) = (from.first_chunk::<$width>(), from.last_chunk::<$width>()) {
+                if let Some(place) = to.first_chunk_mut::<$width>() {
+                    *place = *first;
+                }
+                if let Some(place) = to.last_chunk_mut::<$width>() {
+                    *place = *last;
+                }
+                return;
+            }
+        };
     }
+    overlapping!(16);
+    overlapping!(8);
+    overlapping!(4);
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
 }
 
-impl Encode for Str {
-    #[inline]
-    fn encode(&self, out: &mut impl Sink) {
-        encode_sized(out, code::STRING8, code::STRING32, &self.0);
-    }
-}
+/// Constructor, length and 22 octets: as much as fits beside the shared form.
+const SHORT: usize = 24;
 
-impl Encode for Symbol {
-    #[inline]
-    fn encode(&self, out: &mut impl Sink) {
-        encode_sized(out, code::SYMBOL8, code::SYMBOL32, &self.0);
-    }
-}
+const _: () = assert!(size_of::<Str>() == size_of::<Bytes>(), "short text takes no extra room");

@@ -15,7 +15,7 @@ use crate::{
     error::DecodeError,
     format_code as code,
     number::{Decimal32, Decimal64, Decimal128, Timestamp, Uuid},
-    primitive,
+    primitive, quick,
     sink::{Encode, Sink, to_bytes},
     text::{Str, Symbol},
 };
@@ -321,6 +321,16 @@ impl Value {
 impl Decode for Value {
     fn decode(cursor: &mut Cursor<'_>) -> core::result::Result<Self, DecodeError> {
         cursor.spend_node("value")?;
+        if let Some((value, rest)) = quick::fixed(cursor.peek_all()) {
+            cursor.advance_to(rest);
+            return Ok(value);
+        }
+        // Text reads its own constructor, together with what follows it.
+        match cursor.peek() {
+            Some(code::STRING8 | code::STRING32) => return Str::decode(cursor).map(Self::String),
+            Some(code::SYMBOL8 | code::SYMBOL32) => return Symbol::decode(cursor).map(Self::Symbol),
+            _ => {}
+        }
         let constructor = cursor.read_u8()?;
         if constructor == code::DESCRIBED {
             return Described::body(cursor).map(|described| Self::Described(Box::new(described)));
@@ -330,33 +340,46 @@ impl Decode for Value {
 }
 
 impl Encode for Value {
+    #[inline]
     fn encode(&self, out: &mut impl Sink) {
         match self {
             Self::Null => out.byte(code::NULL),
             Self::Boolean(v) => v.encode(out),
-            Self::Ubyte(v) => v.encode(out),
-            Self::Ushort(v) => v.encode(out),
             Self::Uint(v) => v.encode(out),
             Self::Ulong(v) => v.encode(out),
-            Self::Byte(v) => v.encode(out),
-            Self::Short(v) => v.encode(out),
             Self::Int(v) => v.encode(out),
             Self::Long(v) => v.encode(out),
-            Self::Float(v) => v.encode(out),
             Self::Double(v) => v.encode(out),
-            Self::Decimal32(v) => v.encode(out),
-            Self::Decimal64(v) => v.encode(out),
-            Self::Decimal128(v) => v.encode(out),
-            Self::Char(v) => v.encode(out),
             Self::Timestamp(v) => v.encode(out),
             Self::Uuid(v) => v.encode(out),
             Self::Binary(v) => v.encode(out),
             Self::String(v) => v.encode(out),
             Self::Symbol(v) => v.encode(out),
+            _ => self.encode_rare(out),
+        }
+    }
+}
+
+impl Value {
+    /// The types that rarely stand in maps: kept apart, so that the loop over a map stays small.
+    #[inline(never)]
+    fn encode_rare(&self, out: &mut impl Sink) {
+        match self {
+            Self::Ubyte(v) => v.encode(out),
+            Self::Ushort(v) => v.encode(out),
+            Self::Byte(v) => v.encode(out),
+            Self::Short(v) => v.encode(out),
+            Self::Float(v) => v.encode(out),
+            Self::Decimal32(v) => v.encode(out),
+            Self::Decimal64(v) => v.encode(out),
+            Self::Decimal128(v) => v.encode(out),
+            Self::Char(v) => v.encode(out),
             Self::List(v) => v.encode(out),
             Self::Map(v) => v.encode(out),
             Self::Array(v) => v.encode(out),
             Self::Described(v) => v.encode(out),
+            // The types of `encode`.
+            _ => {}
         }
     }
 }

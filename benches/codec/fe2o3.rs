@@ -23,7 +23,7 @@ pub(crate) fn work(name: &str) -> Option<Work> {
         "transfer-decode" => {
             let octets = serde_amqp::to_vec(&transfer()).unwrap();
             repeat(move || {
-                black_box(serde_amqp::from_slice::<Performative>(black_box(&octets)).unwrap());
+                black_box(&serde_amqp::from_slice::<Performative>(black_box(&octets)).unwrap());
             })
         }
         "frame-decode" => frame_decode(),
@@ -41,7 +41,7 @@ pub(crate) fn work(name: &str) -> Option<Work> {
             let octets = serde_amqp::to_vec(&map()).unwrap();
             repeat(move || {
                 let map: OrderedMap<String, Value> = serde_amqp::from_slice(black_box(&octets)).unwrap();
-                black_box(map);
+                black_box(&map);
             })
         }
         "data-1k-encode" => encode(Serializable(data(1_024))),
@@ -72,7 +72,7 @@ fn encode(value: impl Serialize + 'static) -> Work {
 fn decode(message: Message<Data>) -> Work {
     let octets = serde_amqp::to_vec(&Serializable(message)).unwrap();
     repeat(move || {
-        black_box(serde_amqp::from_slice::<Deserializable<Message<Data>>>(black_box(&octets)).unwrap());
+        black_box(&serde_amqp::from_slice::<Deserializable<Message<Data>>>(black_box(&octets)).unwrap());
     })
 }
 
@@ -94,7 +94,7 @@ fn frame_decode() -> Work {
         let mut frame = stream.split_to(length);
         let frame = FrameDecoder {}.decode(&mut frame).unwrap().unwrap();
         if let FrameBody::Transfer { performative, payload, .. } = frame.body {
-            black_box((performative, payload));
+            black_box((&performative, &payload));
         }
     })
 }

@@ -3,7 +3,7 @@
 use alloc::{boxed::Box, vec, vec::Vec};
 use core::iter;
 
-use super::FIRST_CAPACITY;
+use super::first_capacity;
 use crate::{
     cursor::{Cursor, Decode, Result, Width},
     error::{DecodeError, DecodeErrorKind},
@@ -236,10 +236,10 @@ fn read_items(cursor: &mut Cursor<'_>, constructor: u8, count: usize) -> Result<
         cursor.spend_node("array")?;
         return Ok(Items::Same(Box::new(Value::body(cursor, constructor)?), count));
     }
-    if count > cursor.remaining() / smallest {
+    if count > cursor.remaining() / usize::from(smallest) {
         return Err(cursor.error(DecodeErrorKind::CountTooLarge, "array"));
     }
-    let mut items = Vec::with_capacity(count.min(FIRST_CAPACITY));
+    let mut items = Vec::with_capacity(first_capacity(cursor, count));
     for _ in 0..count {
         cursor.spend_node("array")?;
         items.push(Value::body(cursor, constructor)?);

@@ -3,7 +3,10 @@
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::ops::{Deref, DerefMut};
 
-use super::{FIRST_CAPACITY, insert, read_entries, read_map_constructor};
+use super::{
+    duplicates::{Fingerprint, of_number, of_octets},
+    first_capacity, insert, read_entries, read_map_constructor,
+};
 use crate::{
     cursor::{Cursor, Decode, Result, Width},
     error::{DecodeError, DecodeErrorKind},
@@ -36,7 +39,10 @@ pub enum AnnotationKey {
 }
 
 /// What a key type must offer to be decoded, written and looked up.
-pub(crate) trait MapKey: Decode + Encode + Ord {
+pub(crate) trait MapKey: Decode + Encode + Fingerprint {
+    /// The constructor of a short text key.
+    const SHORT: u8;
+
     /// The text by which the key is looked up.
     fn text(&self) -> Option<&[u8]>;
 
@@ -49,7 +55,32 @@ pub(crate) trait MapKey: Decode + Encode + Ord {
     }
 }
 
+impl Fingerprint for Symbol {
+    #[inline]
+    fn fingerprint(&self) -> usize {
+        of_octets(self.as_octets())
+    }
+}
+
+impl Fingerprint for Str {
+    #[inline]
+    fn fingerprint(&self) -> usize {
+        of_octets(self.as_octets())
+    }
+}
+
+impl Fingerprint for AnnotationKey {
+    fn fingerprint(&self) -> usize {
+        match self {
+            Self::Symbol(symbol) => symbol.fingerprint(),
+            Self::Ulong(number) => of_number(*number),
+        }
+    }
+}
+
 impl MapKey for Symbol {
+    const SHORT: u8 = code::SYMBOL8;
+
     fn text(&self) -> Option<&[u8]> {
         Some(self.as_octets())
     }
@@ -61,6 +92,8 @@ impl MapKey for Symbol {
 }
 
 impl MapKey for Str {
+    const SHORT: u8 = code::STRING8;
+
     fn text(&self) -> Option<&[u8]> {
         Some(self.as_octets())
     }
@@ -77,6 +110,8 @@ impl MapKey for Str {
 }
 
 impl MapKey for AnnotationKey {
+    const SHORT: u8 = code::SYMBOL8;
+
     fn text(&self) -> Option<&[u8]> {
         match self {
             Self::Symbol(symbol) => Some(symbol.as_octets()),
@@ -352,7 +387,7 @@ impl Multiple<Symbol> {
             }
         };
         cursor.read_u8()?;
-        let mut values = Vec::with_capacity(scope.count.min(FIRST_CAPACITY));
+        let mut values = Vec::with_capacity(first_capacity(cursor, scope.count));
         for _ in 0..scope.count {
             cursor.spend_node("array of symbols")?;
             let length = if wide { cursor.read_length32()? } else { usize::from(cursor.read_u8()?) };

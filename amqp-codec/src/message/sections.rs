@@ -3,7 +3,6 @@
 //! Owns the order of sections (M-001): nothing else decides what may follow what.
 
 use bytes::Bytes;
-use nom::{IResult, Parser, bytes::complete::tag, combinator::map_opt, number::complete::u8 as octet};
 
 use super::{
     APPLICATION_PROPERTIES, DATA, DELIVERY_ANNOTATIONS, FOOTER, HEADER, MESSAGE_ANNOTATIONS, MessageId,
@@ -123,58 +122,58 @@ impl Section {
 
 /// Steps from section to section, checking their order.
 pub(super) struct Walker<'a> {
-    bytes: &'a Bytes,
-    limits: &'a DecodeLimits,
-    position: usize,
+    /// At a section's content after [`next_section`](Self::next_section), which the caller then reads or steps over.
+    pub(super) cursor: Cursor<'a>,
     sections: usize,
-    last: Option<Section>,
-    has_body: bool,
+    /// Of the last section; 0 before the first.
+    rank: u8,
+    last_body: Option<BodyKind>,
 }
 
 impl<'a> Walker<'a> {
-    pub(super) const fn new(bytes: &'a Bytes, limits: &'a DecodeLimits) -> Self {
-        Self { bytes, limits, position: 0, sections: 0, last: None, has_body: false }
+    #[inline]
+    pub(super) fn new(bytes: &'a Bytes, limits: &'a DecodeLimits) -> Self {
+        Self { cursor: Cursor::new(bytes, limits), sections: 0, rank: 0, last_body: None }
     }
 
-    /// The next section, with a cursor at its content. Call [`resume`](Self::resume) when it has been read.
-    #[inline]
-    pub(super) fn next_section(&mut self) -> Result<Option<(Section, Cursor<'a>)>> {
-        let mut cursor = Cursor::new(self.bytes, self.limits);
-        cursor.take(self.position)?;
-        if cursor.remaining() == 0 {
+    /// The next section, with the cursor at its content.
+    #[inline(always)]
+    pub(super) fn next_section(&mut self) -> Result<Option<Section>> {
+        if self.cursor.remaining() == 0 {
             return Ok(None);
         }
         self.sections += 1;
-        if self.sections > self.limits.max_sections {
-            return Err(cursor.error(DecodeErrorKind::TooManySections, "message"));
+        if self.sections > self.cursor.limits().max_sections {
+            return Err(self.cursor.error(DecodeErrorKind::TooManySections, "message"));
         }
-        let section = read_section_code(&mut cursor)?;
-        self.check_order(section, &cursor)?;
-        self.last = Some(section);
-        self.has_body |= matches!(section, Section::Body(_));
-        Ok(Some((section, cursor)))
-    }
-
-    /// Continues where `cursor` has stopped.
-    #[inline]
-    pub(super) fn resume(&mut self, cursor: &Cursor<'a>) {
-        self.position = cursor.offset();
+        let section = read_section_code(&mut self.cursor)?;
+        self.check_order(section)?;
+        self.rank = section.rank();
+        if let Section::Body(kind) = section {
+            self.last_body = Some(kind);
+        }
+        Ok(Some(section))
     }
 
     /// Checks that there was a body.
+    #[inline]
     pub(super) fn finish(&self) -> Result<()> {
-        if self.has_body || !self.limits.is_strict() {
+        if self.last_body.is_some() || !self.cursor.limits().is_strict() {
             return Ok(());
         }
-        Err(Cursor::new(self.bytes, self.limits).error(DecodeErrorKind::MissingBody, "message"))
+        Err(self.cursor.error(DecodeErrorKind::MissingBody, "message"))
     }
 
     // M-001, M-003: ascending order, each once, but for several data or several sequence sections.
-    fn check_order(&self, section: Section, cursor: &Cursor<'_>) -> Result<()> {
-        let Some(last) = self.last else { return Ok(()) };
-        let repeats = section == last
-            && matches!(section, Section::Body(BodyKind::Data) | Section::Body(BodyKind::Sequence));
-        if repeats || section.rank() > last.rank() { Ok(()) } else { Err(misplaced(cursor)) }
+    #[inline]
+    fn check_order(&self, section: Section) -> Result<()> {
+        let is_ordered = match section {
+            Section::Body(kind) if self.rank == section.rank() => {
+                kind != BodyKind::Value && self.last_body == Some(kind)
+            }
+            _ => section.rank() > self.rank,
+        };
+        if is_ordered { Ok(()) } else { Err(misplaced(&self.cursor)) }
     }
 }
 
@@ -188,10 +187,31 @@ pub(super) fn decode_properties(cursor: &mut Cursor<'_>) -> Result<Properties> {
     Properties::decode_list(cursor)
 }
 
-/// A section's descriptor: nearly always three octets, otherwise any legal form.
+/// The octets of a message that is one data section and nothing else, in the usual form: the most frequent message
+/// needs no walk.
 #[inline]
+pub(super) fn lone_data(bytes: &Bytes) -> Option<Bytes> {
+    match bytes.as_ref() {
+        [code::DESCRIBED, code::SMALL_ULONG, DATA, code::BINARY8, length, data @ ..]
+            if data.len() == usize::from(*length) =>
+        {
+            Some(bytes.slice(5..))
+        }
+        [code::DESCRIBED, code::SMALL_ULONG, DATA, code::BINARY32, a, b, c, d, data @ ..]
+            if u32::try_from(data.len()) == Ok(u32::from_be_bytes([*a, *b, *c, *d])) =>
+        {
+            Some(bytes.slice(8..))
+        }
+        _ => None,
+    }
+}
+
+/// A section's descriptor: nearly always three octets, otherwise any legal form.
+#[inline(always)]
 fn read_section_code(cursor: &mut Cursor<'_>) -> Result<Section> {
-    if let Ok((_, section)) = short_descriptor(cursor.peek_all()) {
+    if let [code::DESCRIBED, code::SMALL_ULONG, number, ..] = cursor.peek_all()
+        && let Some(section) = Section::from_code(*number)
+    {
         cursor.take(3)?;
         return Ok(section);
     }
@@ -200,10 +220,4 @@ fn read_section_code(cursor: &mut Cursor<'_>) -> Result<Section> {
         .ok()
         .and_then(Section::from_code)
         .ok_or_else(|| cursor.error(DecodeErrorKind::UnknownDescriptor, "message"))
-}
-
-#[inline]
-fn short_descriptor(input: &[u8]) -> IResult<&[u8], Section, ()> {
-    let (input, _) = tag(&[code::DESCRIBED, code::SMALL_ULONG][..]).parse(input)?;
-    map_opt(octet, Section::from_code).parse(input)
 }

@@ -2,19 +2,24 @@
 
 use core::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{
-    Header, Message, Properties,
+    DELIVERY_ANNOTATIONS, Header, MESSAGE_ANNOTATIONS, Message, MessageId, Properties,
     sections::{BodyKind, Section, Walker, decode_header, decode_properties},
+    write_section,
 };
 use crate::{
-    collection::{AnnotationKey, Annotations, ApplicationProperties, MapKey},
+    collection::{AnnotationKey, Annotations, ApplicationProperties, Entries, Keys, List, MapKey},
     cursor::{Cursor, Decode, Width},
     error::{DecodeError, DecodeErrorKind},
     format_code as code,
     limits::DecodeLimits,
-    text::Str,
+    number::Timestamp,
+    quick,
+    sink::Encode,
+    terminus::Address,
+    text::{Str, Symbol},
     value::Value,
 };
 
@@ -32,67 +37,70 @@ pub struct MessageView {
     message_annotations: Extent,
     properties: Extent,
     application_properties: Extent,
+    footer: Extent,
     /// Where the first section behind header and annotations starts.
     bare: usize,
     /// From the first body section's descriptor to the end of the last.
     body: Range<usize>,
     body_kind: Option<BodyKind>,
-    footer: Extent,
+    body_sections: usize,
 }
 
-/// Where the content of a section starts; `None` if there is no such section.
-type Extent = Option<usize>;
+/// Where the content of a section starts. There is always a descriptor before it, so 0 says that there is no section.
+type Extent = usize;
 
 impl MessageView {
     /// Finds the sections of a message.
     ///
     /// # Errors
     /// [`DecodeError`] if the octets are not a sequence of sections in legal order (M-001, M-003).
+    #[inline]
     pub fn parse(bytes: Bytes, limits: &DecodeLimits) -> Result<Self, DecodeError> {
-        let mut view = Self {
-            bytes: Bytes::new(),
-            limits: *limits,
-            header: None,
-            delivery_annotations: None,
-            message_annotations: None,
-            properties: None,
-            application_properties: None,
-            bare: 0,
-            body: 0..0,
-            body_kind: None,
-            footer: None,
-        };
+        let mut places = [0; 6];
+        let [header, delivery_annotations, message_annotations, properties, application_properties, footer] =
+            &mut places;
+        let (mut bare, mut body, mut body_kind, mut body_sections) = (0, 0..0, None, 0);
         let mut walker = Walker::new(&bytes, limits);
         let mut section_start = 0;
-        while let Some((section, mut cursor)) = walker.next_section()? {
-            let content = cursor.offset();
-            cursor.skip_value()?;
-            walker.resume(&cursor);
-            let end = cursor.offset();
+        while let Some(section) = walker.next_section()? {
+            let content = walker.cursor.offset();
+            walker.cursor.skip_value()?;
+            let end = walker.cursor.offset();
             match section {
-                Section::Header => view.header = Some(content),
-                Section::DeliveryAnnotations => view.delivery_annotations = Some(content),
-                Section::MessageAnnotations => view.message_annotations = Some(content),
-                Section::Properties => view.properties = Some(content),
-                Section::ApplicationProperties => view.application_properties = Some(content),
+                Section::Header => (*header, bare) = (content, end),
+                Section::DeliveryAnnotations => (*delivery_annotations, bare) = (content, end),
+                Section::MessageAnnotations => (*message_annotations, bare) = (content, end),
+                Section::Properties => *properties = content,
+                Section::ApplicationProperties => *application_properties = content,
                 Section::Body(kind) => {
-                    if view.body_kind.is_none() {
-                        view.body.start = section_start;
+                    if body_kind.is_none() {
+                        body.start = section_start;
                     }
-                    view.body.end = end;
-                    view.body_kind = Some(kind);
+                    body.end = end;
+                    body_kind = Some(kind);
+                    body_sections += 1;
                 }
-                Section::Footer => view.footer = Some(content),
-            }
-            if matches!(section, Section::Header | Section::DeliveryAnnotations | Section::MessageAnnotations)
-            {
-                view.bare = end;
+                Section::Footer => *footer = content,
             }
             section_start = end;
         }
         walker.finish()?;
-        view.bytes = bytes;
-        Ok(view)
+        let [header, delivery_annotations, message_annotations, properties, application_properties, footer] =
+            places;
+        Ok(Self {
+            bytes,
+            limits: *limits,
+            header,
+            delivery_annotations,
+            message_annotations,
+            properties,
+            application_properties,
+            footer,
+            bare,
+            body,
+            body_kind,
+            body_sections,
+        })
     }
 
     /// The encoded message.
@@ -185,10 +193,90 @@ impl MessageView {
         if self.body_kind != Some(BodyKind::Value) {
             return Ok(None);
         }
-        self.read(Some(self.body.start), |cursor| {
-            crate::described::read_code(cursor, "amqp-value")?;
-            Value::decode(cursor)
-        })
+        let mut cursor = self.cursor_at(self.body.start);
+        crate::described::read_code(&mut cursor, "amqp-value")?;
+        Value::decode(&mut cursor).map(Some)
+    }
+
+    /// The octets of a data body, several sections joined; `None` for other bodies. One section is not copied.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if a section is malformed.
+    #[inline]
+    pub fn body_bytes(&self) -> Result<Option<Bytes>, DecodeError> {
+        if self.body_kind != Some(BodyKind::Data) {
+            return Ok(None);
+        }
+        if self.body_sections == 1 {
+            let mut cursor = Cursor::within(&self.bytes, self.body.clone(), &self.limits);
+            crate::described::read_code(&mut cursor, "data")?;
+            return Bytes::decode(&mut cursor).map(Some);
+        }
+        let mut joined = BytesMut::with_capacity(self.body.len());
+        for section in self.body_data() {
+            joined.extend_from_slice(&section?);
+        }
+        Ok(Some(joined.freeze()))
+    }
+
+    /// The lists of a sequence body in order; none if the body is of another kind.
+    pub fn body_sequences(&self) -> BodySequences<'_> {
+        let is_sequence = self.body_kind == Some(BodyKind::Sequence);
+        let range = if is_sequence { self.body.clone() } else { 0..0 };
+        BodySequences(Cursor::within(&self.bytes, range, &self.limits))
+    }
+
+    /// The application properties one by one, where they lie; none if there is no such section.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the section is not a map. An entry that is malformed is an error of the iterator's.
+    pub fn iter_application_properties(&self) -> Result<Option<Entries<'_>>, DecodeError> {
+        self.entries(self.application_properties, Keys::Strings)
+    }
+
+    /// The message annotations one by one, where they lie; none if there is no such section.
+    ///
+    /// # Errors
+    /// As [`iter_application_properties`](Self::iter_application_properties).
+    pub fn iter_message_annotations(&self) -> Result<Option<Entries<'_>>, DecodeError> {
+        self.entries(self.message_annotations, Keys::Annotations)
+    }
+
+    /// The delivery annotations one by one, where they lie; none if there is no such section.
+    ///
+    /// # Errors
+    /// As [`iter_application_properties`](Self::iter_application_properties).
+    pub fn iter_delivery_annotations(&self) -> Result<Option<Entries<'_>>, DecodeError> {
+        self.entries(self.delivery_annotations, Keys::Annotations)
+    }
+
+    /// The footer's entries one by one, where they lie; none if there is no such section.
+    ///
+    /// # Errors
+    /// As [`iter_application_properties`](Self::iter_application_properties).
+    pub fn iter_footer(&self) -> Result<Option<Entries<'_>>, DecodeError> {
+        self.entries(self.footer, Keys::Annotations)
+    }
+
+    /// Appends the message to `out` with another header and other annotations: the bare message and the footer are
+    /// copied as they were received, octet by octet, as an intermediary must (AMQP 1.0 §3.2).
+    pub fn forward(
+        &self,
+        out: &mut BytesMut,
+        header: Option<&Header>,
+        delivery_annotations: Option<&Annotations>,
+        message_annotations: Option<&Annotations>,
+    ) {
+        if let Some(header) = header {
+            header.encode(out);
+        }
+        if let Some(annotations) = delivery_annotations {
+            write_section(out, DELIVERY_ANNOTATIONS, annotations);
+        }
+        if let Some(annotations) = message_annotations {
+            write_section(out, MESSAGE_ANNOTATIONS, annotations);
+        }
+        out.extend_from_slice(self.bytes.get(self.bare..).unwrap_or_default());
     }
 
     /// The whole message, decoded.
@@ -199,23 +287,95 @@ impl MessageView {
         Message::decode(&self.bytes, &self.limits)
     }
 
-    fn cursor_at(&self, start: usize) -> Result<Cursor<'_>, DecodeError> {
-        let mut cursor = Cursor::new(&self.bytes, &self.limits);
-        cursor.take(start)?;
-        Ok(cursor)
+    fn cursor_at(&self, start: usize) -> Cursor<'_> {
+        Cursor::within(&self.bytes, start..self.bytes.len(), &self.limits)
     }
 
+    #[inline]
     fn read<T>(
         &self,
         start: Extent,
         decode: impl FnOnce(&mut Cursor<'_>) -> Result<T, DecodeError>,
     ) -> Result<Option<T>, DecodeError> {
-        start.map(|start| decode(&mut self.cursor_at(start)?)).transpose()
+        if start == 0 { Ok(None) } else { decode(&mut self.cursor_at(start)).map(Some) }
+    }
+
+    fn entries(&self, start: Extent, keys: Keys) -> Result<Option<Entries<'_>>, DecodeError> {
+        if start == 0 { Ok(None) } else { Entries::open(self.cursor_at(start), keys).map(Some) }
+    }
+
+    /// One field of the properties, the ones before it stepped over.
+    #[inline]
+    fn property<T: Decode>(&self, index: usize) -> Result<Option<T>, DecodeError> {
+        if self.properties == 0 {
+            return Ok(None);
+        }
+        if let Some(field) = self.usual_property(index) {
+            let Some(range) = field else { return Ok(None) };
+            return T::decode(&mut Cursor::within(&self.bytes, range, &self.limits)).map(Some);
+        }
+        let mut cursor = self.cursor_at(self.properties);
+        let count = cursor.open_list("properties")?;
+        if index >= count {
+            return Ok(None);
+        }
+        for _ in 0..index {
+            cursor.skip_value()?;
+        }
+        if cursor.peek() == Some(code::NULL) { Ok(None) } else { T::decode(&mut cursor).map(Some) }
+    }
+
+    /// Where a field of the properties is, if all before it is usual; `Some(None)` if it is null or absent.
+    #[inline]
+    fn usual_property(&self, index: usize) -> Option<Option<Range<usize>>> {
+        let octets = self.bytes.get(self.properties..)?;
+        let (count, mut fields) = quick::compound(octets, code::LIST8, code::LIST32)?;
+        if index >= count {
+            return Some(None);
+        }
+        for _ in 0..index {
+            fields = quick::skip(fields)?;
+        }
+        if fields.first() == Some(&code::NULL) {
+            return Some(None);
+        }
+        Some(Some(self.range_of(fields)))
+    }
+
+    /// Where the value of a text key is, if all before it is usual; `Some(None)` if there is no such key.
+    #[inline]
+    fn usual_entry(&self, start: usize, constructor: u8, key: &str) -> Option<Option<Range<usize>>> {
+        let octets = self.bytes.get(start..)?;
+        let (count, mut entries) = quick::compound(octets, code::MAP8, code::MAP32)?;
+        for _ in 0..count / 2 {
+            let (own, value) = quick::short_text(entries, constructor)?;
+            if own == key.as_bytes() {
+                return Some(Some(self.range_of(value)));
+            }
+            entries = quick::skip(value)?;
+        }
+        Some(None)
+    }
+
+    /// Where in the message a part of it lies.
+    #[inline]
+    fn range_of(&self, part: &[u8]) -> Range<usize> {
+        let start = part.as_ptr().addr().wrapping_sub(self.bytes.as_ptr().addr());
+        start..start.wrapping_add(part.len())
     }
 
     fn find<K: MapKey>(&self, start: Extent, key: &str) -> Result<Option<Value>, DecodeError> {
-        let Some(start) = start else { return Ok(None) };
-        let mut cursor = self.cursor_at(start)?;
+        if start == 0 {
+            return Ok(None);
+        }
+        if let Some(place) = self.usual_entry(start, K::SHORT, key) {
+            let Some(range) = place else { return Ok(None) };
+            let value = Value::decode(&mut Cursor::within(&self.bytes, range, &self.limits))?;
+            if K::allows(&value) {
+                return Ok(Some(value));
+            }
+        }
+        let mut cursor = self.cursor_at(start);
         let width = match cursor.read_u8()? {
             code::MAP8 => Width::One,
             code::MAP32 => Width::Four,
@@ -234,6 +394,73 @@ impl MessageView {
             cursor.skip_value()?;
         }
         Ok(None)
+    }
+}
+
+macro_rules! properties {
+    ($($(#[$meta:meta])* $name:ident: $type:ty = $index:literal;)*) => {
+        /// Single fields of the properties, read without decoding the others.
+        impl MessageView {
+            $(
+                $(#[$meta])*
+                ///
+                /// # Errors
+                /// [`DecodeError`] if the octets up to it are malformed.
+                #[inline]
+                pub fn $name(&self) -> Result<Option<$type>, DecodeError> {
+                    self.property($index)
+                }
+            )*
+        }
+    };
+}
+
+properties! {
+    /// The message's own id.
+    message_id: MessageId = 0;
+    /// Who made the message.
+    user_id: Bytes = 1;
+    /// The node it is for.
+    to: Address = 2;
+    /// What it is about.
+    subject: Str = 3;
+    /// The node to which answers go.
+    reply_to: Address = 4;
+    /// What it answers or belongs to.
+    correlation_id: MessageId = 5;
+    /// The media type of the body.
+    content_type: Symbol = 6;
+    /// How the body is encoded beyond that.
+    content_encoding: Symbol = 7;
+    /// When the message is to be considered expired.
+    absolute_expiry_time: Timestamp = 8;
+    /// When it was made.
+    creation_time: Timestamp = 9;
+    /// The group it belongs to.
+    group_id: Str = 10;
+    /// Its place in the group.
+    group_sequence: u32 = 11;
+    /// The group to which answers belong.
+    reply_to_group_id: Str = 12;
+}
+
+/// The lists of sequence sections, one after the other; see [`MessageView::body_sequences`]. Ends at the first error.
+#[derive(Debug)]
+pub struct BodySequences<'a>(Cursor<'a>);
+
+impl Iterator for BodySequences<'_> {
+    type Item = Result<List, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.remaining() == 0 {
+            return None;
+        }
+        let list =
+            crate::described::read_code(&mut self.0, "amqp-sequence").and_then(|_| List::decode(&mut self.0));
+        if list.is_err() {
+            self.0.finish_early();
+        }
+        Some(list)
     }
 }
 

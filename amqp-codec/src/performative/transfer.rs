@@ -131,6 +131,118 @@ impl fmt::Debug for DeliveryTag {
     }
 }
 
+/// A transfer as nearly every sender writes it: short list, no state, no settle mode. Anything else, and anything that is
+/// wrong, is left to the table's decoder; the cursor then stands where it stood.
+#[inline(always)]
+pub(crate) fn read_usual(cursor: &mut Cursor<'_>) -> Option<Transfer> {
+    let [0x00, code::SMALL_ULONG, 0x14, code::LIST8, size, list @ ..] = cursor.peek_all() else {
+        return None;
+    };
+    let list = list.get(..usize::from(*size))?;
+    let (count, octets) = list.split_first()?;
+    if *count > 11 {
+        return None;
+    }
+    let mut fields = UsualFields { octets, left: *count };
+    let transfer = Transfer {
+        handle: fields.uint()??,
+        delivery_id: fields.uint()?,
+        delivery_tag: fields.tag()?,
+        message_format: fields.uint()?,
+        settled: fields.boolean()?,
+        more: fields.boolean()?.unwrap_or(false),
+        rcv_settle_mode: fields.null()?,
+        state: fields.null()?,
+        resume: fields.boolean()?.unwrap_or(false),
+        aborted: fields.boolean()?.unwrap_or(false),
+        batchable: fields.boolean()?.unwrap_or(false),
+    };
+    if !fields.octets.is_empty() || cursor.limits().max_depth == 0 {
+        return None;
+    }
+    cursor.take(list.len() + 5).ok()?;
+    Some(transfer)
+}
+
+/// The fields of a short list, each `None` where it is not of its usual form, and `Some(None)` where it is null or absent.
+struct UsualFields<'a> {
+    octets: &'a [u8],
+    left: u8,
+}
+
+impl<'a> UsualFields<'a> {
+    /// The constructor of the next field, and what is behind it.
+    #[inline(always)]
+    fn next(&mut self) -> Option<Option<(u8, &'a [u8])>> {
+        let Some(left) = self.left.checked_sub(1) else { return Some(None) };
+        self.left = left;
+        let (constructor, rest) = self.octets.split_first()?;
+        if *constructor == code::NULL {
+            self.octets = rest;
+            return Some(None);
+        }
+        Some(Some((*constructor, rest)))
+    }
+
+    #[inline(always)]
+    fn uint(&mut self) -> Option<Option<u32>> {
+        let Some((constructor, rest)) = self.next()? else { return Some(None) };
+        let number = match constructor {
+            code::SMALL_UINT => {
+                let (number, rest) = rest.split_first()?;
+                self.octets = rest;
+                u32::from(*number)
+            }
+            code::UINT => {
+                let (number, rest) = rest.split_first_chunk()?;
+                self.octets = rest;
+                u32::from_be_bytes(*number)
+            }
+            code::UINT0 => {
+                self.octets = rest;
+                0
+            }
+            _ => return None,
+        };
+        Some(Some(number))
+    }
+
+    #[inline(always)]
+    fn boolean(&mut self) -> Option<Option<bool>> {
+        let Some((constructor, rest)) = self.next()? else { return Some(None) };
+        self.octets = rest;
+        match constructor {
+            code::TRUE => Some(Some(true)),
+            code::FALSE => Some(Some(false)),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn tag(&mut self) -> Option<Option<DeliveryTag>> {
+        let Some((constructor, rest)) = self.next()? else { return Some(None) };
+        if constructor != code::BINARY8 {
+            return None;
+        }
+        let (length, rest) = rest.split_first()?;
+        let (tag, rest) = rest.split_at_checked(usize::from(*length))?;
+        self.octets = rest;
+        // Nearly every tag is a counter of four or eight octets: a fixed-width copy costs a fraction of a variable one.
+        if let Ok(octets) = <[u8; 4]>::try_from(tag) {
+            return Some(Some(DeliveryTag::from(u32::from_be_bytes(octets))));
+        }
+        if let Ok(octets) = <[u8; 8]>::try_from(tag) {
+            return Some(Some(DeliveryTag::from(u64::from_be_bytes(octets))));
+        }
+        DeliveryTag::new(tag).map(Some)
+    }
+
+    #[inline(always)]
+    fn null<T>(&mut self) -> Option<Option<T>> {
+        if self.next()?.is_none() { Some(None) } else { None }
+    }
+}
+
 impl Decode for DeliveryTag {
     #[inline]
     fn decode(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {

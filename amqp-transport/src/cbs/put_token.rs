@@ -43,7 +43,7 @@ impl PutToken {
             ..Properties::default()
         };
         Message {
-            properties: Some(properties),
+            properties: Some(properties.into()),
             application_properties: Some(application_properties),
             body: Body::Value(Value::String(Str::from(self.token.expose().to_owned()))),
             ..Message::default()

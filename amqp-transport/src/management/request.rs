@@ -70,7 +70,7 @@ impl ManagementRequest {
             ..Properties::default()
         };
         Message {
-            properties: Some(properties),
+            properties: Some(properties.into()),
             application_properties: Some(application_properties),
             body: Body::Value(self.body.clone()),
             ..Message::default()

@@ -42,7 +42,7 @@ pub fn reply(request: &Message, correlation: Correlation, status: &Status, diale
         ..Properties::default()
     };
     Message {
-        properties: Some(properties),
+        properties: Some(properties.into()),
         application_properties: Some(application_properties),
         ..Message::default()
     }
@@ -57,7 +57,7 @@ mod tests {
 
     fn request(message_id: Option<MessageId>, correlation_id: Option<MessageId>) -> Message {
         Message {
-            properties: Some(Properties { message_id, correlation_id, ..Properties::default() }),
+            properties: Some(Properties { message_id, correlation_id, ..Properties::default() }.into()),
             ..Message::default()
         }
     }

@@ -119,7 +119,7 @@ mod tests {
         let wrong = read(&command(to).with_application_property("iothub-ack", "maybe"));
         assert_eq!(wrong.unwrap_err().condition, ErrorCondition::INVALID_FIELD);
         let properties =
-            Properties { absolute_expiry_time: Some(Timestamp(5000)), ..command(to).properties.unwrap() };
+            Properties { absolute_expiry_time: Some(Timestamp(5000)), ..*command(to).properties.unwrap() };
         let header = Header { ttl: Some(10), ..Header::default() };
         assert_eq!(read(&command(to).with_properties(properties)).unwrap().1.expires_ms, Some(5000));
         assert_eq!(read(&command(to).with_header(header)).unwrap().1.expires_ms, Some(1010));

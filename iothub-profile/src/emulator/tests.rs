@@ -107,7 +107,7 @@ async fn put_token(session: &Session, name: &str, token: &str) -> i32 {
     keys.insert("type", "servicebus.windows.net:sastoken");
     keys.insert("name", name.to_owned());
     let request = Message {
-        properties: Some(Properties { message_id: Some(7_u64.into()), ..Properties::default() }),
+        properties: Some(Properties { message_id: Some(7_u64.into()), ..Properties::default() }.into()),
         application_properties: Some(keys),
         body: Body::Value(Value::from(token.to_owned())),
         ..Message::default()
@@ -275,7 +275,7 @@ async fn a_command_ends_as_the_device_says_and_the_service_is_told() {
         assert_eq!(commands.send(&command(id)).await.unwrap(), Outcome::Accepted);
     }
     let soon =
-        Properties { absolute_expiry_time: Some(Timestamp(1)), ..command("expire").properties.unwrap() };
+        Properties { absolute_expiry_time: Some(Timestamp(1)), ..*command("expire").properties.unwrap() };
     assert_eq!(commands.send(&command("expire").with_properties(soon)).await.unwrap(), Outcome::Accepted);
     let unknown = commands.send(&command("x").with_to("/devices/dev9/messages/devicebound")).await.unwrap();
     assert_eq!(rejection(unknown), ErrorCondition::NOT_FOUND);

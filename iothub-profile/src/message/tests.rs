@@ -10,10 +10,13 @@ use super::*;
 
 fn feedback(body: impl Into<Vec<u8>>) -> ReceivedMessage {
     let mut message = Message::data(bytes::Bytes::from(body.into()));
-    message.properties = Some(Properties {
-        content_type: Some(Symbol::new(FEEDBACK_CONTENT_TYPE).unwrap()),
-        ..Properties::default()
-    });
+    message.properties = Some(
+        Properties {
+            content_type: Some(Symbol::new(FEEDBACK_CONTENT_TYPE).unwrap()),
+            ..Properties::default()
+        }
+        .into(),
+    );
     ReceivedMessage::new(message)
 }
 
@@ -129,7 +132,7 @@ fn hostile_feedback_is_an_error() {
 fn ids_of_every_type_are_shown_as_text() {
     let shown = |id: MessageId| {
         let mut message = Message::data("");
-        message.properties = Some(Properties { message_id: Some(id), ..Properties::default() });
+        message.properties = Some(Properties { message_id: Some(id), ..Properties::default() }.into());
         ReceivedMessage::new(message).message_id()
     };
     assert_eq!(shown(MessageId::Ulong(7)).as_deref(), Some("7"));
