@@ -9,16 +9,19 @@ use core::fmt::Debug;
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    AmqpFrame, Decode, DecodeLimits, Encode, FrameHeader, FullList, Message, MessageView, Performative,
-    ProtocolHeader, SaslPerformative, Value, dump, frame, from_bytes, message::batch, to_bytes,
+    AmqpFrame, BatchBuilder, Cursor, Decode, DecodeLimits, Encode, Entries, FrameHeader, Frames, FullList,
+    Message, MessageView, Performative, ProtocolHeader, SaslPerformative, Transfer, Value, ValueRef, dump,
+    frame, from_bytes, message::batch, to_bytes,
 };
 
 /// Everything below, on the same octets.
 pub fn fuzz_all(data: &[u8]) {
     fuzz_value(data);
     fuzz_performative(data);
+    fuzz_sasl(data);
     fuzz_frame(data);
     fuzz_message(data);
+    fuzz_batch(data);
 }
 
 /// A value that is accepted survives a round trip, its encoding is stable and its length is what the counter says.
@@ -31,13 +34,52 @@ pub fn fuzz_value(data: &[u8]) {
     if strict.is_ok() {
         assert_same(&strict, &lenient);
     }
+    // What is read where it lies is what is read into memory.
+    let limits = DecodeLimits::message();
+    let mut cursor = Cursor::new(&bytes, &limits);
+    let borrowed = ValueRef::read(&mut cursor).and_then(|value| value.to_value(&limits));
+    if let (Ok(value), Ok(borrowed)) = (&lenient, &borrowed) {
+        assert_same(borrowed, value);
+    }
+    if let Ok(value) = &lenient {
+        assert_same(&borrowed.as_ref(), &Ok(value));
+        check_entries(&bytes, value, &limits);
+    }
 }
 
-/// The same for performatives of both layers, also with full lists.
+fn check_entries(bytes: &Bytes, value: &Value, limits: &DecodeLimits) {
+    let Value::Map(map) = value else { return };
+    let Ok(entries) = Entries::new(bytes, limits) else { panic!("a map without entries") };
+    let mut count = 0;
+    for (entry, (key, value)) in entries.zip(map) {
+        let entry = entry.and_then(|(key, value)| Ok((key.to_value(limits)?, value.to_value(limits)?)));
+        assert_same(&entry, &Ok((key.clone(), value.clone())));
+        count += 1;
+    }
+    assert_same(&count, &map.len());
+}
+
+/// The same for performatives, also with full lists; the short way to a transfer reads what the long one reads.
 pub fn fuzz_performative(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
-    check_round_trip::<Performative>(&bytes, &DecodeLimits::performative());
-    check_round_trip::<SaslPerformative>(&bytes, &DecodeLimits::performative());
+    let limits = DecodeLimits::performative();
+    check_round_trip::<Performative>(&bytes, &limits);
+    let transfer = from_bytes::<Transfer>(&bytes, &limits);
+    match from_bytes::<Performative>(&bytes, &limits) {
+        Ok(Performative::Transfer(short)) => assert_same(&transfer, &Ok(short)),
+        other => assert!(transfer.is_err(), "a transfer, but {other:?}"),
+    }
+}
+
+/// The same for SASL performatives, alone and in frames.
+pub fn fuzz_sasl(data: &[u8]) {
+    let bytes = Bytes::copy_from_slice(data);
+    let limits = DecodeLimits::performative();
+    check_round_trip::<SaslPerformative>(&bytes, &limits);
+    let Ok(performative) = SaslPerformative::decode_frame(&bytes, &limits) else { return };
+    let mut out = BytesMut::new();
+    frame::encode_sasl_frame(&mut out, &performative);
+    assert_same(&SaslPerformative::decode_frame(&out.freeze(), &limits), &Ok(performative));
 }
 
 /// A frame that is accepted survives a round trip, and its line can be written.
@@ -58,6 +100,16 @@ pub fn fuzz_frame(data: &[u8]) {
     // The line must be writable for anything.
     let line = alloc::format!("{}", dump::FrameLine(&bytes));
     drop(line);
+    // A walk over frames ends, stays in the buffer and reads what is read frame by frame.
+    let mut frames = Frames::new(&bytes, &limits, u32::MAX);
+    let mut start = 0;
+    while let Some(frame) = frames.next() {
+        let end = frames.position();
+        if frame.is_ok() {
+            assert_same(&AmqpFrame::decode(&bytes.slice(start..end), &limits), &frame);
+        }
+        start = end;
+    }
     let Ok(frame) = AmqpFrame::decode(&bytes, &limits) else { return };
     let Some(performative) = &frame.performative else { return };
     let mut out = BytesMut::new();
@@ -76,9 +128,7 @@ pub fn fuzz_message(data: &[u8]) {
         if let (Ok(Some(found)), Ok(Some(all))) = (found, view.application_properties()) {
             assert_same(&Some(&found), &all.get("a"));
         }
-        if let Ok(messages) = batch::messages(bytes.clone(), &limits) {
-            assert_same(&messages.collect::<Vec<_>>(), &view.body_data().collect());
-        }
+        check_view(view, &limits);
     }
     let Ok(message) = Message::decode(&bytes, &limits) else { return };
     let Ok(view) = view else { panic!("the view refuses what the message accepts") };
@@ -87,6 +137,56 @@ pub fn fuzz_message(data: &[u8]) {
     let encoded = to_bytes(&message);
     assert_same(&message.encoded_len(), &encoded.len());
     assert_same(&Message::decode(&encoded, &limits), &Ok(message));
+}
+
+/// Single fields and borrowed entries agree with whole sections.
+fn check_view(view: &MessageView, limits: &DecodeLimits) {
+    if let Ok(Some(properties)) = view.properties() {
+        assert_same(&view.message_id(), &Ok(properties.message_id));
+        assert_same(&view.to(), &Ok(properties.to));
+        assert_same(&view.correlation_id(), &Ok(properties.correlation_id));
+        assert_same(&view.creation_time(), &Ok(properties.creation_time));
+        assert_same(&view.reply_to_group_id(), &Ok(properties.reply_to_group_id));
+    }
+    if let (Ok(Some(owned)), Ok(Some(entries))) =
+        (view.application_properties(), view.iter_application_properties())
+    {
+        let mut count = 0;
+        for (entry, (key, value)) in entries.zip(&owned) {
+            let entry = entry.and_then(|(key, value)| Ok((key.to_value(limits)?, value.to_value(limits)?)));
+            assert_same(&entry, &Ok((Value::String(key.clone()), value.clone())));
+            count += 1;
+        }
+        assert_same(&count, &owned.len());
+    }
+    let _ = (view.body_bytes(), view.body_sequences().count());
+    let mut forwarded = BytesMut::new();
+    view.forward(&mut forwarded, None, None, None);
+    assert_same(&forwarded.freeze(), &view.bare_message());
+}
+
+/// The messages of a batch are the content of its data sections; taken out and put in again they are the same.
+pub fn fuzz_batch(data: &[u8]) {
+    let bytes = Bytes::copy_from_slice(data);
+    let limits = DecodeLimits::message();
+    let Ok(messages) = batch::messages(bytes.clone(), &limits) else { return };
+    let messages: Vec<_> = messages.collect();
+    if let Ok(view) = MessageView::parse(bytes, &limits) {
+        assert_same(&messages, &view.body_data().collect());
+    }
+    let mut builder = BatchBuilder::new(usize::MAX);
+    let mut added = Vec::new();
+    for message in messages.into_iter().flatten() {
+        if let Ok(message) = Message::decode(&message, &limits)
+            && builder.try_add(&message).is_ok()
+        {
+            added.push(Ok(to_bytes(&message)));
+        }
+    }
+    assert_same(&builder.len(), &added.len());
+    if let Ok(again) = batch::messages(builder.finish(), &limits) {
+        assert_same(&again.collect(), &added);
+    }
 }
 
 fn check_round_trip<T: Decode + Encode + PartialEq + Debug>(bytes: &Bytes, limits: &DecodeLimits) {

@@ -6,19 +6,24 @@ use std::path::{Path, PathBuf};
 
 use std::time::Instant;
 
-use amqp_codec::fuzzing::fuzz_all;
+use amqp_codec::fuzzing::{self as codec, fuzz_all};
 use amqp_transport::engine::fuzzing::{fuzz_client, fuzz_listener};
 use iothub_profile::fuzzing::{fuzz_address, fuzz_connection_string, fuzz_sas};
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 6] = [
+const TARGETS: [(&str, Target); 11] = [
     ("address", fuzz_address),
-    ("codec", fuzz_all),
+    ("batch", codec::fuzz_batch),
     ("connection_string", fuzz_connection_string),
     ("engine_client", |data| fuzz_client(data, now())),
     ("engine_listener", |data| fuzz_listener(data, now())),
+    ("frame", codec::fuzz_frame),
+    ("message", codec::fuzz_message),
+    ("performative", codec::fuzz_performative),
     ("sas", fuzz_sas),
+    ("sasl", codec::fuzz_sasl),
+    ("value", codec::fuzz_value),
 ];
 
 #[test]

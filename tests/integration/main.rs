@@ -7,6 +7,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod codec_refusals;
 mod cuts;
 mod fe2o3;
 mod fuzz_seeds;

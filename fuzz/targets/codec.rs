@@ -1,4 +1,0 @@
-//! Values, performatives, frames and messages.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| amqp_codec::fuzzing::fuzz_all(data));

@@ -1,0 +1,4 @@
+//! SASL performatives and their frames.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| amqp_codec::fuzzing::fuzz_sasl(data));
