@@ -35,7 +35,7 @@ pub(crate) const CASES: &[Case] = &[
     case("telemetry-encode", "telemetry-encode", "telemetry-encode", 8.0, 0.0),
     case("telemetry-build-encode", "telemetry-build-encode", "telemetry-build-encode", 8.0, 0.0),
     case("telemetry-view", "telemetry-decode", "telemetry-decode", 18.0, 0.0),
-    case("telemetry-decode", "telemetry-decode", "telemetry-decode", 6.0, 2.0),
+    case("telemetry-decode", "telemetry-decode", "telemetry-decode", 6.0, 3.0),
     case("map-encode", "map-encode", "map-encode", 4.0, 0.0),
     case("map-iterate", "map-decode", "map-decode", 15.0, 0.0),
     case("map-decode", "map-decode", "map-decode", 5.0, 8.0),
