@@ -1,5 +1,7 @@
 //! Outcomes, settle modes and dropped deliveries.
 
+use std::time::Duration;
+
 use amqp_codec::{
     DeliveryState, ErrorCondition, Modified, Outcome, ReceiverSettleMode, Rejected, SenderSettleMode,
 };
@@ -250,4 +252,26 @@ async fn an_outcome_told_just_before_the_link_ended_is_still_known() {
     assert!(!wanted.settle(DeliveryState::Accepted));
     assert!(matches!(silent.await, Err(SendError::OutcomeUnknown(_))));
     drop(held);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_is_slower_than_the_loan_is_told_so() {
+    let (receiver, sender, _both) = lending().await;
+    for is_told in [false, true] {
+        let receipt = sender.send_with_receipt(&numbered(1)).await.unwrap();
+        let delivery = receiver.recv().await.unwrap();
+        let confirmed = if is_told {
+            let mut confirmed = Box::pin(delivery.accept_confirmed());
+            assert!(is_stuck(&mut confirmed).await);
+            assert!(receipt.settle(lost()), "its outcome is there, and nobody has gone along with it");
+            confirmed.await
+        } else {
+            assert!(receipt.settle(lost()));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            delivery.accept_confirmed().await
+        };
+        assert!(matches!(confirmed, Err(SettleError::Overruled(_))), "{confirmed:?}");
+        assert!(!receipt.settle(lost()), "it ends once");
+        assert!(matches!(receipt.await, Err(SendError::NoOutcome)));
+    }
 }
