@@ -72,6 +72,8 @@ pub(crate) struct State {
     /// Number of the last batch taken from the engine, and of the last one of which an octet reached the socket.
     pub(crate) taken_batch: u64,
     pub(crate) written_batch: u64,
+    /// Whether the driver has thrown away what it had taken and not written: nothing more leaves.
+    pub(crate) is_cut: bool,
     /// Those who wait for the connection to open, to close or to ask for a decision.
     pub(crate) life: WaitQueue,
     pub(crate) remote_open: Option<Arc<Open>>,
@@ -246,6 +248,7 @@ impl State {
             pending: Slab::default(),
             taken_batch: 0,
             written_batch: 0,
+            is_cut: false,
             life: WaitQueue::default(),
             remote_open: None,
             failure: None,
@@ -390,18 +393,29 @@ impl State {
         }
     }
 
+    /// The last batch whose messages may have left, or may still leave, when a link ends for this reason.
+    fn last_gone(&self, reason: &DetachReason) -> u64 {
+        match reason {
+            _ if self.is_cut => self.written_batch,
+            // The engine takes messages out of its output when the connection fails, and the driver writes on.
+            DetachReason::Lost(_) => self.taken_batch,
+            // The connection goes on, and with it all that waits for output.
+            _ => u64::MAX,
+        }
+    }
+
     /// Ends all pending messages of a link, each honestly: not sent, or outcome unknown.
     pub(crate) fn resolve_link(&mut self, link: usize, reason: &DetachReason) {
         if self.links.get(link).is_none_or(|slot| slot.in_flight == 0) {
             return;
         }
-        let written = self.written_batch;
+        let gone = self.last_gone(reason);
         for pending in self.pending.values_mut() {
             if pending.link != link || matches!(pending.phase, PendingPhase::Done(_)) {
                 continue;
             }
             let error = match reason {
-                _ if pending.batch <= written => SendError::OutcomeUnknown(reason.clone()),
+                _ if pending.batch <= gone => SendError::OutcomeUnknown(reason.clone()),
                 DetachReason::Lost(error) => SendError::Lost(error.clone()),
                 other => SendError::Detached(other.clone()),
             };

@@ -161,7 +161,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         self.arrive(state, cx);
         self.feed(state, now, input);
         if let Some(error) = broken {
-            state.engine.abort(lost(&error));
+            self.cut(state, lost(&error));
         }
         if state.engine.poll_timeout().is_some_and(|deadline| deadline <= now) {
             state.engine.handle_timeout(now);
@@ -207,14 +207,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         }
         match input {
             Input::End => state.engine.handle_eof(now),
-            Input::Failed(error) => state.engine.abort(lost(&error)),
+            Input::Failed(error) => self.cut(state, lost(&error)),
             Input::Octets | Input::Nothing => {}
         }
     }
 
+    /// Gives the connection up with all that it has not written, so that what was not is known not to have been.
+    fn cut(&mut self, state: &mut State, reason: ConnectionError) {
+        self.out = Transmit::new();
+        state.is_cut = true;
+        state.engine.abort(reason);
+    }
+
     /// Takes the next batch of output when the last one is written.
     fn collect(&mut self, state: &mut State, now: Instant) {
-        if !self.out.is_empty() || !state.engine.poll_transmit(now, &mut self.out) {
+        if state.is_cut || !self.out.is_empty() || !state.engine.poll_transmit(now, &mut self.out) {
             return;
         }
         state.taken_batch = state.taken_batch.saturating_add(1);
@@ -237,7 +244,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             let since = *self.stalled_since.get_or_insert(now);
             if now.saturating_duration_since(since) >= WRITE_STALL {
                 // A peer that never reads must not hold what it is owed for ever.
-                state.engine.abort(ConnectionError::Timeout { what: "reading what it is owed" });
+                self.cut(state, ConnectionError::Timeout { what: "reading what it is owed" });
                 state.dispatch_all();
             }
         } else {
@@ -319,29 +326,41 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Ending::Writing(until) = self.ending {
             let is_written = self.write_rest(cx).is_ok();
-            if is_written && (self.out.has_remaining() || self.needs_flush) && !self.poll_timer(cx) {
+            let is_over =
+                |this: &mut Self, cx: &mut Context<'_>| clock::now() >= until || this.poll_timer(cx);
+            if is_written && (self.out.has_remaining() || self.needs_flush) && !is_over(self, cx) {
                 return Poll::Pending;
             }
             // TLS: this is its close_notify.
             let shut = Pin::new(&mut self.io).poll_shutdown(cx);
-            if is_written && shut.is_pending() && !self.poll_timer(cx) {
+            if is_written && shut.is_pending() && !is_over(self, cx) {
                 return Poll::Pending;
             }
-            self.finish();
+            if self.finish() {
+                // Nothing was left to say that a reset could overtake.
+                return Poll::Ready(());
+            }
             self.ending = Ending::Lingering(until);
         }
         // Read to the peer's end: octets unread when the socket closes would turn into a reset.
-        while self.read != Reading::Ended {
+        for _ in 0..PASSES {
+            // A stream that always has something to read must not put its deadline off.
+            let is_late = matches!(self.ending, Ending::Lingering(until) if clock::now() >= until);
+            if is_late || self.read == Reading::Ended {
+                return Poll::Ready(());
+            }
             self.chunks.current.clear();
             self.chunks.make_room();
             match poll_read_into(Pin::new(&mut self.io), cx, &mut self.chunks.current) {
                 Poll::Ready(Ok(count)) if count > 0 => {}
-                Poll::Ready(_) => break,
-                Poll::Pending if self.poll_timer(cx) => break,
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending if self.poll_timer(cx) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
             }
         }
-        Poll::Ready(())
+        // Others have their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Writes what is left, the engine's last words included.
@@ -353,19 +372,23 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             }
             let now = clock::now();
             let out = &mut self.out;
+            let taken = self.shared.with(|state| !state.is_cut && state.engine.poll_transmit(now, out));
             // Poisoned: there is nothing to say any more.
-            if !self.shared.with(|state| state.engine.poll_transmit(now, out)).unwrap_or(false) {
+            if !taken.unwrap_or(false) {
                 return Ok(());
             }
         }
     }
 
-    fn finish(&mut self) {
-        // Poisoned: nobody waits any more.
-        let _ = self.shared.with(|state| {
+    /// Tells that the socket is done with; `true` when what was left to write had been thrown away.
+    fn finish(&mut self) -> bool {
+        let finished = self.shared.with(|state| {
             self.counts.add_to(&mut state.stats);
             state.finish_socket();
+            state.is_cut
         });
+        // Poisoned: nobody waits any more.
+        finished.unwrap_or(true)
     }
 }
 
@@ -407,8 +430,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
         }
         if let Some(error) = broken {
             // Not lost between two polls.
-            let _ = this.shared.with(|state| {
-                state.engine.abort(lost(&error));
+            let _ = Arc::clone(&this.shared).with(|state| {
+                state.written_batch = this.written_batch;
+                this.cut(state, lost(&error));
                 state.dispatch_all();
             });
         }
@@ -424,6 +448,7 @@ impl<IO> Drop for Driver<IO> {
         // Poisoned: nobody waits any more.
         let _ = self.shared.with(|state| {
             state.written_batch = self.written_batch;
+            state.is_cut = true;
             let stopped = io::Error::other("the connection's task was stopped");
             state.fail(&ConnectionError::io(&stopped));
             state.finish_socket();

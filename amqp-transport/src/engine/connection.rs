@@ -200,6 +200,8 @@ impl Connection {
         }
         self.failure = Some(ConnectionError::Closed);
         self.write_close(error);
+        // C-019: counted from here, whether or not the close gets through to a peer that does not read.
+        self.timers.set(Timer::Close, Some(self.now + self.config.limits.close_time_out));
         self.drop_endpoints();
         if !self.endpoint.is_discarding() {
             self.finish(ConnectionError::Closed);
@@ -207,7 +209,7 @@ impl Connection {
     }
 
     /// Gives the connection up for a reason outside the protocol (socket, TLS): no close is sent, [`Event::Closed`]
-    /// follows with this reason.
+    /// follows with this reason. Messages that wait for output are dropped.
     pub fn abort(&mut self, reason: ConnectionError) {
         self.finish(reason);
     }

@@ -147,6 +147,34 @@ impl Output {
         self.owed = 0;
     }
 
+    /// Takes the transfers off what waits, as if they had never been sent. Only for a connection that is failing: their
+    /// numbers are used up.
+    pub(crate) fn cut_transfers(&mut self) {
+        let old = mem::take(&mut self.buffer);
+        let mut splices = mem::take(&mut self.splices).into_iter();
+        (self.spliced, self.marked) = (0, 0);
+        let mut rest = &old[..];
+        // Octets from here to the next large payload, which is the end of the frame that it belongs to.
+        let mut splice = splices.next();
+        let mut before = splice.as_ref().map_or(0, |splice| splice.before);
+        while let Some(size) = waiting_frame(rest) {
+            let inside = match &splice {
+                Some(owner) if before < size => owner.payload.len(),
+                _ => 0,
+            };
+            let Some((frame, after)) = rest.split_at_checked(size - inside) else { break };
+            rest = after;
+            before = before.saturating_sub(frame.len());
+            if inside > 0 {
+                splice = splices.next();
+                before = splice.as_ref().map_or(0, |splice| splice.before);
+            }
+            if !is_transfer(frame) {
+                self.buffer.extend_from_slice(frame);
+            }
+        }
+    }
+
     /// Gives memory back while nothing waits.
     pub(crate) fn shrink(&mut self) {
         if self.is_empty() {
@@ -181,6 +209,18 @@ impl Output {
     }
 }
 
+/// The length of the frame, or protocol header, at the start of waiting output.
+fn waiting_frame(waiting: &[u8]) -> Option<usize> {
+    let first = waiting.first_chunk::<4>()?;
+    if first == b"AMQP" { Some(FRAME_HEADER_SIZE) } else { usize::try_from(u32::from_be_bytes(*first)).ok() }
+}
+
+fn is_transfer(frame: &[u8]) -> bool {
+    frame.first_chunk::<4>().is_some_and(|first| first != b"AMQP")
+        && frame.get(5) == Some(&FRAME_TYPE_AMQP)
+        && frame.get(FRAME_HEADER_SIZE..).is_some_and(|body| body.starts_with(&TRANSFER))
+}
+
 fn limit(frame_limit: u32) -> usize {
     usize::try_from(frame_limit).unwrap_or(usize::MAX)
 }
@@ -190,6 +230,8 @@ pub(crate) const HEAD_ROOM: usize = 128;
 const DATA_OFFSET: u8 = 2;
 const FRAME_HEADER_SIZE: usize = 8;
 const FRAME_TYPE_AMQP: u8 = 0;
+/// How the body of a transfer starts.
+const TRANSFER: [u8; 3] = [0x00, 0x53, 0x14];
 const FRAME_TYPE_SASL: u8 = 1;
 /// Pieces from this size on travel by themselves; smaller ones are cheaper copied.
 const SPLICE_FROM: usize = 8 * 1024;

@@ -25,8 +25,10 @@ pub(crate) struct SenderState {
     pub(crate) credit: SenderCredit,
     /// The large message that is leaving.
     pub(crate) large: Option<Box<Large>>,
-    /// Whether the link stands in a queue for window, unsettled room or output.
+    /// Whether the link stands in its session's queue for window or unsettled room.
     pub(crate) is_waiting: bool,
+    /// Whether it stands in the queue for room in the output.
+    waits_for_output: bool,
     /// Whether the next credit, or the end of the large message, is to be told.
     wants_turn: bool,
 }
@@ -56,6 +58,7 @@ impl SenderState {
             credit: SenderCredit::new(initial_delivery_count),
             large: None,
             is_waiting: false,
+            waits_for_output: false,
             wants_turn: true,
         }
     }
@@ -100,7 +103,7 @@ impl Connection {
         let unsettled_limit = if is_settled { usize::MAX } else { self.config.limits.unsettled };
         check_turn(session, sender, id, unsettled_limit)?;
         if self.output.len() >= self.config.limits.output_high_water {
-            wait_in(&mut self.output_waiters, sender, id);
+            wait_in(&mut self.output_waiters, &mut sender.waits_for_output, id);
             return Err(TrySendError::OutputFull);
         }
 
@@ -205,7 +208,7 @@ impl Connection {
             if let Some(link) = self.links.checked_mut(id.index, id.generation)
                 && let LinkKind::Sender(sender) = &mut link.kind
             {
-                sender.is_waiting = false;
+                sender.waits_for_output = false;
                 self.events.push(Event::Writable { link: id });
             }
         }
@@ -385,18 +388,18 @@ fn check_turn(
     }
     // S-016
     if !session.window.can_send() {
-        wait_in(&mut session.waiters, sender, id);
+        wait_in(&mut session.waiters, &mut sender.is_waiting, id);
         return Err(TrySendError::WindowClosed);
     }
     if session.outgoing.len() >= unsettled_limit {
-        wait_in(&mut session.waiters, sender, id);
+        wait_in(&mut session.waiters, &mut sender.is_waiting, id);
         return Err(TrySendError::TooManyUnsettled);
     }
     Ok(())
 }
 
-fn wait_in(queue: &mut VecDeque<LinkId>, sender: &mut SenderState, id: LinkId) {
-    if !mem::replace(&mut sender.is_waiting, true) {
+fn wait_in(queue: &mut VecDeque<LinkId>, is_in: &mut bool, id: LinkId) {
+    if !mem::replace(is_in, true) {
         queue.push_back(id);
     }
 }

@@ -134,6 +134,8 @@ pub(crate) struct SenderCredit {
     initial_delivery_count: SerialNumber,
     delivery_count: SerialNumber,
     credit: u32,
+    /// The credit last given back.
+    given_back: u32,
     /// The receiver's drain flag, as last seen.
     pub(crate) drain: bool,
     /// What the application says it has waiting.
@@ -146,6 +148,7 @@ impl SenderCredit {
             initial_delivery_count: SerialNumber(initial_delivery_count),
             delivery_count: SerialNumber(initial_delivery_count),
             credit: 0,
+            given_back: 0,
             drain: false,
             available: 0,
         }
@@ -176,8 +179,13 @@ impl SenderCredit {
     pub(crate) fn on_flow(&mut self, delivery_count: Option<u32>, link_credit: u32, drain: bool) {
         let seen = delivery_count.map_or(self.initial_delivery_count, SerialNumber);
         let since = self.delivery_count.signed_distance_from(seen);
+        let sent_since = self.delivery_count.distance_from(seen);
         self.credit = match u32::try_from(since) {
             Ok(sent_since) => link_credit.saturating_sub(sent_since),
+            // So much credit was given back that serial numbers call it ahead: the flow was on its way meanwhile.
+            Err(_) if self.given_back >= HALF && sent_since >= self.given_back => {
+                link_credit.saturating_sub(sent_since)
+            }
             Err(_) => link_credit.saturating_add(since.unsigned_abs()),
         };
         self.drain = drain;
@@ -186,7 +194,7 @@ impl SenderCredit {
     // L-025: what is left of the credit is given back.
     pub(crate) fn give_back(&mut self) {
         self.delivery_count = self.delivery_count.add(self.credit);
-        self.credit = 0;
+        self.given_back = std::mem::take(&mut self.credit);
     }
 }
 
@@ -225,8 +233,10 @@ impl ReceiverCredit {
         self.delivery_count.0
     }
 
-    /// Grants exactly this much from now on.
+    /// Grants exactly this much from now on. More than half the circle cannot be told from going back, once it is
+    /// given back, and no link lasts long enough to use it up between two grants.
     pub(crate) fn grant(&mut self, credit: u32) {
+        let credit = credit.min(HALF - 1);
         self.slack = self.credit.saturating_add(self.slack).saturating_sub(credit);
         self.credit = credit;
     }
@@ -254,6 +264,9 @@ impl ReceiverCredit {
         self.available = available.unwrap_or(0);
     }
 }
+
+/// Half the circle of serial numbers.
+const HALF: u32 = 0x8000_0000;
 
 #[cfg(test)]
 mod tests;

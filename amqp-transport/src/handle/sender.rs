@@ -14,7 +14,7 @@ use crate::driver::dispatch::NOTIFY_AT_ONCE;
 use crate::driver::link::LinkInner;
 use crate::driver::shared::{LinkPhase, LinkSlot, Pending, PendingPhase, State};
 use crate::driver::wait::{Place, Turn};
-use crate::engine::{DetachKind, LinkId, Outgoing, Payload, Settlement, TrySendError};
+use crate::engine::{DetachKind, EngineError, LinkId, Outgoing, Payload, Settlement, TrySendError};
 use crate::error::ConnectionError;
 
 /// A link that sends (`AMQP 1.0 §2.6`).
@@ -471,6 +471,8 @@ fn blocked_by(error: TrySendError) -> Result<Blocked, SendError> {
             Err(SendError::TooLarge { size: u64::try_from(size).unwrap_or(u64::MAX), limit })
         }
         TrySendError::SettleMode => Err(SendError::SettleMode),
+        // The connection's end is on its way as an event.
+        TrySendError::Link(EngineError::Closed(error)) => Err(SendError::Lost(error)),
         // The link's end is on its way as an event.
         TrySendError::Link(_) => Err(SendError::Detached(DetachReason::Local)),
     }

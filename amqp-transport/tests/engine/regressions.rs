@@ -1,6 +1,6 @@
 //! What the simulator found: each test is named after what went wrong.
 
-use amqp_codec::{DeliveryState, Detach, ErrorCondition, Role, encode_frame};
+use amqp_codec::{DeliveryState, Detach, ErrorCondition, Flow, Role, encode_frame};
 use amqp_transport::engine::{
     AttachReply, DetachCause, DetachKind, EngineError, Event, LinkConfig, LinkId, Outgoing, SessionConfig,
     Settlement, TrySendError,
@@ -8,6 +8,7 @@ use amqp_transport::engine::{
 use bytes::BytesMut;
 
 use crate::pair::{Pair, config, source, target};
+use crate::script::Script;
 
 // L-012: the detach was forgotten, and the peer waited for its answer as long as the session lived.
 #[test]
@@ -43,6 +44,64 @@ fn a_link_given_up_before_its_session_is_accepted_is_answered() {
     pair.run();
     assert!(pair.server.requested().is_some());
     assert_eq!(pair.server.detached(), None);
+}
+
+// A link that waited for unsettled room was taken for one that waits for room in the output already.
+#[test]
+fn a_link_that_waits_for_unsettled_room_is_told_of_room_in_the_output_too() {
+    let mut ours = config("c");
+    ours.limits.unsettled = 1;
+    ours.limits.output_high_water = 4_096;
+    let mut pair = Pair::opened_with(ours, config("s"));
+    let session = pair.session();
+    let (link, _) = pair.sending(session, "L", 100);
+    pair.client.send(link, b"held", Settlement::Unsettled, 0);
+    pair.run();
+    while pair.client.writable().is_some() {}
+    let engine = &mut pair.client.engine;
+    let unsettled = Outgoing::new(&b"x"[..], Settlement::Unsettled, 0);
+    assert_eq!(engine.try_send(link, unsettled), Err(TrySendError::TooManyUnsettled));
+    let full = std::iter::repeat_with(|| {
+        engine.try_send(link, Outgoing::new(&[0u8; 1_000][..], Settlement::Settled, 0))
+    });
+    assert_eq!(full.take(10).find_map(Result::err), Some(TrySendError::OutputFull));
+    pair.run();
+    assert_eq!(pair.client.writable(), Some(link), "the output has room again");
+}
+
+// L-025: credit beyond half of the circle, given back, was taken for credit to come.
+#[test]
+fn drained_credit_of_more_than_half_the_circle_does_not_come_back() {
+    let mut script = Script::open_client();
+    let session = script.session(100);
+    let link = script.sender(session);
+    let flow = Flow {
+        next_incoming_id: Some(0),
+        incoming_window: 100,
+        next_outgoing_id: 0,
+        outgoing_window: 100,
+        handle: Some(0),
+        delivery_count: Some(0),
+        link_credit: Some(u32::MAX),
+        drain: true,
+        ..Flow::default()
+    };
+    script.frame(0, &flow);
+    script.end.engine.drained(link).unwrap();
+    assert_eq!(script.end.engine.link_credit(link), 0);
+    // Said before the peer has heard of it.
+    script.frame(0, &flow);
+    assert_eq!(script.end.engine.link_credit(link), 0);
+    // A receiver does not grant so much in the first place.
+    let mut pair = Pair::opened();
+    let session = pair.session();
+    let (ours, theirs) = pair.receiving(session, "L", u32::MAX);
+    pair.client.engine.drain(ours).unwrap();
+    pair.run();
+    pair.server.engine.drained(theirs).unwrap();
+    pair.run();
+    assert!(pair.client.take(|event| matches!(event, Event::Drained { .. }).then_some(())).is_some());
+    assert_eq!((pair.client.engine.link_credit(ours), pair.server.engine.link_credit(theirs)), (0, 0));
 }
 
 // S-034: the second detach was told as another end of the link.

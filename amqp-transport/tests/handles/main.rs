@@ -7,6 +7,7 @@
 )]
 
 mod connecting;
+mod ending;
 mod flow;
 mod links;
 mod losing;

@@ -215,6 +215,8 @@ impl Connection {
             self.finish(error);
             return;
         }
+        // What has not left is told as not sent: it must not follow.
+        self.output.cut_transfers();
         self.write_close(Some(wire_error(&error)));
         self.failure = Some(error.clone());
         self.tell_closed(error);
@@ -224,12 +226,13 @@ impl Connection {
         self.drop_endpoints();
     }
 
-    /// Nothing more is read or written, but what already waits for output.
+    /// Nothing more is read or written, but what already waits for output, messages left out.
     pub(super) fn finish(&mut self, reason: ConnectionError) {
         if matches!(self.phase, Phase::Over) {
             return;
         }
         self.phase = Phase::Over;
+        self.output.cut_transfers();
         let reason = self.failure.get_or_insert(reason).clone();
         self.tell_closed(reason);
         self.timers.clear();
