@@ -107,6 +107,16 @@ pub(crate) enum Verb {
     Monitor(MonitorArgs),
     /// Print a SAS token made from the connection string's key
     Token(TokenArgs),
+    /// Look at octets of AMQP 1.0
+    #[command(subcommand)]
+    Amqp(AmqpVerb),
+}
+
+/// What to do with octets of AMQP 1.0.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AmqpVerb {
+    /// Print what the octets on standard input mean, as typed JSON
+    Decode(AmqpDecodeArgs),
 }
 
 /// What a device does.
@@ -364,6 +374,33 @@ pub(crate) struct TokenArgs {
     /// Sign with the key's text, as Event Hubs does, instead of its decoded bytes, as IoT Hub does
     #[arg(long)]
     pub(crate) event_hubs: bool,
+}
+
+/// Options of `amqp decode`.
+#[derive(Args, Debug)]
+pub(crate) struct AmqpDecodeArgs {
+    /// What the octets are
+    #[arg(long = "as", value_name = "KIND", default_value = "value")]
+    pub(crate) kind: DecodeAs,
+    /// The input is hexadecimal digits, with or without white space
+    #[arg(long)]
+    pub(crate) hex: bool,
+    /// Print a line for people instead of JSON
+    #[arg(long)]
+    pub(crate) dump: bool,
+}
+
+/// What octets are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DecodeAs {
+    /// Values, one after the other.
+    Value,
+    /// One whole frame.
+    Frame,
+    /// The sections of one message.
+    Message,
+    /// A protocol header of eight octets.
+    Header,
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! The `iothub` command: devices, services and telemetry of an IoT Hub over AMQP 1.0, and a hub to try them on.
 //!
 //! This file parses the command line, dispatches to the verb and turns its end into an exit code. Each verb has a
-//! file of its own; none of them knows AMQP, all of them speak through the library.
+//! file of its own; none but `amqp decode` knows AMQP, all others speak through the library.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
+mod amqp_decode;
 mod args;
 mod c2d_send;
 mod connect;
@@ -29,7 +30,7 @@ mod tally;
 mod token;
 mod values;
 
-use args::{C2dVerb, Cli, DeviceVerb, Verb};
+use args::{AmqpVerb, C2dVerb, Cli, DeviceVerb, Verb};
 use exit::{Class, End, Failure};
 use interrupt::Interrupt;
 
@@ -66,6 +67,7 @@ fn run(cli: &Cli) -> Result<End, Failure> {
             Verb::Feedback(args) => feedback::run(global, args, &interrupt).await,
             Verb::Monitor(args) => monitor::run(global, args, &interrupt).await,
             Verb::Token(args) => token::run(global, args),
+            Verb::Amqp(AmqpVerb::Decode(args)) => amqp_decode::run(args),
         }
     })
 }

@@ -1,0 +1,256 @@
+//! `iothub amqp decode`: octets of AMQP 1.0 on standard input as typed JSON, or as a line for people.
+//!
+//! Owns the notation: `[type, value]`, with maps as lists of pairs, floats and decimals by their bits, octets in
+//! hexadecimal, and `["described", descriptor, value]`. It is the one verb that knows AMQP, because AMQP is what it shows.
+
+use std::fmt::Write as _;
+use std::io::Read as _;
+
+use amqp_codec::{
+    Cursor, Decode, DecodeError, DecodeErrorKind, DecodeLimits, FrameHeader, FrameType, MessageView,
+    ProtocolHeader, Value as Amqp, ValueType, dump,
+};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::args::{AmqpDecodeArgs, DecodeAs};
+use crate::exit::{Class, End, Failure};
+use crate::output::tell;
+
+/// Most octets that are read: more than any frame or message of a hub.
+const MAX_INPUT: u64 = 64 * 1024 * 1024;
+
+/// Prints what the octets on standard input mean.
+///
+/// # Errors
+/// They cannot be read, are not hexadecimal where that was said, or do not decode: the error names the offset.
+pub(crate) fn run(args: &AmqpDecodeArgs) -> Result<End, Failure> {
+    let mut input = Vec::new();
+    std::io::stdin()
+        .lock()
+        .take(MAX_INPUT)
+        .read_to_end(&mut input)
+        .map_err(|error| Failure::new(Class::Failed, format!("cannot read standard input: {error}")))?;
+    let octets = if args.hex { unhex(&input)? } else { input };
+    let octets = Bytes::from(octets);
+    let text = show(&octets, args.kind, args.dump)
+        .map_err(|error| Failure::new(Class::Failed, format!("the input does not decode: {error}")))?;
+    tell(&text);
+    Ok(End::Done)
+}
+
+/// Octets of hexadecimal digits, white space between them left out.
+fn unhex(text: &[u8]) -> Result<Vec<u8>, Failure> {
+    let wrong = |what: &str| Failure::new(Class::Usage, format!("the input is not hexadecimal: {what}"));
+    let digits: Option<Vec<u8>> = text
+        .iter()
+        .filter(|octet| !octet.is_ascii_whitespace())
+        .map(|octet| char::from(*octet).to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect();
+    let digits = digits.ok_or_else(|| wrong("it has other characters"))?;
+    let (pairs, rest) = digits.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(wrong("it has an odd number of digits"));
+    }
+    Ok(pairs.iter().map(|[high, low]| high << 4 | low).collect())
+}
+
+/// The text for some octets.
+fn show(octets: &Bytes, kind: DecodeAs, as_dump: bool) -> Result<String, DecodeError> {
+    let limits = DecodeLimits::message();
+    if as_dump {
+        return match kind {
+            DecodeAs::Frame => {
+                frame(octets, &limits)?;
+                Ok(dump::FrameLine(octets).to_string())
+            }
+            DecodeAs::Header => header(octets).map(|header| header.to_string()),
+            DecodeAs::Value => values(octets, &limits).map(|values| lines(&values)),
+            DecodeAs::Message => sections(octets, &limits).map(|values| lines(&values)),
+        };
+    }
+    let json = match kind {
+        DecodeAs::Value => {
+            let values = values(octets, &limits)?;
+            return Ok(values.iter().map(|value| typed(value).to_string()).collect::<Vec<_>>().join("\n"));
+        }
+        DecodeAs::Message => {
+            let sections: Vec<_> = sections(octets, &limits)?.iter().map(typed).collect();
+            json!(["message", sections])
+        }
+        DecodeAs::Frame => frame(octets, &limits)?,
+        DecodeAs::Header => header(octets)?,
+    };
+    Ok(json.to_string())
+}
+
+fn lines(values: &[Amqp]) -> String {
+    values.iter().map(|value| dump::ValueLine(value).to_string()).collect::<Vec<_>>().join("\n")
+}
+
+/// All values in the octets; at least one.
+fn values(octets: &Bytes, limits: &DecodeLimits) -> Result<Vec<Amqp>, DecodeError> {
+    let mut cursor = Cursor::new(octets, limits);
+    let mut values = vec![Amqp::decode(&mut cursor)?];
+    while cursor.remaining() > 0 {
+        values.push(Amqp::decode(&mut cursor)?);
+    }
+    Ok(values)
+}
+
+/// The sections of a message as they are, their order checked.
+fn sections(octets: &Bytes, limits: &DecodeLimits) -> Result<Vec<Amqp>, DecodeError> {
+    MessageView::parse(octets.clone(), limits)?.to_message()?;
+    if octets.is_empty() { Ok(Vec::new()) } else { values(octets, limits) }
+}
+
+fn header(octets: &Bytes) -> Result<Value, DecodeError> {
+    let truncated =
+        DecodeError { kind: DecodeErrorKind::Truncated, offset: octets.len(), what: "protocol header" };
+    let octets: &[u8; 8] = octets.as_ref().try_into().map_err(|_| truncated)?;
+    ProtocolHeader::parse(octets)?;
+    let [_, _, _, _, id, major, minor, revision] = octets;
+    Ok(json!(["protocol-header", { "id": id, "major": major, "minor": minor, "revision": revision }]))
+}
+
+fn frame(octets: &Bytes, limits: &DecodeLimits) -> Result<Value, DecodeError> {
+    let fault = |kind, offset| DecodeError { kind, offset, what: "frame" };
+    let Some(header) = FrameHeader::parse(octets)? else {
+        return Err(fault(DecodeErrorKind::Truncated, octets.len()));
+    };
+    if usize::try_from(header.size) != Ok(octets.len()) {
+        return Err(fault(DecodeErrorKind::InvalidFrameSize, 0));
+    }
+    let mut cursor = Cursor::within(octets, header.body_offset()..octets.len(), limits);
+    let performative = if cursor.remaining() == 0 { Value::Null } else { typed(&Amqp::decode(&mut cursor)?) };
+    let payload = cursor.rest();
+    let extended = octets.get(8..header.body_offset()).unwrap_or_default();
+    Ok(json!(["frame", {
+        "size": header.size,
+        "doff": header.doff,
+        "type": if header.frame_type == FrameType::Sasl { 1 } else { 0 },
+        "channel": header.channel,
+        "extended_header_hex": hex(extended),
+        "performative": performative,
+        "payload_hex": hex(&payload),
+    }]))
+}
+
+/// A value as `[type, value]`.
+fn typed(value: &Amqp) -> Value {
+    match value {
+        Amqp::Null => json!(["null"]),
+        Amqp::Boolean(v) => json!(["boolean", v]),
+        Amqp::Ubyte(v) => json!(["ubyte", v]),
+        Amqp::Ushort(v) => json!(["ushort", v]),
+        Amqp::Uint(v) => json!(["uint", v]),
+        Amqp::Ulong(v) => json!(["ulong", v]),
+        Amqp::Byte(v) => json!(["byte", v]),
+        Amqp::Short(v) => json!(["short", v]),
+        Amqp::Int(v) => json!(["int", v]),
+        Amqp::Long(v) => json!(["long", v]),
+        Amqp::Float(v) => json!(["float", { "bits": hex(&v.to_be_bytes()), "text": format!("{v:?}") }]),
+        Amqp::Double(v) => json!(["double", { "bits": hex(&v.to_be_bytes()), "text": format!("{v:?}") }]),
+        Amqp::Decimal32(v) => json!(["decimal32", { "bits": hex(&v.0) }]),
+        Amqp::Decimal64(v) => json!(["decimal64", { "bits": hex(&v.0) }]),
+        Amqp::Decimal128(v) => json!(["decimal128", { "bits": hex(&v.0) }]),
+        Amqp::Char(v) => json!(["char", u32::from(*v)]),
+        Amqp::Timestamp(v) => json!(["timestamp", v.0]),
+        Amqp::Uuid(v) => json!(["uuid", v.to_string()]),
+        Amqp::Binary(v) => json!(["binary", { "hex": hex(v) }]),
+        Amqp::String(v) => json!(["string", v.as_str()]),
+        Amqp::Symbol(v) => json!(["symbol", v.as_str()]),
+        Amqp::List(v) => json!(["list", v.iter().map(typed).collect::<Vec<_>>()]),
+        Amqp::Map(v) => {
+            let entries: Vec<_> = v.iter().map(|(key, value)| json!([typed(key), typed(value)])).collect();
+            json!(["map", entries])
+        }
+        Amqp::Array(v) => json!(["array", {
+            "element_type": type_name(v.element_type()),
+            "element_descriptor": v.descriptor().map(typed),
+            "items": v.iter().map(typed).collect::<Vec<_>>(),
+        }]),
+        Amqp::Described(v) => json!(["described", typed(&v.descriptor), typed(&v.value)]),
+    }
+}
+
+/// The specification's name of a type.
+fn type_name(kind: ValueType) -> String {
+    format!("{kind:?}").to_lowercase()
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().fold(String::new(), |mut text, octet| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{octet:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where something is wrong")]
+mod tests {
+    use super::*;
+
+    fn vectors() -> Vec<Value> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/vectors.json");
+        let mut file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        serde_json::from_value(file["vectors"].take()).unwrap()
+    }
+
+    fn kind(name: &str) -> DecodeAs {
+        match name {
+            "message" => DecodeAs::Message,
+            "frame" => DecodeAs::Frame,
+            "protocol-header" | "header" => DecodeAs::Header,
+            _ => DecodeAs::Value,
+        }
+    }
+
+    /// The words beside a float's bits are for people, and every writer has its own.
+    fn without_text(mut json: Value) -> Value {
+        match &mut json {
+            Value::Object(fields) => {
+                fields.remove("text");
+                fields.values_mut().for_each(|field| *field = without_text(field.take()));
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| *item = without_text(item.take())),
+            _ => {}
+        }
+        json
+    }
+
+    #[test]
+    fn every_valid_vector_is_shown_in_the_vectors_own_notation() {
+        let mut shown = 0;
+        for vector in vectors() {
+            if vector["valid"] != json!(true) {
+                continue;
+            }
+            let octets = Bytes::from(unhex(vector["hex"].as_str().unwrap().as_bytes()).unwrap());
+            let kind = kind(vector["value"][0].as_str().unwrap());
+            let text = show(&octets, kind, false).unwrap();
+            let own: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(without_text(own), without_text(vector["value"].clone()), "{}", vector["id"]);
+            assert!(!show(&octets, kind, true).unwrap().is_empty(), "{}", vector["id"]);
+            shown += 1;
+        }
+        assert!(shown > 300, "{shown}");
+    }
+
+    #[test]
+    fn an_error_says_where() {
+        let octets = Bytes::from_static(&[0xc0, 0x03, 0x01, 0xa1, 0x05]);
+        let error = show(&octets, DecodeAs::Value, false).unwrap_err().to_string();
+        assert!(error.contains("at octet 5"), "{error}");
+        assert!(show(&Bytes::from_static(b"HTTP/1.1"), DecodeAs::Header, false).is_err());
+        assert!(show(&Bytes::new(), DecodeAs::Frame, false).is_err());
+    }
+
+    #[test]
+    fn hexadecimal_may_have_white_space_and_nothing_else() {
+        assert_eq!(unhex(b"00 53\n75").unwrap(), [0x00, 0x53, 0x75]);
+        assert!(unhex(b"0").is_err());
+        assert!(unhex(b"0x00").is_err());
+    }
+}
