@@ -65,6 +65,15 @@ pub enum CredentialError {
     /// A device's key cannot sign for an event hub.
     #[error("a device's own key cannot sign for an event hub; use the connection string of a policy")]
     DeviceKey,
+    /// A token made elsewhere for a hub was to be used for the event hub behind it, which wants one of its own.
+    #[error(
+        "the ready-made shared access signature is for the hub \"{has}\" and cannot be used for its event hub, whose tokens \
+         are signed in another way; use the connection string of a policy with its key, or an Event Hubs connection string"
+    )]
+    HubToken {
+        /// What the token is for.
+        has: String,
+    },
     /// There is neither key nor token.
     #[error("the connection string has no key and no shared access signature to authenticate with")]
     Nothing,
@@ -144,19 +153,27 @@ impl CredentialProvider for ReadyToken {
         if self.token.is_expired_at(now) {
             return Err(CredentialError::Expired { ago: now.saturating_sub(self.token.expiry()) });
         }
-        let covered = match (Resource::parse(self.token.resource()), Resource::parse(request.resource)) {
+        let has = self.token.resource();
+        if request.rule == KeyRule::Text && is_hubs(has) {
+            return Err(CredentialError::HubToken { has: has.to_owned() });
+        }
+        let covered = match (Resource::parse(has), Resource::parse(request.resource)) {
             (Some(has), Some(wanted)) => has.covers(&wanted),
             _ => false,
         };
         if covered {
             Ok(self.token.clone())
         } else {
-            Err(CredentialError::OtherResource {
-                has: self.token.resource().to_owned(),
-                wanted: request.resource.to_owned(),
-            })
+            Err(CredentialError::OtherResource { has: has.to_owned(), wanted: request.resource.to_owned() })
         }
     }
+}
+
+/// True for what a hub's tokens are signed for: a host without a scheme, and not an event hub's. Event Hubs' resources
+/// are URIs.
+fn is_hubs(resource: &str) -> bool {
+    !resource.contains("://")
+        && Resource::parse(resource).is_some_and(|resource| !resource.host.is_azure_event_hub())
 }
 
 #[cfg(test)]
@@ -185,6 +202,21 @@ mod tests {
     }
 
     #[test]
+    fn a_hubs_ready_token_offered_to_its_event_hub_is_told_to_be_of_no_use_there() {
+        let key = SharedAccessKey::new(KEY);
+        let ready =
+            |resource| ReadyToken::new(sas::sign(resource, &key, KeyRule::Text, 2000, Some("p")).unwrap());
+        // An emulated hub and its event hub have one host, so that the resource alone would fit.
+        let at_event_hub = request("sb://localhost/hub", KeyRule::Text);
+        let refused = ready("localhost").token(&at_event_hub).unwrap_err();
+        assert_eq!(refused, CredentialError::HubToken { has: "localhost".to_owned() });
+        assert!(refused.to_string().contains("Event Hubs connection string"), "{refused}");
+        assert!(ready("sb://localhost/hub").token(&at_event_hub).is_ok());
+        let azure = "ns.servicebus.windows.net/hub";
+        assert!(ready(azure).token(&request(&format!("sb://{azure}"), KeyRule::Text)).is_ok());
+    }
+
+    #[test]
     fn a_ready_token_is_given_only_for_what_it_covers_and_while_it_lasts() {
         let key = SharedAccessKey::new(KEY);
         let ready = |expiry| {
@@ -192,7 +224,7 @@ mod tests {
         };
         assert!(ready(2000).token(&request("h/messages", KeyRule::Base64Decoded)).is_ok());
         assert!(matches!(
-            ready(2000).token(&request("amqps://ns:5671/e", KeyRule::Text)),
+            ready(2000).token(&request("other/messages", KeyRule::Base64Decoded)),
             Err(CredentialError::OtherResource { .. })
         ));
         let expired = ready(990).token(&request("h", KeyRule::Base64Decoded));

@@ -1,6 +1,6 @@
 //! Host names of hubs, with an optional port, and the names derived from them.
 //!
-//! Decides nothing about trust; redirects do that with [`HostName::same_domain`] and [`HostName::is_azure_event_hub`].
+//! Decides nothing about trust; redirects do that with [`HostName::is_azure_event_hub`] and a list of their own.
 
 use std::{fmt, str::FromStr};
 
@@ -72,18 +72,6 @@ impl HostName {
         self.name.split('.').next().unwrap_or(&self.name)
     }
 
-    /// True where the two names are equal or share a parent domain of at least two labels (`a.example.com` and
-    /// `b.example.com`), so that credentials meant for one may be shown to the other. Ports do not count.
-    pub fn same_domain(&self, other: &Self) -> bool {
-        if self.name == other.name {
-            return true;
-        }
-        match (parent_domain(&self.name), parent_domain(&other.name)) {
-            (Some(mine), Some(theirs)) => mine == theirs,
-            _ => false,
-        }
-    }
-
     /// True for the event hubs of Azure's public and sovereign clouds.
     pub fn is_azure_event_hub(&self) -> bool {
         AZURE_EVENT_HUB_SUFFIXES.iter().any(|suffix| self.name.ends_with(suffix))
@@ -145,15 +133,6 @@ fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':')
 }
 
-/// Everything after the first label, when that is itself a domain of two labels or more and the name is no address.
-fn parent_domain(name: &str) -> Option<&str> {
-    if name.contains(':') || name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return None;
-    }
-    let (_, parent) = name.split_once('.')?;
-    parent.trim_end_matches('.').contains('.').then_some(parent)
-}
-
 /// The longest name DNS allows.
 const MAX_HOST_NAME: usize = 253;
 
@@ -200,13 +179,8 @@ mod tests {
     }
 
     #[test]
-    fn only_a_parent_of_two_labels_makes_a_common_domain() {
+    fn an_azure_event_hub_is_known_by_the_end_of_its_name() {
         let host = |text: &str| HostName::parse(text).unwrap();
-        assert!(host("a.example.com").same_domain(&host("b.example.com:7")));
-        assert!(host("localhost:1").same_domain(&host("localhost:2")));
-        assert!(!host("a.com").same_domain(&host("b.com")));
-        assert!(!host("127.0.0.1").same_domain(&host("10.0.0.1")));
-        assert!(!host("a.example.com").same_domain(&host("evil-example.com")));
         assert!(host("x.servicebus.windows.net").is_azure_event_hub());
         assert!(!host("servicebus.windows.net.evil.org").is_azure_event_hub());
     }

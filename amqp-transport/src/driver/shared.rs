@@ -308,6 +308,11 @@ impl State {
         self.links.get(key).filter(|slot| slot.id == id).map(|_| key)
     }
 
+    /// How many messages have no outcome yet.
+    pub(crate) fn undecided_messages(&self) -> usize {
+        self.pending.values().filter(|pending| !matches!(pending.phase, PendingPhase::Done(_))).count()
+    }
+
     /// Ends one pending message.
     pub(crate) fn resolve(&mut self, key: usize, result: Result<Outcome, SendError>) {
         let Some(pending) = self.pending.get_mut(key) else { return };

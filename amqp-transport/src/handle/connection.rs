@@ -137,6 +137,13 @@ impl Connection {
         open.ok().flatten().unwrap_or_else(|| Arc::new(Open::new("")))
     }
 
+    /// How many messages were handed over on this connection's links and have no outcome yet, whether or not anybody waits
+    /// for it. For those who let what is under way end before they close.
+    #[must_use]
+    pub fn undecided_messages(&self) -> usize {
+        self.shared().with(|state| state.undecided_messages()).unwrap_or(0)
+    }
+
     /// What the connection has done so far.
     #[must_use]
     pub fn stats(&self) -> ConnectionStats {

@@ -1,6 +1,6 @@
 //! Commands as a device receives and answers them.
 
-use std::ops::Deref;
+use std::{ops::Deref, sync::Arc};
 
 use amqp_codec::{DeliveryState, Rejected};
 use amqp_transport::client::Delivery;
@@ -9,7 +9,9 @@ use crate::{
     error::{Error, ErrorKind},
     message::ReceivedCommand,
     supervisor::{
-        failure, receiving,
+        failure,
+        live::Live,
+        receiving::{self, Received},
         restored::{Ahead, QueueKind, Restored},
     },
 };
@@ -65,6 +67,7 @@ pub struct CommandReceiver {
 pub struct Command {
     message: ReceivedCommand,
     delivery: Delivery,
+    live: Arc<Live>,
 }
 
 impl CommandReceiver {
@@ -81,9 +84,9 @@ impl CommandReceiver {
     /// # Cancel safety
     /// Safe: no command is lost.
     pub async fn recv(&self) -> Result<Command, Error> {
-        let delivery = receiving::next(&self.link).await?;
+        let Received { delivery, live } = receiving::next(&self.link).await?;
         match delivery.message() {
-            Ok(message) => Ok(Command { message: ReceivedCommand::new(message), delivery }),
+            Ok(message) => Ok(Command { message: ReceivedCommand::new(message), delivery, live }),
             Err(error) => {
                 let _ = delivery.reject(None);
                 Err(Error::new(ErrorKind::Protocol, "a command could not be read and was rejected")
@@ -145,6 +148,8 @@ impl Command {
     }
 
     async fn settle(self, state: DeliveryState) -> Result<(), Error> {
+        // A connection that is to be closed in good order waits for the confirmation.
+        let _in_flight = self.live.finish();
         failure::of_confirmation(self.delivery.settle_confirmed(state).await)
     }
 }

@@ -86,8 +86,7 @@ impl DeviceClient {
     /// # Cancel safety
     /// Safe: dropped before it is ready, nothing is sent.
     pub async fn send_with_receipt(&self, message: &TelemetryMessage) -> Result<SendReceipt, Error> {
-        let (receipt, in_flight) = sending::hand_over(&self.telemetry, message.as_amqp()).await?;
-        Ok(SendReceipt::new(receipt, in_flight))
+        Ok(SendReceipt::new(sending::hand_over(&self.telemetry, message.as_amqp()).await?))
     }
 
     /// Opens the link on which commands arrive.

@@ -8,10 +8,7 @@ use std::{
 
 use amqp_transport::client::Receipt;
 
-use crate::{
-    error::Error,
-    supervisor::{failure, live::InFlight},
-};
+use crate::{error::Error, supervisor::failure};
 
 /// A future of what became of a message: `Ok` when the hub took it, else an error whose kind tells a refusal from an
 /// unknown outcome. Dropping it does not take the message back.
@@ -19,13 +16,11 @@ use crate::{
 #[must_use = "the outcome comes by awaiting the receipt"]
 pub struct SendReceipt {
     receipt: Receipt,
-    /// Keeps the connection from being closed in good order before the outcome is there.
-    _in_flight: InFlight,
 }
 
 impl SendReceipt {
-    pub(crate) fn new(receipt: Receipt, in_flight: InFlight) -> Self {
-        Self { receipt, _in_flight: in_flight }
+    pub(crate) fn new(receipt: Receipt) -> Self {
+        Self { receipt }
     }
 }
 

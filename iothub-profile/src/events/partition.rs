@@ -38,7 +38,7 @@ pub(crate) async fn read(link: Restored<PartitionKind>, events: mpsc::Sender<Res
 }
 
 async fn next_event(link: &Restored<PartitionKind>) -> Result<ReceivedEvent, Error> {
-    let delivery = receiving::next(link).await?;
+    let delivery = receiving::next(link).await?.delivery;
     let message = delivery.message();
     // Settling only tells the event hub that the event came; reading it again goes by position.
     let _ = delivery.accept();

@@ -1,6 +1,6 @@
 //! From a hub to the event hub built into it.
 //!
-//! Owns the decision whether credentials may go where a redirect leads: only within the hub's own domain, to Azure's
+//! Owns the decision whether credentials may go where a redirect leads: only to the hub's own host, to Azure's
 //! event hubs or to hosts its caller named, over TLS, and over a few hosts at most.
 
 use amqp_transport::{
@@ -100,7 +100,8 @@ fn destination(
         None => host.clone(),
     };
     let network_host = network_host.with_port(host.port_or_default());
-    let is_trusted = host.same_domain(hub)
+    // A shared parent domain proves nothing: strangers are neighbours under azure-devices.net as under co.uk.
+    let is_trusted = host.name() == hub.name()
         || host.is_azure_event_hub()
         || options.redirect_hosts.iter().any(|trusted| trusted.name() == host.name());
     if !is_trusted {
@@ -167,6 +168,7 @@ mod tests {
     fn credentials_do_not_go_to_strangers() {
         let stranger = redirect("evil.example.org", "amqps://evil.example.org:5671/h");
         let error = lead("myhub.azure-devices.net", &stranger).unwrap_err();
+        assert!(error.hint().is_some());
         assert_eq!(error.kind(), ErrorKind::Refused);
         let options = ClientOptions::new().with_redirect_host(HostName::parse("evil.example.org").unwrap());
         let hub = HostName::parse("myhub.azure-devices.net").unwrap();
@@ -174,6 +176,22 @@ mod tests {
         let victim = redirect("a.servicebus.windows.net", "amqps://victim.servicebus.windows.net:5671/h");
         assert_eq!(lead("myhub.azure-devices.net", &victim).unwrap_err().kind(), ErrorKind::Protocol);
         assert!(lead("localhost:1", &redirect("localhost", "amqps://localhost:5671/h")).is_ok());
+    }
+
+    #[test]
+    fn a_neighbour_under_the_same_parent_domain_is_a_stranger() {
+        for (hub, neighbour) in [
+            ("a.co.uk", "b.co.uk"),
+            ("a.example.com", "b.example.com"),
+            ("mine.azure-devices.net", "another.azure-devices.net"),
+            ("hub.example.com", "example.com"),
+            ("10.0.0.1", "10.0.0.2"),
+        ] {
+            let there = redirect(neighbour, &format!("amqps://{neighbour}:5671/h"));
+            assert_eq!(lead(hub, &there).unwrap_err().kind(), ErrorKind::Refused, "{hub} to {neighbour}");
+            let home = redirect(hub, &format!("amqps://{hub}:5671/h"));
+            assert!(lead(hub, &home).is_ok(), "{hub}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Feedback as a service receives it.
 
+use std::sync::Arc;
+
 use amqp_codec::DeliveryState;
 use amqp_transport::client::Delivery;
 
@@ -7,7 +9,9 @@ use crate::{
     error::{Error, ErrorKind},
     message::{FeedbackRecord, ReceivedMessage, parse_feedback},
     supervisor::{
-        failure, receiving,
+        failure,
+        live::Live,
+        receiving::{self, Received},
         restored::{QueueKind, Restored},
     },
 };
@@ -23,6 +27,7 @@ pub struct FeedbackReceiver {
 pub struct FeedbackBatch {
     records: Vec<FeedbackRecord>,
     delivery: Delivery,
+    live: Arc<Live>,
 }
 
 impl FeedbackReceiver {
@@ -39,13 +44,13 @@ impl FeedbackReceiver {
     /// # Cancel safety
     /// Safe: no batch is lost.
     pub async fn recv(&self) -> Result<FeedbackBatch, Error> {
-        let delivery = receiving::next(&self.link).await?;
+        let Received { delivery, live } = receiving::next(&self.link).await?;
         let unreadable =
             || Error::new(ErrorKind::Protocol, "a message of the feedback queue could not be read");
         let message = delivery.message().map_err(|error| unreadable().with_source(error))?;
         let records = parse_feedback(&ReceivedMessage::new(message))
             .map_err(|error| unreadable().with_source(error))?;
-        Ok(FeedbackBatch { records, delivery })
+        Ok(FeedbackBatch { records, delivery, live })
     }
 
     /// Detaches the link.
@@ -90,6 +95,8 @@ impl FeedbackBatch {
     }
 
     async fn settle(self, state: DeliveryState) -> Result<(), Error> {
+        // A connection that is to be closed in good order waits for the confirmation.
+        let _in_flight = self.live.finish();
         failure::of_confirmation(self.delivery.settle_confirmed(state).await)
     }
 }

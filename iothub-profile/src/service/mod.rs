@@ -119,7 +119,7 @@ impl ServiceClient {
         command: &C2dMessage,
     ) -> Result<(), Error> {
         let message = command.to_amqp(device_id, module_id);
-        let (receipt, _in_flight) = sending::hand_over(&self.commands, &message).await?;
+        let receipt = sending::hand_over(&self.commands, &message).await?;
         match receipt.await {
             Ok(outcome) => failure::of_outcome(&outcome),
             Err(error) => Err(failure::of_send(&error)),

@@ -103,6 +103,20 @@ pub(crate) fn of_connection(error: &ConnectionError) -> Error {
     }
 }
 
+/// A connection that ended after it was open and authenticated. That the credential does not count any more says no more
+/// than that it has ended, or was taken away: connecting again, with a fresh token, helps or tells the reason.
+pub(crate) fn of_lost_connection(error: &ConnectionError) -> Error {
+    if !error.is_auth() {
+        return of_connection(error);
+    }
+    let ended = Error::new(ErrorKind::Unreachable, format!("the hub ended the connection: {error}"))
+        .with_hint(TOKEN_ENDED_HINT);
+    match error {
+        ConnectionError::Remote(remote) => ended.with_condition(remote.condition.0.as_str()),
+        _ => ended,
+    }
+}
+
 /// A link that the peer did not let attach.
 pub(crate) fn of_attach(error: &AttachError, address: &str) -> Error {
     let what = format!("the link to {address}");
@@ -179,7 +193,15 @@ pub(crate) fn of_send(error: &SendError) -> Error {
             ErrorKind::OutcomeUnknown,
             "the hub settled the message without saying what became of it",
         ),
-        SendError::Lost(lost) => of_connection(lost).during("not sent"),
+        SendError::Lost(lost) => of_lost_connection(lost).during("not sent"),
+        // The link was there, so the right was: the token has ended. See `link_end`.
+        SendError::Detached(DetachReason::Remote(remote))
+            if remote.condition == ErrorCondition::UNAUTHORIZED_ACCESS =>
+        {
+            Error::new(ErrorKind::Unreachable, format!("not sent: the hub ended the link: {remote}"))
+                .with_condition(remote.condition.0.as_str())
+                .with_hint(TOKEN_ENDED_HINT)
+        }
         SendError::Detached(reason) => match reason.remote() {
             Some(remote) => of_remote(remote, "the link").during("not sent"),
             None => Error::new(ErrorKind::Unreachable, error.to_string()),
@@ -244,6 +266,7 @@ pub(crate) fn of_cbs(error: &CbsError, resource: &str) -> Error {
 pub(crate) fn of_management(error: &ManagementError, what: &str) -> Error {
     match error {
         ManagementError::Refused(status) => of_status(status, what, ErrorKind::Refused),
+        ManagementError::Request(RequestError::Lost(lost)) => of_lost_connection(lost).during(what),
         ManagementError::Request(request) => of_request(request, what),
         other => Error::new(ErrorKind::Protocol, other.to_string()),
     }
@@ -362,6 +385,8 @@ fn unknown(reason: &DetachReason) -> Error {
 const CREDENTIAL_HINT: &str =
     "check the key, the policy's name and its rights, the device id, and this machine's clock";
 
+const TOKEN_ENDED_HINT: &str = "try again, with a fresh token; if that is refused, the refusal says why";
+
 const NOT_FOUND_HINT: &str = "check the device id, or the names of the consumer group and the partition";
 
 #[cfg(test)]
@@ -399,6 +424,21 @@ mod tests {
         assert_eq!(of_send(&lost).kind(), ErrorKind::OutcomeUnknown);
         assert!(send_end(&lost, "a").is_none(), "it must not be sent again");
         assert_eq!(of_send(&SendError::NoOutcome).kind(), ErrorKind::OutcomeUnknown);
+    }
+
+    #[test]
+    fn a_token_that_ends_on_a_live_connection_is_a_lost_connection_and_no_wrong_credential() {
+        let expired = ConnectionError::Remote(remote("amqp:unauthorized-access"));
+        assert_eq!(of_connection(&expired).kind(), ErrorKind::Credential, "while connecting it is one");
+        let detached = DetachReason::Remote(remote("amqp:unauthorized-access"));
+        for error in [
+            of_lost_connection(&expired),
+            of_send(&SendError::Lost(expired.clone())),
+            of_send(&SendError::Detached(detached)),
+        ] {
+            assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unreachable, true), "{error}");
+            assert_eq!(error.condition(), Some("amqp:unauthorized-access"));
+        }
     }
 
     #[test]

@@ -70,3 +70,6 @@ impl Drop for Supervisor {
         self.shared.closing.send_replace(true);
     }
 }
+
+#[cfg(all(test, feature = "emulator"))]
+mod tests;

@@ -173,8 +173,8 @@ impl ClientOptions {
         self
     }
 
-    /// Also follows redirects to this host with credentials. Hosts in the hub's own domain and Azure's event hubs are
-    /// followed anyhow, others never.
+    /// Also follows redirects to this host with credentials. The hub's own host and Azure's event hubs are followed
+    /// anyhow, others never: not even a neighbour of the hub's in the same domain.
     #[must_use]
     pub fn with_redirect_host(mut self, host: HostName) -> Self {
         self.redirect_hosts.push(host);

@@ -6,17 +6,27 @@ use amqp_transport::{
 };
 use tokio::time::sleep;
 
+use std::sync::Arc;
+
 use super::{
     failure::{self, LinkEnd},
+    live::Live,
     restored::{LinkKind, Restored},
 };
 use crate::error::Error;
+
+/// A delivery and the connection it came on.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) delivery: Delivery,
+    pub(crate) live: Arc<Live>,
+}
 
 /// The next delivery, over as many links and connections as it takes.
 ///
 /// # Cancel safety
 /// Safe: no delivery is lost.
-pub(crate) async fn next<K: LinkKind<Link = Receiver>>(receiver: &Restored<K>) -> Result<Delivery, Error> {
+pub(crate) async fn next<K: LinkKind<Link = Receiver>>(receiver: &Restored<K>) -> Result<Received, Error> {
     let mut attempt = 0;
     loop {
         let attached = receiver.attached().await?;
@@ -24,7 +34,7 @@ pub(crate) async fn next<K: LinkKind<Link = Receiver>>(receiver: &Restored<K>) -
         let error = match attached.link.recv().await {
             Ok(delivery) => {
                 receiver.kind.received();
-                return Ok(delivery);
+                return Ok(Received { delivery, live: attached.live });
             }
             Err(error) => error,
         };

@@ -159,8 +159,9 @@ impl<K: LinkKind> Restored<K> {
         self.slot().take()
     }
 
+    /// The link, where it is on a connection on which something new may begin.
     fn current(&self) -> Option<Attached<K::Link>> {
-        self.slot().clone()
+        self.slot().as_ref().filter(|attached| !attached.live.is_condemned()).cloned()
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Attached<K::Link>>> {

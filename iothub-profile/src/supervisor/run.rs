@@ -20,7 +20,7 @@ use super::{
     status::ConnectionStatus,
 };
 use crate::{
-    clock::unix_millis,
+    clock::{unix_millis, unix_seconds},
     error::{Error, ErrorKind},
     events::redirect,
     sas::SasToken,
@@ -175,15 +175,14 @@ pub(crate) async fn run(shared: Arc<Shared>, mut live: Arc<Live>) {
 /// next reconnect start counting afresh.
 async fn attend(shared: &Shared, live: &Live, attempts: &mut u32) -> Ended {
     let mut token = live.token.clone();
-    let renewal_of = |token: Option<&SasToken>| maybe_sleep(until_renewal(token, shared.options.clock.now()));
-    let mut renewal = Box::pin(renewal_of(token.as_ref()));
+    let mut renewal = Box::pin(maybe_sleep(until_renewal(token.as_ref(), shared.options.clock.now())));
     let mut settled = Box::pin(sleep(SETTLED_AFTER));
     let mut is_settled = false;
     loop {
         tokio::select! {
             biased;
             () = shared.closing() => return Ended::Closing,
-            reason = live.connection.closed() => return Ended::Lost(failure::of_connection(&reason)),
+            reason = live.connection.closed() => return Ended::Lost(failure::of_lost_connection(&reason)),
             () = live.condemned() => {
                 return Ended::Lost(Error::new(ErrorKind::Unreachable, "the session ended"));
             }
@@ -195,37 +194,44 @@ async fn attend(shared: &Shared, live: &Live, attempts: &mut u32) -> Ended {
                 let renewed = tokio::select! {
                     biased;
                     () = shared.closing() => return Ended::Closing,
-                    reason = live.connection.closed() => return Ended::Lost(failure::of_connection(&reason)),
+                    reason = live.connection.closed() => {
+                        return Ended::Lost(failure::of_lost_connection(&reason));
+                    }
                     renewed = renew(shared, live, token.as_ref()) => renewed,
                 };
-                match renewed {
-                    Ok(fresh) => token = fresh,
+                let pause = match renewed {
+                    Ok(Some(fresh)) => {
+                        let pause = until_renewal(Some(&fresh), shared.options.clock.now());
+                        token = Some(fresh);
+                        pause
+                    }
+                    Ok(None) => until_next_question(token.as_ref(), shared.options.clock.now()),
                     Err(ended) => return ended,
-                }
-                renewal = Box::pin(renewal_of(token.as_ref()));
+                };
+                renewal = Box::pin(maybe_sleep(pause));
             }
         }
     }
 }
 
-/// Puts a fresh token on the live link, retrying while the old one still lasts. `Ok(None)` where the credential has
-/// nothing fresher: the connection is left to its end.
+/// Puts a fresh token on the live link. `Ok(None)` where the credential has nothing fresher yet: it is to be asked again,
+/// as a provider may keep a token for longer than this side does.
 async fn renew(shared: &Shared, live: &Live, old: Option<&SasToken>) -> Result<Option<SasToken>, Ended> {
     let mut attempt = 0;
     loop {
-        let error = match live.endpoint.token(&shared.options) {
-            Ok(fresh) => {
-                if fresh.as_ref().map(SasToken::expiry) == old.map(SasToken::expiry) {
-                    return Ok(None);
-                }
-                let (Some(cbs), Some(token)) = (&live.cbs, &fresh) else { return Err(Ended::Renewal) };
-                match live.endpoint.put_token(cbs, token).await {
-                    Ok(()) => {
-                        tracing::debug!(generation = live.generation, "token renewed");
-                        return Ok(fresh);
-                    }
-                    Err(error) => error,
-                }
+        let fresh = match live.endpoint.token(&shared.options) {
+            Ok(Some(fresh)) if old.is_none_or(|old| fresh.expiry() > old.expiry()) => fresh,
+            Ok(_) => return Ok(None),
+            Err(error) => {
+                tracing::warn!(%error, "no fresh token yet");
+                return Ok(None);
+            }
+        };
+        let Some(cbs) = &live.cbs else { return Err(Ended::Renewal) };
+        let error = match live.endpoint.put_token(cbs, &fresh).await {
+            Ok(()) => {
+                tracing::debug!(generation = live.generation, "token renewed");
+                return Ok(Some(fresh));
             }
             Err(error) => error,
         };
@@ -318,6 +324,13 @@ fn until_renewal(token: Option<&SasToken>, now: SystemTime) -> Option<Duration> 
     Some(renew_in(Timestamp(unix_millis(now)), Timestamp(expiry)))
 }
 
+/// When a credential that had nothing fresher is asked again: at a share of what is left of the token. None once it has
+/// ended: the connection is left to its end, and the next asks anew.
+fn until_next_question(token: Option<&SasToken>, now: SystemTime) -> Option<Duration> {
+    let is_over = token?.is_expired_at(unix_seconds(now));
+    (!is_over).then(|| until_renewal(token, now).map(|pause| pause.max(LEAST_PAUSE)))?
+}
+
 async fn maybe_sleep(duration: Option<Duration>) {
     match duration {
         Some(duration) => sleep(duration).await,
@@ -345,6 +358,9 @@ const STEPS_TO_EVENT_HUB: u32 = 8;
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
 const RENEWAL_ATTEMPTS: u32 = 5;
+
+/// The least time between two questions for a fresher token.
+const LEAST_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long deliveries under way may take to end when a connection is closed on purpose.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);

@@ -6,7 +6,6 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     failure::{self, LinkEnd},
-    live::InFlight,
     restored::{Restored, SenderKind},
 };
 use crate::error::{Error, ErrorKind};
@@ -17,10 +16,7 @@ use amqp_transport::recovery::Backoff;
 ///
 /// # Cancel safety
 /// Safe: dropped before it is ready, nothing is sent.
-pub(crate) async fn hand_over(
-    sender: &Restored<SenderKind>,
-    message: &Message,
-) -> Result<(Receipt, InFlight), Error> {
+pub(crate) async fn hand_over(sender: &Restored<SenderKind>, message: &Message) -> Result<Receipt, Error> {
     match timeout(sender.supervisor.options().operation_timeout, until_taken(sender, message)).await {
         Ok(result) => result,
         Err(_) => Err(Error::new(
@@ -30,16 +26,23 @@ pub(crate) async fn hand_over(
     }
 }
 
-async fn until_taken(sender: &Restored<SenderKind>, message: &Message) -> Result<(Receipt, InFlight), Error> {
+async fn until_taken(sender: &Restored<SenderKind>, message: &Message) -> Result<Receipt, Error> {
     let mut attempt = 0;
     loop {
         let attached = sender.attached().await?;
-        let in_flight = attached.live.begin();
-        let error = match attached.link.send_with_receipt(message).await {
-            Ok(receipt) => return Ok((receipt, in_flight)),
-            Err(error) => error,
+        // Condemned since: the next connection takes the message.
+        let Some(in_flight) = attached.live.begin() else { continue };
+        let sent = tokio::select! {
+            biased;
+            sent = attached.link.send_with_receipt(message) => sent,
+            // Whoever still waits for credit would only hold up the renewal.
+            () = attached.live.condemned() => continue,
         };
         drop(in_flight);
+        let error = match sent {
+            Ok(receipt) => return Ok(receipt),
+            Err(error) => error,
+        };
         sender.forget(&attached);
         match failure::send_end(&error, &sender.kind.address) {
             None => return Err(failure::of_send(&error)),
