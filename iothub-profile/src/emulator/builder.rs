@@ -157,6 +157,13 @@ impl EmulatorBuilder {
         self
     }
 
+    /// How long a connection may go on without having shown a token or key, be it by SASL or on `$cbs`. Default 60 s.
+    #[must_use]
+    pub fn claim_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.claim_timeout = timeout;
+        self
+    }
+
     /// Opens the port and starts serving on the current tokio runtime.
     ///
     /// # Errors

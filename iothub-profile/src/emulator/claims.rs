@@ -23,6 +23,15 @@ pub(crate) enum Access {
     Refused,
 }
 
+/// What a new grant changes for links that live already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// Nothing is allowed for a shorter time than before.
+    Added,
+    /// The grant it replaced would have lasted longer.
+    Shortened,
+}
+
 /// A connection carries more grants than a hub allows devices on one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this connection holds {MAX_GRANTS} tokens, the most it can")]
@@ -30,16 +39,26 @@ pub(crate) struct TooManyGrants;
 
 impl Claims {
     /// Adds a grant, which replaces the one for the same place by the same holder.
-    pub(crate) fn put(&mut self, grant: Grant, now_ms: i64) -> Result<(), TooManyGrants> {
+    pub(crate) fn put(&mut self, grant: Grant, now_ms: i64) -> Result<Put, TooManyGrants> {
+        let end = |grant: &Grant| grant.expires_ms.unwrap_or(i64::MAX);
+        let mut put = Put::Added;
         self.grants.retain(|known| {
-            known.is_live(now_ms)
-                && !(known.scope == grant.scope && same_holder(&known.holder, &grant.holder))
+            let is_same = known.scope == grant.scope && same_holder(&known.holder, &grant.holder);
+            if is_same && end(&grant) < end(known) {
+                put = Put::Shortened;
+            }
+            known.is_live(now_ms) && !is_same
         });
         if self.grants.len() >= MAX_GRANTS {
             return Err(TooManyGrants);
         }
         self.grants.push(grant);
-        Ok(())
+        Ok(put)
+    }
+
+    /// Whether anything at all is granted.
+    pub(crate) fn are_any(&self, now_ms: i64) -> bool {
+        self.grants.iter().any(|grant| grant.is_live(now_ms))
     }
 
     /// Whether `need` is allowed now, and for how long.
@@ -97,10 +116,21 @@ mod tests {
         let mut claims = Claims::default();
         claims.put(grant("a", Some(100)), 0).unwrap();
         assert_eq!(claims.check(&need("a"), 50), Access::GrantedUntil(100));
-        claims.put(grant("a", Some(200)), 50).unwrap();
+        assert_eq!(claims.put(grant("a", Some(200)), 50), Ok(Put::Added));
         assert_eq!(claims.check(&need("a"), 150), Access::GrantedUntil(200));
         assert_eq!(claims.check(&need("a"), 200), Access::Refused);
         assert_eq!(claims.check(&need("b"), 50), Access::Refused);
+    }
+
+    #[test]
+    fn a_token_with_a_shorter_life_is_told_apart() {
+        let mut claims = Claims::default();
+        assert!(!claims.are_any(0));
+        assert_eq!(claims.put(grant("a", None), 0), Ok(Put::Added));
+        assert_eq!(claims.put(grant("a", Some(200)), 0), Ok(Put::Shortened));
+        assert_eq!(claims.put(grant("b", Some(100)), 0), Ok(Put::Added));
+        assert_eq!(claims.put(grant("a", Some(100)), 0), Ok(Put::Shortened));
+        assert!(claims.are_any(99) && !claims.are_any(100));
     }
 
     #[test]

@@ -119,6 +119,8 @@ pub(crate) struct CommandQueue {
     lock_duration: Duration,
     /// Feedback that has arisen and has not been taken.
     records: Vec<Record>,
+    /// Whether a command has come to wait for a receiver, and nobody has been told.
+    has_more: bool,
 }
 
 #[derive(Debug)]
@@ -143,6 +145,7 @@ impl CommandQueue {
             max_delivery_count: settings.max_delivery_count,
             lock_duration: settings.lock_duration,
             records: Vec::new(),
+            has_more: false,
         }
     }
 
@@ -163,6 +166,7 @@ impl CommandQueue {
             delivery_count: 0,
             lock: None,
         });
+        self.has_more = true;
         Ok(sequence_number)
     }
 
@@ -203,6 +207,8 @@ impl CommandQueue {
                     self.finish(index, Status::DeliveryCountExceeded, now);
                 } else if command.expires_ms <= now.wall_ms {
                     self.finish(index, Status::Expired, now);
+                } else {
+                    self.has_more = true;
                 }
             }
         }
@@ -215,6 +221,7 @@ impl CommandQueue {
             self.commands.iter_mut().find(|command| command.lock.is_some_and(|(token, _)| token == lock));
         if let Some(command) = held {
             command.lock = None;
+            self.has_more = true;
         }
     }
 
@@ -233,6 +240,7 @@ impl CommandQueue {
         for command in &mut self.commands {
             if command.lock.is_some_and(|(_, until)| until <= now.instant) {
                 command.lock = None;
+                self.has_more = true;
             }
         }
         // Only what waits can expire: a locked command is the receiver's until the lock ends.
@@ -257,6 +265,11 @@ impl CommandQueue {
     /// Takes the feedback that has arisen since it was last taken.
     pub(crate) fn take_records(&mut self) -> Vec<Record> {
         std::mem::take(&mut self.records)
+    }
+
+    /// Whether a command has come to wait for a receiver since this was last asked.
+    pub(crate) fn take_has_more(&mut self) -> bool {
+        std::mem::take(&mut self.has_more)
     }
 
     /// How many commands are pending.

@@ -90,11 +90,15 @@ pub(crate) enum BatchSettlement {
 #[derive(Debug)]
 pub(crate) struct FeedbackQueue {
     pending: Vec<Record>,
+    /// Octets of the pending records on the wire.
+    pending_size: usize,
     batches: VecDeque<Batch>,
     /// When the last batch was closed; the interval counts from here.
     last_closed: Instant,
     interval: Duration,
     lock_duration: Duration,
+    /// Whether a message has come to wait for a receiver, and nobody has been told.
+    has_more: bool,
 }
 
 #[derive(Debug)]
@@ -110,18 +114,27 @@ impl FeedbackQueue {
     pub(crate) fn new(settings: &Settings, now: Now) -> Self {
         Self {
             pending: Vec::new(),
+            pending_size: 0,
             batches: VecDeque::new(),
             last_closed: now.instant,
             interval: settings.feedback_interval,
             lock_duration: settings.lock_duration,
+            has_more: false,
         }
     }
 
     /// Takes records in; a full batch is closed at once.
     pub(crate) fn push(&mut self, records: Vec<Record>, now: Now) {
-        self.pending.extend(records);
-        while self.pending.len() >= BATCH_RECORDS {
-            self.close_batch(now);
+        for record in records {
+            let size = record.to_json().to_string().len();
+            if self.pending_size.saturating_add(size) > BATCH_SIZE {
+                self.close_batch(now);
+            }
+            self.pending_size = self.pending_size.saturating_add(size);
+            self.pending.push(record);
+            if self.pending.len() >= BATCH_RECORDS {
+                self.close_batch(now);
+            }
         }
         self.tidy(now);
     }
@@ -153,6 +166,8 @@ impl FeedbackQueue {
         }
         if settlement == BatchSettlement::Remove || batch.abandons >= MAX_DELIVERIES {
             self.batches.remove(index);
+        } else {
+            self.has_more = true;
         }
         Ok(())
     }
@@ -162,7 +177,22 @@ impl FeedbackQueue {
         let held = |batch: &&mut Batch| batch.lock.is_some_and(|(token, _)| token == lock);
         if let Some(batch) = self.batches.iter_mut().find(held) {
             batch.lock = None;
+            self.has_more = true;
         }
+    }
+
+    /// Gives a message back as two of half as many records, for a receiver that takes none as large; nothing is counted.
+    pub(crate) fn split(&mut self, lock: LockToken) {
+        let held = |batch: &Batch| batch.lock.is_some_and(|(token, _)| token == lock);
+        let Some(index) = self.batches.iter().position(held) else { return };
+        let Some(first) = self.batches.get_mut(index) else { return };
+        first.lock = None;
+        let second = first.records.split_off(first.records.len().div_ceil(2));
+        if !second.is_empty() {
+            let second = Batch { records: second, lock: None, ..*first };
+            self.batches.insert(index.saturating_add(1), second);
+        }
+        self.has_more = true;
     }
 
     /// Closes the pending batch when the interval is over, lets lapsed locks go and drops what is too old.
@@ -173,6 +203,7 @@ impl FeedbackQueue {
         for batch in &mut self.batches {
             if batch.lock.is_some_and(|(_, until)| until <= now.instant) {
                 batch.lock = None;
+                self.has_more = true;
             }
         }
         self.batches.retain(|batch| batch.lock.is_some() || batch.expires_ms > now.wall_ms);
@@ -185,14 +216,29 @@ impl FeedbackQueue {
         due.into_iter().chain(locks).min()
     }
 
+    /// Whether a message has come to wait for a receiver since this was last asked.
+    pub(crate) fn take_has_more(&mut self) -> bool {
+        std::mem::take(&mut self.has_more)
+    }
+
+    /// How many messages there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.batches.len()
+    }
+
     fn batch_due(&self) -> Option<Instant> {
         self.last_closed.checked_add(self.interval)
     }
 
     fn close_batch(&mut self, now: Now) {
-        let count = self.pending.len().min(BATCH_RECORDS);
-        let records: Vec<Record> = self.pending.drain(..count).collect();
+        if self.pending.is_empty() {
+            return;
+        }
+        let records = std::mem::take(&mut self.pending);
+        self.pending_size = 0;
         self.last_closed = now.instant;
+        self.has_more = true;
         if self.batches.len() >= MAX_BATCHES {
             self.batches.pop_front();
             tracing::warn!(limit = MAX_BATCHES, "feedback nobody fetched was dropped");
@@ -232,8 +278,10 @@ pub(crate) fn parse_device_feedback(
     let one = |record: &Json| {
         let text = |key: &str| record.get(key).and_then(Json::as_str);
         (text("deviceId")? == device_id).then_some(())?;
+        let id = text("originalMessageId")?;
+        (id.chars().count() <= MAX_MESSAGE_ID).then_some(())?;
         Some(Record {
-            original_message_id: text("originalMessageId")?.to_owned(),
+            original_message_id: id.to_owned(),
             status: Status::parse(text("statusCode")?)?,
             device_id: device_id.to_owned(),
             device_generation_id: generation_id.to_owned(),
@@ -258,6 +306,12 @@ pub(crate) const CONTENT_TYPE: &str = "application/vnd.microsoft.iothub.feedback
 
 /// Records that close a batch at once.
 const BATCH_RECORDS: usize = 64;
+
+/// Octets of records beyond which no more are gathered into one message: well below what any link takes.
+const BATCH_SIZE: usize = 256 * 1024;
+
+/// IoT Hub: create and read messages: characters of a message id.
+const MAX_MESSAGE_ID: usize = 128;
 
 /// Deliveries after which a feedback message is given up.
 const MAX_DELIVERIES: u8 = 10;

@@ -1,7 +1,7 @@
 //! The hub as its connections share it: identities, partitions, command queues, feedback, readers.
 //!
 //! Owns the locks around the pure state, and who is told when it changes. No lock is ever held across an await, and none
-//! is taken while another one is held.
+//! is taken while another one is held, but for that of the deadlines, which comes last.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,8 @@ use tokio::sync::Notify;
 
 use super::{
     commands::{CommandQueue, LockLost, LockToken, LockedCommand, NewCommand, QueueFull, Settlement},
-    feedback::{FeedbackQueue, LockedBatch, Record},
+    deadlines::{Deadlines, Timed},
+    feedback::{BatchSettlement, FeedbackQueue, LockedBatch, Record},
     followers::Followers,
     partition::{Partition, Stamp},
     readers::{ReaderId, Readers},
@@ -38,7 +39,7 @@ pub(crate) struct Hub {
     pub(crate) created_ms: i64,
     pub(crate) registry: RwLock<Registry>,
     pub(crate) partitions: Vec<PartitionSlot>,
-    pub(crate) feedback: Mutex<FeedbackQueue>,
+    feedback: Mutex<FeedbackQueue>,
     /// Told when a feedback message may be waiting.
     pub(crate) feedback_changed: Notify,
     pub(crate) readers: Mutex<Readers>,
@@ -46,7 +47,8 @@ pub(crate) struct Hub {
     pub(crate) reader_alarms: Mutex<HashMap<ReaderId, Arc<Notify>>>,
     pub(crate) device_links: Mutex<DeviceLinks>,
     commands: Mutex<HashMap<String, Arc<DeviceCommands>>>,
-    /// Told when a deadline may have come nearer.
+    deadlines: Mutex<Deadlines>,
+    /// Told when the next deadline has come nearer.
     deadlines_changed: Notify,
     next_id: AtomicU64,
     clock: SystemClock,
@@ -66,6 +68,9 @@ pub(crate) struct PartitionSlot {
 #[derive(Debug)]
 pub(crate) struct DeviceCommands {
     queue: Mutex<CommandQueue>,
+    /// Under which their deadline is noted.
+    timed: Timed,
+    /// Told when a command may be waiting.
     pub(crate) changed: Notify,
 }
 
@@ -97,6 +102,7 @@ impl Hub {
             reader_alarms: Mutex::default(),
             device_links: Mutex::default(),
             commands: Mutex::default(),
+            deadlines: Mutex::default(),
             deadlines_changed: Notify::new(),
             next_id: AtomicU64::new(1),
             clock: SystemClock,
@@ -130,7 +136,8 @@ impl Hub {
         let mut queues = lock(&self.commands);
         let queue = queues.entry(device_id.to_owned()).or_insert_with(|| {
             let queue = CommandQueue::new(device_id, &generation_id, &self.settings);
-            Arc::new(DeviceCommands { queue: Mutex::new(queue), changed: Notify::new() })
+            let timed = Timed::Commands(device_id.into());
+            Arc::new(DeviceCommands { queue: Mutex::new(queue), timed, changed: Notify::new() })
         });
         Some(Arc::clone(queue))
     }
@@ -139,20 +146,12 @@ impl Hub {
     pub(crate) fn enqueue_command(&self, device_id: &str, command: NewCommand) -> Result<u64, EnqueueError> {
         let commands = self.commands_of(device_id).ok_or(EnqueueError::UnknownDevice)?;
         let result = self.with_queue(&commands, |queue, now| queue.enqueue(command, now));
-        if result.is_ok() {
-            commands.changed.notify_waiters();
-            self.deadlines_changed.notify_one();
-        }
         result.map_err(EnqueueError::Full)
     }
 
     /// Locks a device's next command.
     pub(crate) fn lock_command(&self, commands: &DeviceCommands) -> Option<LockedCommand> {
-        let locked = self.with_queue(commands, CommandQueue::lock_next);
-        if locked.is_some() {
-            self.deadlines_changed.notify_one();
-        }
-        locked
+        self.with_queue(commands, CommandQueue::lock_next)
     }
 
     /// Ends the lock on a command.
@@ -162,17 +161,12 @@ impl Hub {
         token: LockToken,
         settlement: Settlement,
     ) -> Result<(), LockLost> {
-        let result = self.with_queue(commands, |queue, now| queue.settle(token, settlement, now));
-        if settlement == Settlement::Abandon {
-            commands.changed.notify_waiters();
-        }
-        result
+        self.with_queue(commands, |queue, now| queue.settle(token, settlement, now))
     }
 
     /// Gives a command back that could not be sent.
     pub(crate) fn unlock_command(&self, commands: &DeviceCommands, token: LockToken) {
         self.with_queue(commands, |queue, _| queue.unlock(token));
-        commands.changed.notify_waiters();
     }
 
     /// Throws a device's commands away.
@@ -186,25 +180,37 @@ impl Hub {
         if records.is_empty() {
             return;
         }
-        let now = self.now();
-        lock(&self.feedback).push(records, now);
-        self.feedback_changed.notify_waiters();
-        self.deadlines_changed.notify_one();
+        self.with_feedback(|feedback, now| feedback.push(records, now));
     }
 
     /// Locks the next feedback message.
     pub(crate) fn lock_feedback(&self) -> Option<LockedBatch> {
-        let now = self.now();
-        let locked = lock(&self.feedback).lock_next(now);
-        if locked.is_some() {
-            self.deadlines_changed.notify_one();
-        }
-        locked
+        self.with_feedback(FeedbackQueue::lock_next)
+    }
+
+    /// Ends the lock on a feedback message.
+    pub(crate) fn settle_feedback(
+        &self,
+        token: LockToken,
+        settlement: BatchSettlement,
+    ) -> Result<(), LockLost> {
+        self.with_feedback(|feedback, now| feedback.settle(token, settlement, now))
+    }
+
+    /// Gives a feedback message back that could not be sent.
+    pub(crate) fn unlock_feedback(&self, token: LockToken) {
+        self.with_feedback(|feedback, _| feedback.unlock(token));
+    }
+
+    /// Gives a feedback message back in two halves, as it was too large to be sent.
+    pub(crate) fn split_feedback(&self, token: LockToken) {
+        self.with_feedback(|feedback, _| feedback.split(token));
     }
 
     /// Does what time demands (locks that lapse, commands that expire, feedback that is due) for as long as it is polled.
     pub(crate) async fn keep_time(&self) {
         loop {
+            // One word is kept for whoever is not waiting yet, so none is missed here.
             let changed = self.deadlines_changed.notified();
             match self.tidy() {
                 Some(deadline) => {
@@ -220,37 +226,64 @@ impl Hub {
         }
     }
 
+    /// Does what is due, and says when there is more to do.
     fn tidy(&self) -> Option<Instant> {
-        let all: Vec<_> = lock(&self.commands).values().map(Arc::clone).collect();
-        let mut next: Option<Instant> = None;
-        for commands in all {
-            let deadline = self.with_queue(&commands, |queue, now| {
-                queue.tidy(now);
-                queue.next_deadline(now)
-            });
-            // A lapsed lock makes a command available again; whoever waits looks for itself.
-            commands.changed.notify_waiters();
-            next = next.into_iter().chain(deadline).min();
+        let due = lock(&self.deadlines).take_due(self.now().instant);
+        for timed in due {
+            match timed {
+                Timed::Commands(device) => {
+                    let commands = lock(&self.commands).get(&*device).map(Arc::clone);
+                    if let Some(commands) = commands {
+                        self.with_queue(&commands, CommandQueue::tidy);
+                    }
+                }
+                Timed::Feedback => self.with_feedback(FeedbackQueue::tidy),
+            }
         }
-        let feedback = {
-            let now = self.now();
-            let mut feedback = lock(&self.feedback);
-            feedback.tidy(now);
-            feedback.next_deadline()
-        };
-        self.feedback_changed.notify_waiters();
-        next.into_iter().chain(feedback).min()
+        lock(&self.deadlines).next()
     }
 
+    /// Does something to a device's queue, notes its deadline, and tells whoever waits for a command that came to wait.
     fn with_queue<T>(&self, commands: &DeviceCommands, act: impl FnOnce(&mut CommandQueue, Now) -> T) -> T {
         let now = self.now();
-        let (result, records) = {
+        let (result, records, has_more) = {
             let mut queue = lock(&commands.queue);
             let result = act(&mut queue, now);
-            (result, queue.take_records())
+            // Under the queue's lock: noted later, it could overwrite what somebody else has noted since.
+            self.note_deadline(&commands.timed, queue.next_deadline(now));
+            (result, queue.take_records(), queue.take_has_more())
         };
+        if has_more {
+            commands.changed.notify_waiters();
+        }
         self.push_feedback(records);
         result
+    }
+
+    /// As [`with_queue`](Self::with_queue), for the feedback.
+    fn with_feedback<T>(&self, act: impl FnOnce(&mut FeedbackQueue, Now) -> T) -> T {
+        let now = self.now();
+        let mut feedback = lock(&self.feedback);
+        let result = act(&mut feedback, now);
+        self.note_deadline(&Timed::Feedback, feedback.next_deadline());
+        if feedback.take_has_more() {
+            self.feedback_changed.notify_waiters();
+        }
+        result
+    }
+
+    fn note_deadline(&self, timed: &Timed, deadline: Option<Instant>) {
+        if lock(&self.deadlines).set(timed, deadline) {
+            self.deadlines_changed.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+impl Hub {
+    /// How many feedback messages there are.
+    pub(crate) fn feedback_len(&self) -> usize {
+        lock(&self.feedback).len()
     }
 }
 
@@ -368,3 +401,6 @@ fn now(clock: SystemClock) -> Now {
 
 /// Shortest wait between two rounds of time-keeping.
 const MIN_TICK: std::time::Duration = std::time::Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests;

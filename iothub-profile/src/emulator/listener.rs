@@ -126,6 +126,7 @@ async fn serve(
         let _ = peer.grant(grant);
     }
     let mut expired = pin!(expired(&hub, end_ms));
+    let mut unknown = pin!(unknown(&peer, hub.settings.claim_timeout));
     let mut links = JoinSet::new();
     let reason = loop {
         tokio::select! {
@@ -134,14 +135,12 @@ async fn serve(
                 Ok(_) => {}
                 Err(reason) => {
                     log_end(address, &reason);
-                    // What came before the end is still taken in; every link ends by itself now.
-                    let ended = async { while links.join_next().await.is_some() {} };
-                    let _ = tokio::time::timeout(CLOSE_PATIENCE, ended).await;
-                    return;
+                    return finish(links).await;
                 }
             },
             Some(_) = links.join_next(), if !links.is_empty() => {}
             () = &mut expired => break unauthorized("the token this connection was opened with has expired"),
+            () = &mut unknown => break unauthorized("no valid token was put on this connection in time"),
             () = left(&mut phase, Phase::Running) => {
                 break Error::new(ErrorCondition::CONNECTION_FORCED).with_description("the hub is shutting down");
             }
@@ -150,6 +149,21 @@ async fn serve(
     tracing::info!(peer = %address, %reason, "connection closed by the hub");
     // Whatever the peer does about it, the connection is over.
     let _ = tokio::time::timeout(CLOSE_PATIENCE, connection.close(Some(reason))).await;
+    finish(links).await;
+}
+
+/// Lets the links of a connection that is over come to their ends: what came before is still taken in.
+async fn finish(mut links: JoinSet<()>) {
+    let ended = async { while links.join_next().await.is_some() {} };
+    // Whatever is not done by then is cut off.
+    let _ = tokio::time::timeout(FINISH_PATIENCE, ended).await;
+}
+
+/// Waits until a connection that has shown no token or key should have; one that has in time is waited for no more.
+async fn unknown(peer: &Peer, patience: Duration) {
+    if tokio::time::timeout(patience, peer.known()).await.is_ok() {
+        std::future::pending().await
+    }
 }
 
 /// Waits for the end of the token a connection was opened with. IoT Hub drops such a connection: it has no way to renew.
@@ -322,5 +336,9 @@ impl AsyncWrite for KillableStream {
 /// Pause after a socket could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a peer may take to answer the hub's close, and the hub to take in what came before the peer's.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a peer may take to answer the hub's close.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long the hub may take to take in what came before the end of a connection: together with the close less than an
+/// orderly stop has.
+const FINISH_PATIENCE: Duration = Duration::from_secs(5);

@@ -19,6 +19,7 @@ mod certificate;
 mod claims;
 mod command_message;
 mod commands;
+mod deadlines;
 mod error;
 mod feedback;
 mod filter;

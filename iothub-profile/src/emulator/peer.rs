@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::{
     auth::{Grant, Need},
-    claims::{Access, Claims},
+    claims::{Access, Claims, Put},
     hub::{Hub, lock},
 };
 
@@ -24,6 +24,8 @@ pub(crate) struct Peer {
     /// Unique while the emulator lives.
     pub(crate) connection: u64,
     claims: Mutex<Claims>,
+    /// Told when something is granted for a shorter time than before, or anything at all for the first time.
+    claims_changed: Notify,
     replies: Mutex<Vec<ReplyLink>>,
     replies_changed: Notify,
 }
@@ -52,6 +54,7 @@ impl Peer {
             hub,
             address,
             claims: Mutex::default(),
+            claims_changed: Notify::new(),
             replies: Mutex::default(),
             replies_changed: Notify::new(),
         }
@@ -59,8 +62,38 @@ impl Peer {
 
     /// Adds what a token or key gave. `Err` says why it cannot be taken.
     pub(crate) fn grant(&self, grant: Grant) -> Result<(), super::claims::TooManyGrants> {
-        let now = self.hub.now();
-        lock(&self.claims).put(grant, now.wall_ms)
+        let now_ms = self.hub.now().wall_ms;
+        let (was_known, put) = {
+            let mut claims = lock(&self.claims);
+            (claims.are_any(now_ms), claims.put(grant, now_ms)?)
+        };
+        // Not for every token: a thousand devices on one connection would wake each other's links a thousand times.
+        if !was_known || put == Put::Shortened {
+            self.claims_changed.notify_waiters();
+        }
+        Ok(())
+    }
+
+    /// Whether this connection has shown any token or key that still counts.
+    pub(crate) fn is_known(&self) -> bool {
+        let now_ms = self.hub.now().wall_ms;
+        lock(&self.claims).are_any(now_ms)
+    }
+
+    /// Waits until this connection has shown a token or key.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(crate) async fn known(&self) {
+        loop {
+            let changed = self.claims_changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.is_known() {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Refuses whoever may not do this.
@@ -85,17 +118,24 @@ impl Peer {
         lock(&self.claims).devices(now.wall_ms).map(str::to_owned).collect()
     }
 
-    /// Waits until this connection may no longer do it: its token ended and was not renewed.
+    /// Waits until this connection may no longer do it: its token ended and was not renewed, or another one with a shorter
+    /// life took its place and ended.
     ///
     /// # Cancel safety
     /// Safe.
     pub(crate) async fn revoked(&self, need: &Need) {
         loop {
+            let changed = self.claims_changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
             match self.access(need) {
-                Access::Granted => std::future::pending().await,
+                Access::Granted => changed.await,
                 Access::GrantedUntil(end_ms) => {
                     let end = self.hub.now().instant_of(end_ms) + ROUNDING;
-                    tokio::time::sleep_until(end.into()).await;
+                    tokio::select! {
+                        () = tokio::time::sleep_until(end.into()) => {}
+                        () = changed => {}
+                    }
                 }
                 Access::Refused => return,
             }
@@ -158,8 +198,8 @@ pub(crate) fn unauthorized(words: impl Into<String>) -> Error {
     Error::new(ErrorCondition::UNAUTHORIZED_ACCESS).with_description(words.into())
 }
 
-/// How long an answer waits for a link and its credit.
-const REPLY_PATIENCE: Duration = Duration::from_secs(30);
+/// How long an answer waits for a link and its credit. Requests behind it wait in memory meanwhile.
+const REPLY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Wall time is read in whole milliseconds: looking a little later saves looking twice.
 const ROUNDING: Duration = Duration::from_millis(1);

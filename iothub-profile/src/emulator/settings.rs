@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) retention_events: usize,
     /// How long a connection may take for TLS, SASL and open.
     pub(crate) handshake_timeout: Duration,
+    /// How long a connection may go on without having shown a token or key.
+    pub(crate) claim_timeout: Duration,
 }
 
 impl Default for Settings {
@@ -37,6 +39,7 @@ impl Default for Settings {
             retention_bytes: 256 << 20,
             retention_events: 2_000_000,
             handshake_timeout: Duration::from_secs(30),
+            claim_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -56,6 +59,9 @@ pub(crate) const MAX_COMMAND_SIZE: usize = 64 * 1024;
 /// What the hub announces as `max-message-size` of every link; beyond it the link goes, not only the message.
 pub(crate) const MAX_LINK_MESSAGE_SIZE: u64 = 1024 * 1024;
 
+/// Announced as `max-message-size` of links for requests: a token has a few hundred bytes, a query fewer.
+pub(crate) const MAX_REQUEST_SIZE: u64 = 64 * 1024;
+
 /// Event Hubs quotas: readers without an epoch, per partition and consumer group.
 pub(crate) const MAX_READERS: usize = 5;
 
@@ -64,3 +70,9 @@ pub(crate) const MAX_CONNECTIONS: usize = 10_000;
 
 /// Links of one connection: a thousand devices, the most one connection carries, with eight each and some to spare.
 pub(crate) const MAX_LINKS: usize = 10_000;
+
+/// Links of a connection that has shown no token or key: to put one takes two, and some to spare.
+pub(crate) const MAX_UNKNOWN_LINKS: usize = 8;
+
+/// Requests on the way on a link of a connection that has shown no token or key.
+pub(crate) const MAX_UNKNOWN_REQUESTS: u32 = 8;

@@ -120,16 +120,14 @@ impl NewEvent {
         view.properties().map_err(undecodable)?;
         view.application_properties().map_err(undecodable)?;
         let mut annotations = view.message_annotations().map_err(undecodable)?.unwrap_or_default();
-        if annotations.iter().any(|(key, _)| key.as_str().is_some_and(is_hubs_own)) {
-            annotations =
-                annotations.into_iter().filter(|(key, _)| !key.as_str().is_some_and(is_hubs_own)).collect();
-        }
+        annotations.retain(|key, _| !key.as_str().is_some_and(is_hubs_own));
         Ok(Self { annotations, bare: view.bare_message() })
     }
 }
 
 /// What a message counts against the hub's limits: its body, the values of its system properties, and the names and values
-/// of its application properties (IoT Hub: Create and read IoT Hub messages).
+/// of its application properties (IoT Hub: Create and read IoT Hub messages). Annotations count here as they are, since
+/// the hub stores them.
 pub(crate) fn metered_size(view: &MessageView) -> Result<usize, Error> {
     let mut size: usize = 0;
     for section in view.body_data() {
@@ -157,6 +155,9 @@ pub(crate) fn metered_size(view: &MessageView) -> Result<usize, Error> {
         let texts = texts.into_iter().flatten().map(|text| text.len());
         let user_id = properties.user_id.map_or(0, |id| id.len());
         size = ids.chain(symbols).chain(texts).fold(size.saturating_add(user_id), usize::saturating_add);
+    }
+    if let Some(annotations) = view.message_annotations().map_err(undecodable)? {
+        size = size.saturating_add(annotations.encoded_len());
     }
     for (key, value) in view.application_properties().map_err(undecodable)?.unwrap_or_default().iter() {
         let value = value.as_str().map_or_else(|| value.encoded_len(), str::len);
@@ -293,6 +294,23 @@ mod tests {
         );
         let named = Message::data(vec![0_u8; 256 * 1024 - 4]).with_application_property("key", "xy");
         assert_eq!(read(&encoded(&named), 0).unwrap_err().condition, ErrorCondition::MESSAGE_SIZE_EXCEEDED);
+    }
+
+    #[test]
+    fn annotations_by_the_ten_thousand_are_read_in_no_time_and_count_as_octets() {
+        let annotated = |count: u64| {
+            let annotations: Annotations = (0..count).map(|key| (key, Value::Null)).collect();
+            let annotations = annotations.with("x-opt-offset", "mine");
+            encoded(&Message { message_annotations: Some(annotations), ..Message::data("x") })
+        };
+        // Each costs ten octets; a search per entry would take a minute.
+        let mut events = read(&annotated(20_000), 0).unwrap();
+        let stored = events.pop().unwrap().encode(&STAMP, &device_origin());
+        let event = Message::decode(&stored, &DecodeLimits::message()).unwrap();
+        assert_eq!(event.message_annotation("x-opt-offset"), Some(&Value::from("4096")));
+        assert_eq!(event.message_annotations.unwrap().len(), 20_009);
+        let many = read(&annotated(40_000), 0).unwrap_err();
+        assert_eq!(many.condition, ErrorCondition::MESSAGE_SIZE_EXCEEDED);
     }
 
     #[test]

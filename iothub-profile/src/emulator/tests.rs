@@ -1,5 +1,7 @@
 //! The emulator over real TLS sockets, driven by the transport's plain AMQP client.
 
+mod endings;
+
 use std::time::Duration;
 
 use amqp_codec::{

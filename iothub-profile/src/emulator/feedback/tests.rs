@@ -85,3 +85,38 @@ fn feedback_of_a_device_is_believed_only_about_itself() {
         assert_eq!(read(bad), None, "{bad}");
     }
 }
+
+#[test]
+fn a_batch_is_closed_by_its_octets_as_well() {
+    let (mut queue, now) = queue();
+    let large = |id| Record { original_message_id: "x".repeat(60_000), ..record(id) };
+    queue.push((0..5).map(large).collect(), now);
+    assert_eq!(
+        queue.lock_next(now).unwrap().records.len(),
+        4,
+        "the fifth would be beyond what a message holds"
+    );
+    let later = now.after(Duration::from_secs(15));
+    assert_eq!(queue.lock_next(later).unwrap().records.len(), 1);
+}
+
+#[test]
+fn a_message_that_is_too_large_comes_again_in_halves() {
+    let (mut queue, now) = queue();
+    queue.push((0..64).map(record).collect(), now);
+    let whole = queue.lock_next(now).unwrap();
+    queue.split(whole.lock);
+    let halves = [queue.lock_next(now).unwrap(), queue.lock_next(now).unwrap()];
+    assert!(halves.iter().all(|half| half.records.len() == 32) && queue.lock_next(now).is_none());
+    assert_eq!(halves.map(|half| half.records).concat(), whole.records);
+}
+
+#[test]
+fn an_id_longer_than_a_hub_takes_is_not_believed() {
+    let read = |length: usize| {
+        let id = "é".repeat(length);
+        let text = format!(r#"{{"originalMessageId":"{id}","statusCode":"Success","deviceId":"dev1"}}"#);
+        parse_device_feedback(text.as_bytes(), "dev1", "3", Now::origin())
+    };
+    assert!(read(128).is_some() && read(129).is_none());
+}

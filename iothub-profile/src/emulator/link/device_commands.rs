@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use amqp_codec::Outcome;
-use amqp_transport::{Sender, Settlement as Mode, server::IncomingAttach};
+use amqp_transport::{SendError, Sender, Settlement as Mode, server::IncomingAttach};
 use tokio::task::JoinSet;
 
-use super::{DeviceLink, End, finish_sender, lending, record_outcome, revoked};
+use super::{DeviceLink, End, finish_sender, lending, record_outcome, revoked, take_last};
 use crate::emulator::{
     auth::Need,
     command_message::for_device,
@@ -29,25 +29,35 @@ pub(super) fn serve(
         incoming.refuse(unauthorized("the device has just been removed"));
         return;
     };
-    let Ok(sender) = incoming.accept_sender(lending()) else { return };
+    let options = lending(incoming.attach());
+    let Ok(sender) = incoming.accept_sender(options) else { return };
     let link = DeviceLink::take(&peer, &subject, LinkKind::Commands);
     tasks.spawn(async move {
+        // Kept out of what ends with the link: an outcome told just before still counts.
+        let mut outcomes = JoinSet::new();
         let end = tokio::select! {
-            end = give_out(&peer.hub, &sender, &commands) => end,
+            end = give_out(&peer.hub, &sender, &commands, &mut outcomes) => end,
             end = revoked(&peer, need.as_ref()) => end,
             end = link.stolen() => end,
             _ = sender.detached() => End::Over,
         };
         drop(link);
         finish_sender(&peer, &sender, end).await;
+        take_last(outcomes).await;
     });
 }
 
-async fn give_out(hub: &Arc<Hub>, sender: &Sender, commands: &Arc<DeviceCommands>) -> End {
+async fn give_out(
+    hub: &Arc<Hub>,
+    sender: &Sender,
+    commands: &Arc<DeviceCommands>,
+    outcomes: &mut JoinSet<()>,
+) -> End {
     loop {
+        while outcomes.try_join_next().is_some() {}
         // A command is locked only when it can go: one that waited for credit here would be lost to its lock.
-        if sender.ready().await.is_err() {
-            return End::Over;
+        if let Err(error) = sender.ready().await {
+            return End::unsent(&error);
         }
         let changed = commands.changed.notified();
         tokio::pin!(changed);
@@ -60,14 +70,19 @@ async fn give_out(hub: &Arc<Hub>, sender: &Sender, commands: &Arc<DeviceCommands
         match sent {
             Ok(receipt) => {
                 let (hub, commands) = (Arc::clone(hub), Arc::clone(commands));
-                // On its own: an outcome told just before the link ended still counts. It ends with the link.
-                tokio::spawn(record_outcome(receipt, move |outcome| {
+                outcomes.spawn(record_outcome(receipt, move |outcome| {
                     settle(&hub, &commands, command.lock, outcome)
                 }));
             }
-            Err(_) => {
-                hub.unlock_command(commands, command.lock);
-                return End::Over;
+            Err(error) => {
+                match error {
+                    // It will not fit the next time either: counted, so that it does not stay in the way of others.
+                    SendError::TooLarge { .. } => {
+                        let _ = hub.settle_command(commands, command.lock, Settlement::Abandon);
+                    }
+                    _ => hub.unlock_command(commands, command.lock),
+                }
+                return End::unsent(&error);
             }
         }
     }

@@ -4,16 +4,18 @@
 use std::sync::Arc;
 
 use amqp_codec::{DecodeLimits, Error, ErrorCondition, Message, Outcome};
-use amqp_transport::{Receiver, Sender, Settlement as Mode, server::IncomingAttach};
+use amqp_transport::{Receiver, SendError, Sender, Settlement as Mode, server::IncomingAttach};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::{End, finish_receiver, finish_sender, giving, lending, record_outcome, revoked, taking};
+use super::{
+    End, finish_receiver, finish_sender, giving, lending, record_outcome, revoked, take_last, taking,
+};
 use crate::emulator::{
     auth::Need,
     commands::{LockLost, LockToken},
     feedback::{BatchSettlement, Record, batch_message, parse_device_feedback},
-    hub::{Hub, lock},
+    hub::Hub,
     peer::Peer,
     scope::short_name,
 };
@@ -25,14 +27,18 @@ pub(super) fn serve_service(
     incoming: IncomingAttach,
     tasks: &mut JoinSet<()>,
 ) {
-    let Ok(sender) = incoming.accept_sender(lending()) else { return };
+    let options = lending(incoming.attach());
+    let Ok(sender) = incoming.accept_sender(options) else { return };
     tasks.spawn(async move {
+        // Kept out of what ends with the link: an outcome told just before still counts.
+        let mut outcomes = JoinSet::new();
         let end = tokio::select! {
-            end = give_out(&peer.hub, &sender) => end,
+            end = give_out(&peer.hub, &sender, &mut outcomes) => end,
             end = revoked(&peer, need.as_ref()) => end,
             _ = sender.detached() => End::Over,
         };
         finish_sender(&peer, &sender, end).await;
+        take_last(outcomes).await;
     });
 }
 
@@ -64,11 +70,12 @@ pub(super) fn serve_device(peer: Arc<Peer>, incoming: IncomingAttach, tasks: &mu
     });
 }
 
-async fn give_out(hub: &Arc<Hub>, sender: &Sender) -> End {
+async fn give_out(hub: &Arc<Hub>, sender: &Sender, outcomes: &mut JoinSet<()>) -> End {
     let hub_name = hub.names.hub.first().map(|host| short_name(host).to_owned()).unwrap_or_default();
     loop {
-        if sender.ready().await.is_err() {
-            return End::Over;
+        while outcomes.try_join_next().is_some() {}
+        if let Err(error) = sender.ready().await {
+            return End::unsent(&error);
         }
         let changed = hub.feedback_changed.notified();
         tokio::pin!(changed);
@@ -81,13 +88,13 @@ async fn give_out(hub: &Arc<Hub>, sender: &Sender) -> End {
         match sender.send_tagged(payload, batch.lock.tag(), Mode::Unsettled).await {
             Ok(receipt) => {
                 let hub = Arc::clone(hub);
-                // On its own: an outcome told just before the link ended still counts. It ends with the link.
-                tokio::spawn(record_outcome(receipt, move |outcome| settle(&hub, batch.lock, outcome)));
+                outcomes.spawn(record_outcome(receipt, move |outcome| settle(&hub, batch.lock, outcome)));
             }
-            Err(_) => {
-                lock(&hub.feedback).unlock(batch.lock);
-                hub.feedback_changed.notify_waiters();
-                return End::Over;
+            // This receiver takes small messages only.
+            Err(SendError::TooLarge { .. }) if batch.records.len() > 1 => hub.split_feedback(batch.lock),
+            Err(error) => {
+                hub.unlock_feedback(batch.lock);
+                return End::unsent(&error);
             }
         }
     }
@@ -98,12 +105,10 @@ fn settle(hub: &Hub, token: LockToken, outcome: &Outcome) -> Result<(), LockLost
         Outcome::Accepted | Outcome::Rejected(_) => BatchSettlement::Remove,
         Outcome::Released | Outcome::Modified(_) => BatchSettlement::Abandon,
     };
-    let now = hub.now();
-    let settled = lock(&hub.feedback).settle(token, settlement, now);
+    let settled = hub.settle_feedback(token, settlement);
     if settled.is_err() {
         tracing::info!("a service settled feedback whose lock had lapsed");
     }
-    hub.feedback_changed.notify_waiters();
     settled
 }
 

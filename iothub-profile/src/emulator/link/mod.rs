@@ -10,13 +10,14 @@ mod request;
 mod service_commands;
 mod telemetry;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use amqp_codec::{
-    DeliveryState, Error, ErrorCondition, Fields, Outcome, ReceiverSettleMode, Role, Symbol, Value,
+    Attach, DeliveryState, Error, ErrorCondition, Fields, Outcome, ReceiverSettleMode, Role,
+    SenderSettleMode, Symbol, Value,
 };
 use amqp_transport::{
-    CreditMode, Delivery, Receipt, Receiver, Sender, Settling,
+    CreditMode, Delivery, OnDrop, Receipt, Receiver, SendError, Sender, Settling,
     server::{AcceptOptions, IncomingAttach},
 };
 use tokio::task::JoinSet;
@@ -26,7 +27,7 @@ use super::{
     commands::LockLost,
     peer::{Peer, ReplyNode, unauthorized},
     route::{Route, Subject, route},
-    settings::{MAX_LINK_MESSAGE_SIZE, MAX_LINKS},
+    settings::{MAX_LINK_MESSAGE_SIZE, MAX_LINKS, MAX_UNKNOWN_LINKS},
 };
 
 /// Answers an attach, and serves the link in a task of its own when it was accepted.
@@ -39,10 +40,11 @@ pub(crate) fn attach(peer: &Arc<Peer>, incoming: IncomingAttach, tasks: &mut Joi
     };
     let address = address.unwrap_or_default();
     let exists = |id: &str| peer.hub.with_registry(|registry| registry.device(id).is_some());
-    let checked = match tasks.len() < MAX_LINKS {
+    let most = if peer.is_known() { MAX_LINKS } else { MAX_UNKNOWN_LINKS };
+    let checked = match tasks.len() < most {
         true => route(&address, &peer.hub.names, exists).and_then(|route| check(peer, role, route)),
         false => {
-            let words = format!("a connection has at most {MAX_LINKS} links");
+            let words = format!("this connection can have at most {most} links");
             Err(Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED).with_description(words))
         }
     };
@@ -164,14 +166,24 @@ fn giving() -> AcceptOptions {
 }
 
 /// As [`giving`], for messages that are locked for their receiver: what it makes of one counts when the hub has recorded it.
-fn lending() -> AcceptOptions {
-    giving().settling(Settling::ByApplication)
+fn lending(asked: &Attach) -> AcceptOptions {
+    let options = giving().settling(Settling::ByApplication);
+    match asked.snd_settle_mode {
+        // What is lent needs an outcome: such a receiver is told that it gets unsettled messages all the same.
+        SenderSettleMode::Settled => options.snd_settle_mode(SenderSettleMode::Unsettled),
+        _ => options,
+    }
 }
 
 /// What every link announces on which the hub takes, with messages the client may have on the way. The hub settles with
 /// its outcome, also for clients that asked to settle last: uAMQP asks for that and then waits for a settled outcome.
+///
+/// What it had no time to settle is not given back, since it may have been stored.
 fn taking(credit: u32) -> AcceptOptions {
-    giving().rcv_settle_mode(ReceiverSettleMode::First).credit(CreditMode::Auto(credit))
+    giving()
+        .rcv_settle_mode(ReceiverSettleMode::First)
+        .credit(CreditMode::Auto(credit))
+        .on_drop(OnDrop::LeaveUnsettled)
 }
 
 /// Why the hub ends a link.
@@ -185,6 +197,16 @@ enum End {
 impl End {
     fn token_expired() -> Self {
         Self::Because(unauthorized("the token for this link has expired"))
+    }
+
+    /// A message could not be sent. A link that still stands is ended with the reason, never in silence.
+    fn unsent(error: &SendError) -> Self {
+        let condition = match error {
+            SendError::Detached(_) | SendError::Lost(_) | SendError::OutcomeUnknown(_) => return Self::Over,
+            SendError::TooLarge { .. } => ErrorCondition::MESSAGE_SIZE_EXCEEDED,
+            _ => ErrorCondition::INTERNAL_ERROR,
+        };
+        Self::Because(Error::new(condition).with_description(error.to_string()))
     }
 
     fn stolen() -> Self {
@@ -218,6 +240,15 @@ async fn record_outcome(mut receipt: Receipt, record: impl FnOnce(&Outcome) -> R
             let error = Error::new(ErrorCondition::NOT_FOUND).with_description(lost.to_string());
             wanted.settle(DeliveryState::rejected(error));
         }
+    }
+}
+
+/// Sees to it that what a receiver told before its link ended still counts: the transport says of every message what
+/// became of it once its link is over.
+async fn take_last(mut outcomes: JoinSet<()>) {
+    let all = async { while outcomes.join_next().await.is_some() {} };
+    if tokio::time::timeout(OUTCOME_PATIENCE, all).await.is_err() {
+        outcomes.detach_all();
     }
 }
 
@@ -277,3 +308,6 @@ impl Drop for DeviceLink {
         super::hub::lock(&self.peer.hub.device_links).leave(&self.device, self.kind, self.id);
     }
 }
+
+/// How long a link that ended waits for the outcomes of what it lent; beyond it they are waited for without it.
+const OUTCOME_PATIENCE: Duration = Duration::from_secs(4);

@@ -149,10 +149,9 @@ async fn give_out(peer: &Peer, sender: &Sender, seat: &Seat, settlement: Settlem
     let Some(partition) = peer.hub.partitions.get(seat.partition) else { return End::Over };
     let (sent, confirmed) = mpsc::channel(UNCONFIRMED);
     tokio::select! {
-        () = send_all(partition, seat.start, sender, settlement, sent) => {}
-        () = confirm_all(partition, seat.id, confirmed) => {}
+        end = send_all(partition, seat.start, sender, settlement, sent) => end,
+        end = confirm_all(partition, seat.id, confirmed) => end,
     }
-    End::Over
 }
 
 /// Sends everything from `next` on, and notes the last receipt of every burst.
@@ -162,7 +161,7 @@ async fn send_all(
     sender: &Sender,
     settlement: Settlement,
     sent: mpsc::Sender<(i64, Receipt)>,
-) {
+) -> End {
     let mut events = Vec::with_capacity(READ_EVENTS);
     loop {
         partition.read(&mut next, READ_EVENTS, READ_BYTES, &mut events).await;
@@ -170,7 +169,7 @@ async fn send_all(
         for event in events.drain(..) {
             match sender.send_encoded(event, 0, settlement).await {
                 Ok(receipt) => last = Some(receipt),
-                Err(_) => return,
+                Err(error) => return End::unsent(&error),
             }
         }
         if let Some(receipt) = last {
@@ -182,7 +181,11 @@ async fn send_all(
 
 /// Tells the partition how far the reader has confirmed. What its outcomes are changes nothing: its position is its own
 /// business.
-async fn confirm_all(partition: &PartitionSlot, id: ReaderId, mut confirmed: mpsc::Receiver<(i64, Receipt)>) {
+async fn confirm_all(
+    partition: &PartitionSlot,
+    id: ReaderId,
+    mut confirmed: mpsc::Receiver<(i64, Receipt)>,
+) -> End {
     while let Some((next, receipt)) = confirmed.recv().await {
         match receipt.await {
             Ok(_) | Err(SendError::NoOutcome) => partition.confirm(id, next),

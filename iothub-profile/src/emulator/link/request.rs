@@ -11,6 +11,7 @@ use crate::emulator::{
     auth::{Need, check_token},
     management,
     peer::{Peer, ReplyNode},
+    settings::{MAX_REQUEST_SIZE, MAX_UNKNOWN_REQUESTS},
     telemetry::undecodable,
 };
 
@@ -22,7 +23,10 @@ pub(super) fn serve(
     incoming: IncomingAttach,
     tasks: &mut JoinSet<()>,
 ) {
-    let Ok(receiver) = incoming.accept_receiver(taking(CREDIT)) else {
+    // Whoever has not said who it is gets little to hold the hub's memory with.
+    let credit = if peer.is_known() { CREDIT } else { MAX_UNKNOWN_REQUESTS };
+    let options = taking(credit).max_message_size(MAX_REQUEST_SIZE);
+    let Ok(receiver) = incoming.accept_receiver(options) else {
         return;
     };
     tasks.spawn(async move {

@@ -37,29 +37,39 @@ pub(super) fn serve(
     };
     let link = DeviceLink::take(&peer, &subject, LinkKind::Telemetry);
     tasks.spawn(async move {
+        let index = partition_of(&subject.device, peer.hub.partitions.len());
+        let Some(partition) = peer.hub.partitions.get(index) else { return };
+        // Kept out of what ends with the right: what is stored is never told to be anything else.
+        let mut stored = VecDeque::new();
         let end = {
             let mut revoked = pin!(revoked(&peer, need.as_ref()));
             let mut stolen = pin!(link.stolen());
             tokio::select! {
-                end = take_in(&peer, &receiver, &subject, &origin) => end,
+                end = take_in(&peer, &receiver, partition, &origin, &mut stored) => end,
                 end = &mut revoked => end,
                 end = &mut stolen => end,
             }
         };
         drop(link);
+        if matches!(end, End::Because(_)) {
+            settle_rest(partition, &mut stored).await;
+        }
         finish_receiver(&peer, &receiver, end).await;
     });
 }
 
-async fn take_in(peer: &Peer, receiver: &Receiver, subject: &Subject, origin: &Origin) -> End {
-    let index = partition_of(&subject.device, peer.hub.partitions.len());
-    let Some(partition) = peer.hub.partitions.get(index) else { return End::Over };
-    let mut stored: VecDeque<Stored> = VecDeque::new();
+async fn take_in(
+    peer: &Peer,
+    receiver: &Receiver,
+    partition: &PartitionSlot,
+    origin: &Origin,
+    stored: &mut VecDeque<Stored>,
+) -> End {
     loop {
         let oldest = stored.front().map(|burst| (burst.end, burst.at));
         tokio::select! {
             biased;
-            () = followed(partition, oldest) => settle_followed(partition, &mut stored),
+            () = followed(partition, oldest) => settle_followed(partition, stored),
             delivery = receiver.recv(), if stored.len() < MAX_STORED => {
                 let Ok(delivery) = delivery else { return End::Over };
                 stored.push_back(store(peer, partition, origin, take_burst(receiver, delivery)));
@@ -127,6 +137,15 @@ fn settle_followed(partition: &PartitionSlot, stored: &mut VecDeque<Stored>) {
         for (delivery, verdict) in stored.pop_front().into_iter().flat_map(|burst| burst.verdicts) {
             settle(delivery, verdict);
         }
+    }
+}
+
+/// Settles everything that is stored. Each burst is waited for as long as any other, and no longer: followers that do not
+/// confirm lose their voice.
+async fn settle_rest(partition: &PartitionSlot, stored: &mut VecDeque<Stored>) {
+    while let Some((end, at)) = stored.front().map(|burst| (burst.end, burst.at)) {
+        partition.followed(end, at).await;
+        settle_followed(partition, stored);
     }
 }
 
