@@ -3,6 +3,7 @@
 //! Owns position, depth and node budget. Reads from a slice, and hands out parts of the owning [`Bytes`] without copying
 //! them. It never allocates and never reads outside the compound it is in.
 
+use alloc::boxed::Box;
 use core::ops::Range;
 
 use bytes::Bytes;
@@ -24,6 +25,12 @@ pub trait Decode: Sized {
     /// # Errors
     /// [`DecodeError`] where the octets are not such a value; the cursor is then of no further use.
     fn decode(cursor: &mut Cursor<'_>) -> core::result::Result<Self, DecodeError>;
+}
+
+impl<T: Decode> Decode for Box<T> {
+    fn decode(cursor: &mut Cursor<'_>) -> core::result::Result<Self, DecodeError> {
+        T::decode(cursor).map(Self::new)
+    }
 }
 
 /// Decodes a value that fills `bytes` exactly.

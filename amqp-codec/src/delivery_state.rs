@@ -1,5 +1,7 @@
 //! Delivery states and outcomes (AMQP 1.0 §3.4, §4.5.5).
 
+use alloc::boxed::Box;
+
 use bytes::Bytes;
 
 use crate::{
@@ -112,7 +114,7 @@ composite! {
         /// The transaction's id.
         txn_id: required Bytes, "txn-id" "*";
         /// What the outcome will be when the transaction commits.
-        outcome: optional Outcome, "outcome" "*";
+        outcome: optional Box<Outcome>, "outcome" "*";
     }
 }
 
@@ -206,7 +208,7 @@ impl TryFrom<DeliveryState> for Outcome {
             DeliveryState::Released => Ok(Self::Released),
             DeliveryState::Modified(modified) => Ok(Self::Modified(modified)),
             DeliveryState::TransactionalState(TransactionalState { outcome: Some(outcome), .. }) => {
-                Ok(outcome)
+                Ok(*outcome)
             }
             _ => Err(NotAnOutcome),
         }

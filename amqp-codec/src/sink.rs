@@ -3,6 +3,8 @@
 //! Owns the one place where sizes are back-patched. The same encoding code runs against a real buffer and against a
 //! counter, so that a length can never disagree with the octets.
 
+use alloc::boxed::Box;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::format_code as code;
@@ -21,6 +23,13 @@ pub trait Encode {
 }
 
 impl<T: Encode + ?Sized> Encode for &T {
+    #[inline]
+    fn encode(&self, out: &mut impl Sink) {
+        (**self).encode(out);
+    }
+}
+
+impl<T: Encode + ?Sized> Encode for Box<T> {
     #[inline]
     fn encode(&self, out: &mut impl Sink) {
         (**self).encode(out);

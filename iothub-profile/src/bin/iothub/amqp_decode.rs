@@ -188,7 +188,6 @@ fn hex(octets: &[u8]) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where something is wrong")]
 mod tests {
     use super::*;
 
