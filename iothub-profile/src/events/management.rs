@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use amqp_codec::{Map, Value};
+use amqp_codec::{Map, Timestamp, Value};
 use amqp_transport::{
     Secret,
     client::ManagementClient,
@@ -12,7 +12,7 @@ use amqp_transport::{
 use crate::{
     clock::from_unix_millis,
     error::{Error, ErrorKind},
-    supervisor::{Supervisor, failure, live::Live},
+    supervisor::{ClientOptions, Supervisor, failure, live::Live},
 };
 
 /// What an event hub says about one of its partitions.
@@ -32,10 +32,21 @@ pub struct PartitionInfo {
     pub is_empty: bool,
 }
 
-/// The ids of all partitions.
-pub(crate) async fn partition_ids(supervisor: &Supervisor) -> Result<Vec<String>, Error> {
-    let response = ask(supervisor, EVENT_HUB_TYPE, None).await?;
-    let ids = response.body.as_map().and_then(|map| map.get_str("partition_ids"));
+/// What an event hub says about itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct EventHubInfo {
+    /// The ids of all partitions, at least one.
+    pub(crate) partition_ids: Vec<String>,
+    /// When it was made, where it says so: what tells an event hub from another of the same name.
+    pub(crate) created: Option<Timestamp>,
+}
+
+/// What the event hub says about itself.
+pub(crate) async fn event_hub_info(live: &Live, options: &ClientOptions) -> Result<EventHubInfo, Error> {
+    let response = ask(live, options, EVENT_HUB_TYPE, None).await?;
+    let map = response.body.as_map();
+    let created = map.and_then(|map| map.get_str("created_at")).and_then(Value::as_timestamp);
+    let ids = map.and_then(|map| map.get_str("partition_ids"));
     let texts = |items: &mut dyn Iterator<Item = Value>| -> Option<Vec<String>> {
         items.take(MAX_PARTITIONS).map(|item| item.as_text().map(str::to_owned)).collect()
     };
@@ -44,26 +55,36 @@ pub(crate) async fn partition_ids(supervisor: &Supervisor) -> Result<Vec<String>
         Some(Value::List(list)) => texts(&mut list.iter().cloned()),
         _ => None,
     };
-    ids.filter(|ids| !ids.is_empty()).ok_or_else(|| unreadable("event hub"))
+    let partition_ids = ids.filter(|ids| !ids.is_empty()).ok_or_else(|| unreadable("event hub"))?;
+    Ok(EventHubInfo { partition_ids, created })
 }
 
 /// What the event hub says about a partition.
 pub(crate) async fn partition_info(supervisor: &Supervisor, id: &str) -> Result<PartitionInfo, Error> {
-    let response = ask(supervisor, PARTITION_TYPE, Some(id)).await?;
+    partition_info_on(&*supervisor.live().await?, supervisor.options(), id).await
+}
+
+/// What the event hub at the end of this connection says about a partition.
+pub(crate) async fn partition_info_on(
+    live: &Live,
+    options: &ClientOptions,
+    id: &str,
+) -> Result<PartitionInfo, Error> {
+    let response = ask(live, options, PARTITION_TYPE, Some(id)).await?;
     response.body.as_map().and_then(|map| read_partition(map, id)).ok_or_else(|| unreadable("partition"))
 }
 
 async fn ask(
-    supervisor: &Supervisor,
+    live: &Live,
+    options: &ClientOptions,
     entity_type: &'static str,
     partition: Option<&str>,
 ) -> Result<ManagementResponse, Error> {
-    let live = supervisor.live().await?;
     let what = match partition {
         Some(id) => format!("the question about partition {id}"),
         None => "the question about the event hub".to_owned(),
     };
-    let request = request(supervisor, &live, entity_type, partition)?;
+    let request = request(live, options, entity_type, partition)?;
     let node = ManagementClient::open(&live.session, NODE)
         .await
         .map_err(|error| failure::of_attach(&error, NODE))?;
@@ -71,8 +92,8 @@ async fn ask(
 }
 
 fn request(
-    supervisor: &Supervisor,
     live: &Live,
+    options: &ClientOptions,
     entity_type: &'static str,
     partition: Option<&str>,
 ) -> Result<ManagementRequest, Error> {
@@ -84,7 +105,7 @@ fn request(
     if let Some(id) = partition {
         request = request.with_property("partition", Value::from(id.to_owned()));
     }
-    if let Some(token) = live.endpoint.token(supervisor.options())? {
+    if let Some(token) = live.endpoint.token(options)? {
         request = request.with_secret("security_token", &Secret::new(token.expose()));
     }
     Ok(request)

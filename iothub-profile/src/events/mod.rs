@@ -1,11 +1,16 @@
 //! Reading telemetry back: from a hub's connection string by following its redirect, or from an event hub directly.
 
+pub(crate) mod anew;
 mod management;
 mod partition;
 mod position;
 mod reader;
 pub(crate) mod redirect;
 
+pub use anew::PartitionRestart;
 pub use management::PartitionInfo;
 pub use position::StartPosition;
 pub use reader::{EventsReader, ReaderOptions};
+
+#[cfg(all(test, feature = "emulator"))]
+mod tests;

@@ -29,7 +29,7 @@ pub(crate) async fn read(link: Restored<PartitionKind>, events: mpsc::Sender<Res
         }
         // Only now is the event certain to be seen: a new link starts after it.
         if let Some(position) = position {
-            *link.kind.position.lock().unwrap_or_else(PoisonError::into_inner) = position;
+            link.kind.place.lock().unwrap_or_else(PoisonError::into_inner).follow(position);
         }
         if is_over {
             return;

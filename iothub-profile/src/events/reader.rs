@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex};
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{broadcast, mpsc, watch},
     time::timeout,
 };
 
 use super::{
     StartPosition,
+    anew::{PartitionRestart, Place},
     management::{self, PartitionInfo},
     partition,
 };
@@ -33,12 +34,14 @@ pub struct ReaderOptions {
 }
 
 /// Reads events of all or some partitions, each in order. After a lost connection reading goes on after the last
-/// event that was received.
+/// event that was received; where the event hub has started counting anew meanwhile, from the partition's start, which
+/// [`EventsReader::restarts`] tells.
 #[derive(Debug)]
 pub struct EventsReader {
     supervisor: Arc<Supervisor>,
     partition_ids: Vec<String>,
     events: mpsc::Receiver<Result<ReceivedEvent, Error>>,
+    restarts: broadcast::Sender<PartitionRestart>,
 }
 
 impl ReaderOptions {
@@ -151,6 +154,12 @@ impl EventsReader {
         self.supervisor.status()
     }
 
+    /// Partitions that were found to count anew from now on, after a connection was lost: the event hub was made again, or
+    /// an emulator restarted. They are read from their start. Only the latest 4,096 are kept for a slow listener.
+    pub fn restarts(&self) -> broadcast::Receiver<PartitionRestart> {
+        self.restarts.subscribe()
+    }
+
     /// Ends reading and closes the connection.
     ///
     /// # Cancel safety
@@ -160,7 +169,10 @@ impl EventsReader {
     }
 
     async fn start(supervisor: Arc<Supervisor>, reader: ReaderOptions) -> Result<Self, Error> {
-        let partition_ids = management::partition_ids(&supervisor).await?;
+        let live = supervisor.live().await?;
+        let event_hub = management::event_hub_info(&live, supervisor.options()).await?;
+        let partition_ids = event_hub.partition_ids.clone();
+        let (restarts, _) = broadcast::channel(KEPT_RESTARTS);
         let wanted = match reader.partitions {
             Some(wanted) => {
                 check_partitions(&wanted, &partition_ids)?;
@@ -170,12 +182,13 @@ impl EventsReader {
         };
         let mut links = Vec::with_capacity(wanted.len());
         for id in wanted {
-            let position = fixed_position(&supervisor, &id, &reader.position).await?;
+            let (position, last) = fixed_position(&supervisor, &id, &reader.position).await?;
             let kind = PartitionKind {
                 group: reader.group.clone(),
                 partition: Arc::from(id.as_str()),
                 prefetch: reader.prefetch,
-                position: Mutex::new(position),
+                place: Mutex::new(Place::new(position, last, &event_hub, live.generation)),
+                restarts: restarts.clone(),
             };
             let link = Restored::new(Arc::clone(&supervisor), kind);
             link.attached().await?;
@@ -185,24 +198,26 @@ impl EventsReader {
         for link in links {
             tokio::spawn(partition::read(link, sender.clone()));
         }
-        Ok(Self { supervisor, partition_ids, events })
+        Ok(Self { supervisor, partition_ids, events, restarts })
     }
 }
 
-/// "Only what comes from now on" must mean the same after a reconnect, so it is turned into a place in the partition.
+/// "Only what comes from now on" must mean the same after a reconnect, so it is turned into a place in the partition,
+/// given with the sequence number that it follows from.
 async fn fixed_position(
     supervisor: &Supervisor,
     id: &str,
     position: &StartPosition,
-) -> Result<StartPosition, Error> {
+) -> Result<(StartPosition, Option<i64>), Error> {
     if *position != StartPosition::Latest {
-        return Ok(position.clone());
+        return Ok((position.clone(), None));
     }
     let info = management::partition_info(supervisor, id).await?;
-    Ok(if info.last_enqueued_sequence_number < 0 {
-        StartPosition::Earliest
+    let last = info.last_enqueued_sequence_number;
+    Ok(if last < 0 {
+        (StartPosition::Earliest, None)
     } else {
-        StartPosition::AfterSequenceNumber(info.last_enqueued_sequence_number)
+        (StartPosition::AfterSequenceNumber(last), Some(last))
     })
 }
 
@@ -239,6 +254,9 @@ const DEFAULT_PREFETCH: u32 = 300;
 
 /// Events that wait for their reader, over all partitions; what comes after them waits with the event hub.
 const CHANNEL_EVENTS: usize = 256;
+
+/// One restart of an event hub with as many partitions as there can be, and some more.
+const KEPT_RESTARTS: usize = 4096;
 
 /// Event Hubs: names of consumer groups have up to 256 characters.
 const MAX_GROUP: usize = 256;

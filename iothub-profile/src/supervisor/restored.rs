@@ -13,14 +13,23 @@ use amqp_transport::{
     client::{AttachError, CreditMode, OnDrop, Receiver, ReceiverOptions, Sender, SenderOptions},
     recovery::Backoff,
 };
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::broadcast,
+    time::{sleep, timeout},
+};
 
 use super::{
-    Supervisor,
+    ClientOptions, Supervisor,
     failure::{self, LinkEnd},
     live::Live,
 };
-use crate::{error::Error, events::StartPosition};
+use crate::{
+    error::Error,
+    events::{
+        PartitionRestart,
+        anew::{self, Place},
+    },
+};
 
 /// How a link is attached, each time anew.
 pub(crate) trait LinkKind: fmt::Debug + Send + Sync {
@@ -29,6 +38,15 @@ pub(crate) trait LinkKind: fmt::Debug + Send + Sync {
 
     /// The address, for error messages.
     fn address(&self, live: &Live) -> String;
+
+    /// Makes ready for attaching on this connection.
+    fn prepare(
+        &self,
+        _live: &Live,
+        _options: &ClientOptions,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
 
     /// Attaches the link.
     fn attach(
@@ -80,7 +98,8 @@ pub(crate) struct PartitionKind {
     pub(crate) group: String,
     pub(crate) partition: Arc<str>,
     pub(crate) prefetch: u32,
-    pub(crate) position: Mutex<StartPosition>,
+    pub(crate) place: Mutex<Place>,
+    pub(crate) restarts: broadcast::Sender<PartitionRestart>,
 }
 
 /// A link on whatever connection there is.
@@ -171,9 +190,17 @@ impl<K: LinkKind> Restored<K> {
     async fn attach_to(&self, live: &Live) -> Result<K::Link, LinkEnd> {
         let options = self.supervisor.options();
         let address = self.kind.address(live);
-        match timeout(options.operation_timeout, self.kind.attach(live, &options.product)).await {
-            Ok(Ok(link)) => Ok(link),
-            Ok(Err(error)) => Err(failure::attach_end(&error, &address)),
+        let attaching = async {
+            match self.kind.prepare(live, options).await {
+                Ok(()) => {}
+                Err(_) if !live.connection.is_open() => return Err(LinkEnd::ConnectionGone),
+                Err(error) => return Err(LinkEnd::Again(error)),
+            }
+            let attached = self.kind.attach(live, &options.product).await;
+            attached.map_err(|error| failure::attach_end(&error, &address))
+        };
+        match timeout(options.operation_timeout, attaching).await {
+            Ok(result) => result,
             // A hub that does not answer is as good as gone.
             Err(_) => Err(LinkEnd::ConnectionGone),
         }
@@ -237,8 +264,17 @@ impl LinkKind for PartitionKind {
         }
     }
 
+    async fn prepare(&self, live: &Live, options: &ClientOptions) -> Result<(), Error> {
+        if let Some(restart) = anew::check(&self.place, &self.partition, live, options).await? {
+            tracing::warn!(partition = restart.partition, position = %restart.position, "{restart}");
+            // Nobody need listen.
+            let _ = self.restarts.send(restart);
+        }
+        Ok(())
+    }
+
     async fn attach(&self, live: &Live, product: &str) -> Result<Receiver, AttachError> {
-        let selector = self.position.lock().unwrap_or_else(PoisonError::into_inner).selector();
+        let selector = self.place.lock().unwrap_or_else(PoisonError::into_inner).position.selector();
         let options = ReceiverOptions::new(link_name(), self.address(live))
             .credit(CreditMode::Auto(self.prefetch))
             .on_drop(OnDrop::LeaveUnsettled)

@@ -94,3 +94,39 @@ fn a_send_whose_connection_is_cut_ends_while_its_input_is_silent() {
     assert_eq!(summary["accepted"], 2, "{summary}");
     assert_eq!(hub.telemetry().len(), 2);
 }
+
+#[test]
+fn a_monitor_tells_that_a_restarted_hub_counts_anew_and_prints_all_of_it() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let certificate = TestFile::new(made.cert.pem().as_bytes());
+    let key = TestFile::new(made.signing_key.serialize_pem().as_bytes());
+    let args = [
+        "--tls-cert",
+        certificate.path(),
+        "--tls-key",
+        key.path(),
+        "--device",
+        "dev1=a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=",
+        "--policy",
+        "service=a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=",
+        "--partitions",
+        "1",
+    ];
+    let mut first = Hub::start(&args);
+    let words = ["monitor", "-o", "raw", "--from", "earliest", "--count", "4"];
+    let monitor = start(first.command(&first.string("policy", "service"), &words));
+    let device = first.string("device", "dev1");
+    for text in ["a", "b"] {
+        first.run(&device, &["device", "send", text]).succeeds();
+    }
+    let soon = Duration::from_secs(20);
+    assert!(wait_until(soon, || monitor.stdout() == "a\nb\n"), "{}", monitor.stderr());
+    first.kill();
+    let second = Hub::start_on(first.port(), &args);
+    for text in ["c", "d"] {
+        second.run(&device, &["device", "send", text]).succeeds();
+    }
+    let ran = monitor.end(DEADLINE);
+    assert_eq!(ran.succeeds().stdout, "a\nb\nc\nd\n", "{}", ran.stderr);
+    assert!(ran.stderr.contains("partition 0 counts anew: reading from its start"), "{}", ran.stderr);
+}

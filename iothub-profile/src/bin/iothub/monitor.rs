@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use iothub_profile::clock::from_unix_millis;
-use iothub_profile::events::{EventsReader, ReaderOptions, StartPosition};
+use iothub_profile::events::{EventsReader, PartitionRestart, ReaderOptions, StartPosition};
+use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::args::{Global, MonitorArgs};
 use crate::connect::{close, failure, narrate, options, reader_string};
@@ -29,6 +30,7 @@ pub(crate) async fn run(global: &Global, args: &MonitorArgs, interrupt: &Interru
     };
     let mut reader = opened.map_err(|error| failure(&error))?;
     narrate(reader.status());
+    narrate_restarts(reader.restarts());
     let partitions = if args.partitions.is_empty() { reader.partition_ids() } else { &args.partitions };
     note(&format!("reading partitions {} as {}; Ctrl-C ends it", partitions.join(", "), args.group));
     let mut until = Until::new(&args.until, interrupt);
@@ -68,6 +70,19 @@ async fn read(reader: &mut EventsReader, until: &mut Until<'_>, global: &Global)
         output.record(&event.map_err(|error| Stopped::Failed(failure(&error)))?)?;
         until.count();
     }
+}
+
+/// Tells a person that what is printed from now on is not what follows on what was printed before.
+fn narrate_restarts(mut restarts: broadcast::Receiver<PartitionRestart>) {
+    tokio::spawn(async move {
+        loop {
+            match restarts.recv().await {
+                Ok(restart) => note(&restart.to_string()),
+                Err(RecvError::Lagged(missed)) => note(&format!("{missed} more partitions count anew")),
+                Err(RecvError::Closed) => return,
+            }
+        }
+    });
 }
 
 fn position(from: &Position) -> StartPosition {
