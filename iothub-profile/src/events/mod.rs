@@ -12,5 +12,6 @@ pub use management::PartitionInfo;
 pub use position::StartPosition;
 pub use reader::{EventsReader, ReaderOptions};
 
-#[cfg(all(test, feature = "emulator"))]
+#[cfg(test)]
+#[cfg(feature = "emulator")]
 mod tests;
