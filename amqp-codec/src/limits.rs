@@ -3,6 +3,20 @@
 //! Owns every bound on peer-driven memory and time in this crate, and the one list of lenient exceptions.
 
 /// Bounds of one decode. All are finite by default; a count or size declared by the peer never allocates by itself.
+///
+/// | what a peer can drive | bound |
+/// |---|---|
+/// | length of a binary, string, symbol or compound | the octets that are there; nothing is allocated for a length |
+/// | elements a list, map or array claims | the octets that are there, one each at least; then `max_nodes` |
+/// | elements of an array without octets | `max_zero_width_count`, kept as one value and a count |
+/// | nesting | `max_depth`; stepping over a value takes no stack at all |
+/// | keys of a map | `max_nodes`; equal ones are found in O(n log n) at worst |
+/// | sections of a message | `max_sections` |
+/// | frame size | the caller's maximum, [`FrameHeader::parse_limited`](crate::FrameHeader::parse_limited) |
+///
+/// An owned value takes forty octets of memory, so what becomes owned takes at most 120 octets a received octet while it
+/// grows; what is read where it lies ([`MessageView`](crate::MessageView), [`Entries`](crate::Entries),
+/// [`ValueRef`](crate::ValueRef)) takes none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeLimits {
     /// Deepest nesting of lists, maps, arrays and described values. Default 32 for performatives, 64 for messages.
@@ -25,6 +39,13 @@ pub struct DecodeLimits {
 /// 2. a message without a body section, which several peers send for an empty body (M-003);
 /// 3. a flow that sets link fields without a handle: they mean nothing there and are dropped, where closing the
 ///    connection would punish a harmless habit (AMQP 1.0 §2.7.4).
+///
+/// Where peers differ in other ways, both refuse or both accept, because no real peer needs the exception:
+/// - a map with two equal keys is refused when it becomes owned (T-038); an iterator over entries does not compare keys;
+/// - a list with more elements than its type has fields is refused (T-010);
+/// - octets left over in a compound are refused (T-036), although serde_amqp reads them;
+/// - a composite without its trailing nulls, or with all of them, is accepted;
+/// - the optional `symbol` form of a descriptor is accepted wherever the numeric one is (T-005).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strictness {
     /// Accept the deviations listed above.

@@ -1,5 +1,6 @@
 //! The transfer performative and the delivery tag (AMQP 1.0 §2.7.5, §2.8.7).
 
+use alloc::boxed::Box;
 use core::{fmt, hash};
 
 use crate::{
@@ -31,8 +32,8 @@ composite! {
         more: defaulted bool = false, "more" "boolean" "false";
         /// How the receiver is to settle this delivery, where it differs from the link's mode.
         rcv_settle_mode: optional ReceiverSettleMode, "rcv-settle-mode" "receiver-settle-mode";
-        /// The delivery's state at the sender.
-        state: optional DeliveryState, "state" "*";
+        /// The delivery's state at the sender; boxed, because nearly no transfer has one.
+        state: optional Box<DeliveryState>, "state" "*";
         /// Whether this resumes a delivery of an earlier attach. Default false.
         resume: defaulted bool = false, "resume" "boolean" "false";
         /// Whether the delivery is given up; the receiver forgets what it has of it. Default false.

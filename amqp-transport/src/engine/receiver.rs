@@ -153,7 +153,7 @@ impl Connection {
                 tag,
                 message_format: transfer.message_format,
                 is_settled,
-                state: transfer.state.take().map(Box::new),
+                state: transfer.state.take(),
                 octets,
                 transfers: 1,
             }));
@@ -170,7 +170,7 @@ impl Connection {
             message: payload,
             message_format: transfer.message_format.unwrap_or(0),
             is_settled,
-            state: transfer.state.take().map(Box::new),
+            state: transfer.state.take(),
         };
         self.events.push(Event::Delivery { link: link.id, delivery });
         self.note_drained(link_index);
@@ -218,7 +218,7 @@ impl Connection {
         // D-006: settled once is settled.
         partial.is_settled |= transfer.settled == Some(true);
         if transfer.state.is_some() {
-            partial.state = transfer.state.take().map(Box::new);
+            partial.state = transfer.state.take();
         }
         if transfer.more {
             return Ok(());
