@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Writes a sized value: one octet of length where that is enough.
-#[inline]
+#[inline(always)]
 pub(crate) fn encode_sized(out: &mut impl Sink, small: u8, large: u8, octets: &[u8]) {
     if let Ok(length) = u8::try_from(octets.len()) {
         out.write(&[small, length]);

@@ -79,7 +79,7 @@ fn has_equal_neighbours<K: Ord>(entries: &[(K, Value)]) -> bool {
     keys.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn of_octets(octets: &[u8]) -> usize {
     let length = u64::try_from(octets.len()).unwrap_or_default();
     let mixed = if let (Some(first), Some(last)) = (octets.first_chunk::<8>(), octets.last_chunk::<8>()) {
