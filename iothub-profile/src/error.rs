@@ -42,7 +42,20 @@ struct Inner {
     message: String,
     condition: Option<String>,
     hint: Option<&'static str>,
+    fate: Option<Fate>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What is proven about a message whose sending ended with an [`Error`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Fate {
+    /// It has not reached the hub: sending it again cannot deliver it twice.
+    NotSent,
+    /// The hub, or the size limit it announced, refused it.
+    Refused,
+    /// It was on its way, and the hub may or may not have taken it.
+    Unknown,
 }
 
 /// Whether doing the same again may help.
@@ -64,6 +77,7 @@ impl Error {
             message: message.into(),
             condition: None,
             hint: None,
+            fate: None,
             source: None,
         })
     }
@@ -86,6 +100,17 @@ impl Error {
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<&str> {
         self.inner.hint
+    }
+
+    /// What is proven about the message that was being sent; `None` where it was not about sending one.
+    pub fn fate(&self) -> Option<Fate> {
+        self.inner.fate
+    }
+
+    /// The same error as the end of a message of which this is proven.
+    #[must_use]
+    pub fn with_fate(self, fate: Fate) -> Self {
+        self.change(|inner| inner.fate = Some(fate))
     }
 
     /// The same error with a source.
@@ -131,6 +156,7 @@ impl Error {
             message: shared.message.clone(),
             condition: shared.condition.clone(),
             hint: shared.hint,
+            fate: shared.fate,
             source: Some(Box::new(Self { inner: Arc::clone(&shared) })),
         });
         apply(&mut inner);

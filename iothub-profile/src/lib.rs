@@ -30,6 +30,6 @@ pub mod service;
 pub mod supervisor;
 
 pub use connection_string::ConnectionString;
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, Fate};
 pub use host::HostName;
 pub use sas::SharedAccessKey;

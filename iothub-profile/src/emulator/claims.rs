@@ -76,6 +76,15 @@ impl Claims {
         self.grants.iter().find(|grant| grant.allows(need, now_ms))
     }
 
+    /// The policy whose token is for the right place and lacks nothing but the right.
+    pub(crate) fn without_right(&self, need: &Need, now_ms: i64) -> Option<&str> {
+        let fitting = |grant: &&Grant| grant.is_live(now_ms) && grant.scope.covers(&need.scope);
+        self.grants.iter().filter(fitting).find_map(|grant| match &grant.holder {
+            Holder::Policy { name, rights } if !rights.contains(need.right) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// The devices this connection may act as by grants of their own.
     pub(crate) fn devices(&self, now_ms: i64) -> impl Iterator<Item = &str> {
         let live = self.grants.iter().filter(move |grant| grant.is_live(now_ms));

@@ -99,9 +99,7 @@ impl Peer {
     /// Refuses whoever may not do this.
     pub(crate) fn require(&self, need: &Need) -> Result<(), Error> {
         match self.access(need) {
-            Access::Refused => {
-                Err(unauthorized("no valid token for this address was put on this connection"))
-            }
+            Access::Refused => Err(unauthorized(self.missing(need))),
             Access::Granted | Access::GrantedUntil(_) => Ok(()),
         }
     }
@@ -184,6 +182,15 @@ impl Peer {
                 Some(sender) => return sender,
                 None => changed.await,
             }
+        }
+    }
+
+    /// What this connection lacks for something it may not do.
+    fn missing(&self, need: &Need) -> String {
+        let now = self.hub.now();
+        match lock(&self.claims).without_right(need, now.wall_ms) {
+            Some(policy) => format!("policy {policy:?} lacks the right that this needs: {:?}", need.right),
+            None => "no valid token for this address was put on this connection".to_owned(),
         }
     }
 

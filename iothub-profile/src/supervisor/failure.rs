@@ -13,7 +13,7 @@ use amqp_transport::{
 };
 
 use crate::{
-    error::{Error, ErrorKind, Retry},
+    error::{Error, ErrorKind, Fate, Retry},
     host::HostName,
 };
 
@@ -178,6 +178,20 @@ pub(crate) fn recv_end(error: &RecvError, address: &str) -> LinkEnd {
 /// A message that was handed over and has no outcome, or one that was refused before. For errors that prove that
 /// nothing was sent, see [`send_end`].
 pub(crate) fn of_send(error: &SendError) -> Error {
+    let fate = match error {
+        SendError::TooLarge { .. } => Fate::Refused,
+        SendError::OutcomeUnknown(DetachReason::Remote(remote))
+            if remote.condition == ErrorCondition::MESSAGE_SIZE_EXCEEDED =>
+        {
+            Fate::Refused
+        }
+        SendError::OutcomeUnknown(_) | SendError::NoOutcome => Fate::Unknown,
+        _ => Fate::NotSent,
+    };
+    told_of_send(error).with_fate(fate)
+}
+
+fn told_of_send(error: &SendError) -> Error {
     match error {
         SendError::TooLarge { size, limit } => Error::new(
             ErrorKind::TooLarge,
@@ -304,15 +318,16 @@ fn of_request(error: &RequestError, what: &str) -> Error {
 
 /// What the hub made of a message: nothing to complain of where it took it.
 pub(crate) fn of_outcome(outcome: &Outcome) -> Result<(), Error> {
-    match outcome {
-        Outcome::Accepted => Ok(()),
-        Outcome::Rejected(Some(error)) => Err(of_remote(&RemoteError::from(error.clone()), "the message")),
+    let error = match outcome {
+        Outcome::Accepted => return Ok(()),
+        Outcome::Rejected(Some(error)) => of_remote(&RemoteError::from(error.clone()), "the message"),
         Outcome::Rejected(None) => {
-            Err(Error::new(ErrorKind::Refused, "the hub rejected the message without a reason"))
+            Error::new(ErrorKind::Refused, "the hub rejected the message without a reason")
         }
-        _ => Err(Error::new(ErrorKind::Refused, "the hub gave the message back without taking it")
-            .with_retry(Retry::Helps)),
-    }
+        _ => Error::new(ErrorKind::Refused, "the hub gave the message back without taking it")
+            .with_retry(Retry::Helps),
+    };
+    Err(error.with_fate(Fate::Refused))
 }
 
 /// The peer's own error about something.
@@ -323,6 +338,8 @@ pub(crate) fn of_remote(remote: &RemoteError, what: &str) -> Error {
     let (kind, retry, hint) = classify(condition);
     let error = Error::new(kind, message).with_retry(retry).with_condition(condition);
     match hint {
+        // Commands in a queue are no business of whoever wanted a link.
+        Some(QUOTA_HINT) if what.starts_with("the link") => error.with_hint(LINK_QUOTA_HINT),
         Some(hint) => error.with_hint(hint),
         None => error,
     }
@@ -342,13 +359,9 @@ fn classify(condition: &str) -> (ErrorKind, Retry, Option<&'static str>) {
         "amqp:link:message-size-exceeded" => {
             (Kind::TooLarge, Useless, Some("a hub takes up to 256 KiB from a device and 64 KiB as a command"))
         }
-        "amqp:resource-limit-exceeded" | "com.microsoft:quota-exceeded" => (
-            Kind::Quota,
-            Useless,
-            Some(
-                "a limit of the hub is reached, such as 50 commands waiting for one device; let some be worked off",
-            ),
-        ),
+        "amqp:resource-limit-exceeded" | "com.microsoft:quota-exceeded" => {
+            (Kind::Quota, Useless, Some(QUOTA_HINT))
+        }
         "com.microsoft:device-container-throttled" | "com.microsoft:server-busy" => {
             (Kind::Quota, Helps, None)
         }
@@ -386,6 +399,12 @@ const CREDENTIAL_HINT: &str =
     "check the key, the policy's name and its rights, the device id, and this machine's clock";
 
 const TOKEN_ENDED_HINT: &str = "try again, with a fresh token; if that is refused, the refusal says why";
+
+const QUOTA_HINT: &str =
+    "a limit of the hub is reached, such as 50 commands waiting for one device; let some be worked off";
+
+const LINK_QUOTA_HINT: &str =
+    "a limit of the hub is reached; close another reader of the same kind, or read as another consumer group";
 
 const NOT_FOUND_HINT: &str = "check the device id, or the names of the consumer group and the partition";
 
@@ -439,6 +458,25 @@ mod tests {
             assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unreachable, true), "{error}");
             assert_eq!(error.condition(), Some("amqp:unauthorized-access"));
         }
+    }
+
+    #[test]
+    fn the_fate_of_a_message_is_told_by_proof_and_not_by_the_class_of_its_error() {
+        let stolen = || DetachReason::Remote(remote("amqp:link:stolen"));
+        let fate = |error| of_send(&error).fate();
+        assert_eq!(fate(SendError::Detached(stolen())), Some(Fate::NotSent));
+        assert_eq!(fate(SendError::OutcomeUnknown(stolen())), Some(Fate::Unknown));
+        assert_eq!(fate(SendError::TooLarge { size: 2, limit: 1 }), Some(Fate::Refused));
+        let internal = amqp_codec::Error::new(ErrorCondition::INTERNAL_ERROR);
+        let rejected = of_outcome(&Outcome::Rejected(Some(internal))).unwrap_err();
+        assert_eq!((rejected.kind(), rejected.fate()), (ErrorKind::Unreachable, Some(Fate::Refused)));
+    }
+
+    #[test]
+    fn a_reader_too_many_is_not_told_of_waiting_commands() {
+        let limit = remote("amqp:resource-limit-exceeded");
+        assert!(of_remote(&limit, "the link to a").hint().unwrap().contains("reader"));
+        assert!(of_remote(&limit, "the message").hint().unwrap().contains("50 commands"));
     }
 
     #[test]

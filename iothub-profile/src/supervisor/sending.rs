@@ -8,7 +8,7 @@ use super::{
     failure::{self, LinkEnd},
     restored::{Restored, SenderKind},
 };
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Fate};
 use amqp_transport::recovery::Backoff;
 
 /// Hands a message over, on another link or connection where one is proved not to have taken it, up to the operation
@@ -17,13 +17,15 @@ use amqp_transport::recovery::Backoff;
 /// # Cancel safety
 /// Safe: dropped before it is ready, nothing is sent.
 pub(crate) async fn hand_over(sender: &Restored<SenderKind>, message: &Message) -> Result<Receipt, Error> {
-    match timeout(sender.supervisor.options().operation_timeout, until_taken(sender, message)).await {
-        Ok(result) => result,
-        Err(_) => Err(Error::new(
+    let limit = sender.supervisor.options().operation_timeout;
+    let result = timeout(limit, until_taken(sender, message)).await.unwrap_or_else(|_| {
+        Err(Error::new(
             ErrorKind::Unreachable,
             "not sent: no connection or no credit from the hub within the operation timeout",
-        )),
-    }
+        ))
+    });
+    // Whatever kept a message from being handed over kept it from the hub.
+    result.map_err(|error| if error.fate().is_some() { error } else { error.with_fate(Fate::NotSent) })
 }
 
 async fn until_taken(sender: &Restored<SenderKind>, message: &Message) -> Result<Receipt, Error> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{DEADLINE, Hub, run, start, wait_until};
+use crate::support::{DEADLINE, Hub, TestFile, run, start, wait_until};
 
 #[test]
 fn a_command_is_received_completed_and_reported() {
@@ -48,6 +48,21 @@ fn device_ids_that_need_encoding_work_in_both_directions() {
         let listened = hub.run(&device, &["device", "listen", "-o", "raw", "--count", "1"]);
         assert_eq!(listened.succeeds().stdout, "back\n", "{id}");
     }
+}
+
+#[test]
+fn a_certificate_that_was_given_is_not_called_an_authority() {
+    let names = vec!["localhost".to_owned()];
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(names).expect("a certificate");
+    let (certificate, key) =
+        (TestFile::new(cert.pem().as_bytes()), TestFile::new(signing_key.serialize_pem().as_bytes()));
+    let args = ["emulator", "--port", "0", "--tls-cert", certificate.path(), "--tls-key", key.path()];
+    let emulator = start(crate::support::iothub(&args));
+    assert!(wait_until(DEADLINE, || emulator.stdout().contains("\nready")), "{}", emulator.stderr());
+    let told = emulator.stdout();
+    assert!(told.starts_with(&format!("certificate: {}\n", certificate.path())), "{told}");
+    assert!(!told.contains("ca: "), "{told}");
 }
 
 #[test]

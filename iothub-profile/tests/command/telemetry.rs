@@ -8,13 +8,18 @@ use crate::support::{DEADLINE, Hub, TestFile, start, wait_until};
 #[test]
 fn a_file_sent_by_lines_is_read_back_byte_for_byte_once_and_in_order() {
     let hub = Hub::start(&["--device", "dev1"]);
-    let content: String =
-        (0..20_000).map(|n| format!("{{\"n\":{n},\"text\":\"reading {n} °C\"}}\n")).collect();
+    let content: String = (0..MANY).map(|n| format!("{{\"n\":{n},\"text\":\"reading {n} °C\"}}\n")).collect();
     let file = TestFile::new(content.as_bytes());
-    let sent = hub.run(&hub.string("device", "dev1"), &["device", "send", "--lines", "--file", file.path()]);
-    assert!(sent.succeeds().stderr.contains("accepted 20000"), "{}", sent.stderr);
-    let args = ["monitor", "-o", "raw", "--from", "earliest", "--count", "20000"];
-    let read = hub.run(&hub.service(), &args);
+    let args = ["device", "send", "--lines", "--file", file.path()];
+    let sender = start(hub.command(&hub.string("device", "dev1"), &args));
+    let peak = peak_memory(sender.id());
+    let sent = sender.end(DEADLINE);
+    assert!(sent.succeeds().stderr.contains(&format!("accepted {MANY}")), "{}", sent.stderr);
+    // The input is read as it is sent: its length does not show in the sender's memory.
+    assert!(peak.is_none_or(|peak| peak < 64 * 1024), "the sender took {peak:?} KiB");
+    let count = MANY.to_string();
+    let args = ["monitor", "-o", "raw", "--from", "earliest", "--count", &count];
+    let read = start(hub.command(&hub.service(), &args)).end(DEADLINE);
     assert!(read.succeeds().stdout == content, "what was read back differs from the file");
 }
 
@@ -70,3 +75,21 @@ fn a_monitor_from_latest_sees_only_what_comes_after_it() {
     hub.run(&device, &["device", "send", "after"]).succeeds();
     assert_eq!(monitor.end(DEADLINE).succeeds().stdout, "after\n");
 }
+
+/// The most memory a process has held while it ran, in KiB; `None` where the system does not tell.
+fn peak_memory(id: u32) -> Option<u64> {
+    let path = format!("/proc/{id}/status");
+    let mut peak = None;
+    // A process that has ended has no memory any more, and its line is gone.
+    wait_until(DEADLINE, || {
+        let status = std::fs::read_to_string(&path).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let now = line.and_then(|line| line.trim_end_matches("kB").trim().parse().ok());
+        peak = peak.max(now);
+        now.is_none()
+    });
+    peak
+}
+
+/// Lines of the file that is sent and read back.
+const MANY: u32 = 200_000;

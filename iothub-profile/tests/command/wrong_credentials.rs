@@ -68,6 +68,10 @@ fn a_policy_without_the_right_is_refused() {
     let device_policy = hub.string("policy", "device");
     hub.run(&device_policy, &["c2d", "send", "dev1", "x"]).fails_with(3, &["unauthorized"]);
     hub.run(&device_policy, &["monitor", "--until-idle", "1"]).fails_with(3, &["unauthorized"]);
+    let registry = hub.string("policy", "registryRead");
+    let words = ["registryRead", "lacks the right", "ServiceConnect"];
+    hub.run(&registry, &["monitor", "--until-idle", "1"]).fails_with(3, &words);
+    hub.run(&registry, &["c2d", "send", "dev1", "x"]).fails_with(3, &words);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Requests the hub refuses: sizes, quotas, partitions, groups and positions.
 
-use crate::support::{Hub, TestFile, run};
+use crate::support::{DEADLINE, Hub, TestFile, run, start, wait_until};
 
 #[test]
 fn a_message_over_256_kib_is_refused_and_named() {
@@ -19,7 +19,8 @@ fn a_large_line_among_small_ones_is_the_only_one_refused() {
     let hub = Hub::start(&["--device", "dev1"]);
     let file = TestFile::new(format!("a\n{}\nb\n", "x".repeat(300 * 1024)).as_bytes());
     let ran = hub.run(&hub.string("device", "dev1"), &["device", "send", "--lines", "--file", file.path()]);
-    ran.fails_with(7, &["size", "accepted 2, rejected 1, unknown 0"]);
+    ran.fails_with(7, &["line 2: ", "size", "accepted 2, rejected 1, unknown 0"]);
+    assert!(!ran.stderr.contains("stopped by"), "nothing stopped it: {}", ran.stderr);
 }
 
 #[test]
@@ -50,11 +51,48 @@ fn unknown_partitions_and_groups_are_refused_and_named() {
 }
 
 #[test]
+fn a_partition_named_twice_is_read_once() {
+    let hub = Hub::start(&["--device", "dev1", "--partitions", "1"]);
+    hub.run(&hub.string("device", "dev1"), &["device", "send", "hello"]).succeeds();
+    let twice = ["--partition", "0", "--partition", "0"];
+    let args = [&["monitor", "-o", "raw", "--from", "earliest", "--until-idle", "0.7"][..], &twice].concat();
+    let ran = hub.run(&hub.service(), &args);
+    assert_eq!(ran.succeeds().stdout, "hello\n");
+    assert!(ran.stderr.contains("reading partitions 0 as"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_sixth_reader_is_told_of_readers_and_not_of_waiting_commands() {
+    let hub = Hub::start(&["--device", "dev1", "--partitions", "1"]);
+    let reader = || start(hub.command(&hub.service(), &["monitor"]));
+    let readers: Vec<_> = (0..5).map(|_| reader()).collect();
+    for reader in &readers {
+        assert!(wait_until(DEADLINE, || reader.stderr().contains("reading")), "{}", reader.stderr());
+    }
+    let refused = hub.run(&hub.service(), &["monitor", "--until-idle", "1"]);
+    refused.fails_with(7, &["5 readers", "another reader"]);
+    assert!(!refused.stderr.contains("commands"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_file_that_is_no_key_or_no_certificate_is_named_by_its_option() {
+    let own = TestFile::new(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let start = |certificate: &str, key: &str| {
+        run(&["emulator", "--port", "0", "--tls-cert", certificate, "--tls-key", key])
+    };
+    start(own.path(), own.path()).fails_with(2, &[own.path(), "no private key", "--tls-key"]);
+    let key = TestFile::new(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+    start(key.path(), key.path()).fails_with(2, &[key.path(), "no certificate", "--tls-cert"]);
+    start(own.path(), key.path()).fails_with(2, &[own.path(), key.path(), "unusable"]);
+}
+
+#[test]
 fn bad_positions_and_values_are_usage_errors() {
     for position in ["seq:abc", "offset:1' OR '1'='1", "time:noon", "yesterday"] {
         run(&["monitor", "--from", position]).fails_with(2, &["--from"]);
     }
     run(&["device", "send"]).fails_with(2, &["required"]);
+    run(&["emulator", "--port", "0", "--retention-events", "0"]).fails_with(2, &["retention"]);
     run(&["emulator", "--partitions", "0"]).fails_with(2, &["--partitions"]);
     run(&["emulator", "--port", "0", "--device", "dev1=%%%"]).fails_with(2, &["base64"]);
     run(&["emulator", "--port", "0", "--tls-cert", "x.pem"]).fails_with(2, &["--tls-key"]);

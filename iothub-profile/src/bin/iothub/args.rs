@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use iothub_profile::HostName;
 
@@ -28,7 +28,7 @@ impl Cli {
     /// stands where it does not belong is not repeated.
     pub(crate) fn read(arguments: impl IntoIterator<Item = String>) -> Result<Self, (String, u8)> {
         let arguments: Vec<String> = arguments.into_iter().collect();
-        Self::try_parse_from(&arguments).map_err(|error| {
+        Self::parse_from(&arguments).map_err(|error| {
             if error.use_stderr() {
                 (hide_secrets(error.render().to_string(), &arguments), Class::Usage.code())
             } else {
@@ -36,6 +36,26 @@ impl Cli {
             }
         })
     }
+}
+
+impl Cli {
+    fn parse_from(arguments: &[String]) -> Result<Self, clap::Error> {
+        let mut command = described();
+        let mut matches = command.try_get_matches_from_mut(arguments)?;
+        Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    }
+}
+
+/// The command with its help as it should be: options that every verb takes, so that they may stand before it, are
+/// shown only by verbs to which they mean something.
+fn described() -> Command {
+    let command = Cli::command();
+    let global: Vec<_> = command.get_arguments().filter(|arg| arg.is_global_set()).cloned().collect();
+    MEANINGLESS.iter().fold(command, |command, (verb, ids)| {
+        let hidden = global.iter().filter(|arg| ids.contains(&arg.get_id().as_str()));
+        let hidden: Vec<_> = hidden.map(|arg| arg.clone().hide(true)).collect();
+        command.mut_subcommand(*verb, |verb| verb.args(hidden))
+    })
 }
 
 /// Takes out of a complaint what it repeats of arguments that hold keys.
@@ -178,17 +198,23 @@ pub(crate) struct EmulatorArgs {
     #[arg(long = "group", value_name = "NAME")]
     pub(crate) groups: Vec<String>,
     /// Longest wait before feedback records are sent
-    #[arg(long, value_name = "SECONDS", value_parser = crate::values::seconds)]
-    pub(crate) feedback_interval: Option<Duration>,
+    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = crate::values::seconds)]
+    pub(crate) feedback_interval: Duration,
     /// How long a device may hold a command without settling it
-    #[arg(long, value_name = "SECONDS", value_parser = crate::values::seconds)]
-    pub(crate) lock_duration: Option<Duration>,
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = crate::values::seconds)]
+    pub(crate) lock_duration: Duration,
     /// How long a command without an expiry time waits for its device
-    #[arg(long, value_name = "SECONDS", value_parser = crate::values::seconds)]
-    pub(crate) default_ttl: Option<Duration>,
+    #[arg(long, value_name = "SECONDS", default_value = "3600", value_parser = crate::values::seconds)]
+    pub(crate) default_ttl: Duration,
     /// Deliveries of a command before the hub gives up on it
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
-    pub(crate) max_delivery_count: Option<u8>,
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) max_delivery_count: u8,
+    /// Bytes of events a partition keeps before its oldest go
+    #[arg(long, value_name = "N", default_value_t = 256 * 1024 * 1024)]
+    pub(crate) retention_bytes: usize,
+    /// Events a partition keeps before its oldest go; each takes about 700 bytes of memory beside its body
+    #[arg(long, value_name = "N", default_value_t = 2_000_000)]
+    pub(crate) retention_events: usize,
 }
 
 /// Options of `device send`.
@@ -403,15 +429,24 @@ pub(crate) enum DecodeAs {
     Header,
 }
 
+/// Verbs, and the options they take before or behind them without any use for them.
+const MEANINGLESS: [(&str, &[&str]); 4] = [
+    (
+        "amqp",
+        &["output", "connection_string", "connection_string_file", "ca", "connect_to", "connect_timeout"],
+    ),
+    ("demo", &["connection_string", "connection_string_file", "ca", "connect_to", "connect_timeout"]),
+    ("emulator", &["connection_string", "connection_string_file", "ca", "connect_to", "connect_timeout"]),
+    ("token", &["ca", "connect_to", "connect_timeout"]),
+];
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        described().debug_assert();
     }
 
     #[test]
@@ -441,8 +476,32 @@ mod tests {
 
     #[test]
     fn global_options_may_follow_the_verb() {
-        let cli = Cli::try_parse_from(["iothub", "monitor", "-o", "jsonl", "--ca", "ca.pem"]).unwrap();
-        assert_eq!(cli.global.output, Some(Form::Jsonl));
-        assert_eq!(cli.global.ca, Some("ca.pem".into()));
+        for words in [
+            ["iothub", "monitor", "-o", "jsonl", "--ca", "ca.pem"],
+            ["iothub", "--ca", "ca.pem", "-o", "jsonl", "monitor"],
+            ["iothub", "--ca", "ca.pem", "token", "-o", "jsonl"],
+        ] {
+            let cli = Cli::read(words.map(str::to_owned)).unwrap();
+            assert_eq!(cli.global.output, Some(Form::Jsonl));
+            assert_eq!(cli.global.ca, Some("ca.pem".into()));
+        }
+    }
+
+    #[test]
+    fn help_lists_no_option_that_means_nothing_to_the_verb() {
+        let help = |verb: &str| Cli::read(["iothub", verb, "--help"].map(str::to_owned)).unwrap_err().0;
+        for verb in ["emulator", "demo"] {
+            for option in ["--connection-string", "--ca <", "--connect-to", "--connect-timeout"] {
+                assert!(!help(verb).contains(option), "{verb} {option}");
+            }
+            assert!(help(verb).contains("--output"));
+        }
+        let decode = Cli::read(["iothub", "amqp", "decode", "--help"].map(str::to_owned)).unwrap_err().0;
+        assert!(!decode.contains("--ca") && !decode.contains("--output"), "{decode}");
+        assert!(!help("token").contains("--connect-to") && help("token").contains("--connection-string"));
+        assert!(help("monitor").contains("--connect-to"));
+        for default in ["15", "60", "3600", "10", "268435456", "2000000"] {
+            assert!(help("emulator").contains(&format!("[default: {default}]")), "{default}");
+        }
     }
 }

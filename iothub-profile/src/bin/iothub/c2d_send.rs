@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::args::{Ack, C2dSendArgs, Global};
 use crate::connect::{close, failure, options, service_string};
 use crate::device_send::source;
-use crate::exit::{Class, End, Failure};
+use crate::exit::{End, Failure};
 use crate::input::{Bodies, Cut};
 use crate::interrupt::Interrupt;
 use crate::output::{Output, Record, ended, note};
@@ -38,7 +38,7 @@ pub(crate) async fn run(global: &Global, args: &C2dSendArgs, interrupt: &Interru
     }
     if tally.waiting() > 0 {
         // Given up on by Ctrl-C after it was handed over.
-        tally.fail(Failure::new(Class::OutcomeUnknown, "interrupted before the hub answered"));
+        tally.give_up("interrupted before the hub answered");
     }
     if let Ok(Some(rest)) = bodies.count_rest().await {
         tally.skip(rest);
@@ -71,7 +71,7 @@ async fn send(
         }
         tally.hand_over();
         if let Err(error) = client.send_command(&args.device, &command).await {
-            tally.fail(failure(&error));
+            tally.fail(&error, None);
             return Ok(());
         }
         tally.accept(bytes);

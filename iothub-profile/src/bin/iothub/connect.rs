@@ -157,7 +157,11 @@ pub(crate) fn failure(error: &Error) -> Failure {
         what = format!("{what} ({condition})");
     }
     let failure = Failure::new(class, what);
-    let failure = if error.is_retryable() { failure.retry("may help, later") } else { failure };
+    let failure = match error.kind() {
+        _ if error.is_retryable() => failure.retry("may help, later"),
+        ErrorKind::Quota => failure.retry("helps later, when the limit is not used up any more"),
+        _ => failure,
+    };
     match error.hint() {
         // The command knows its own options for this better than the library does.
         Some(hint) if class != Class::Tls => failure.advice(hint),

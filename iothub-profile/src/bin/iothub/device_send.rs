@@ -45,6 +45,7 @@ pub(crate) async fn run(global: &Global, args: &SendArgs, interrupt: &Interrupt)
         progress: Progress::new(bodies.progress().1.filter(|_| args.count.is_none())),
         bodies,
         in_flight: VecDeque::new(),
+        taken: 0,
         tally: Tally::default(),
     };
     let stop = sending.run(interrupt).await;
@@ -74,12 +75,29 @@ enum Stop {
     Broken,
 }
 
+/// A message on the way.
+struct OnTheWay {
+    receipt: SendReceipt,
+    bytes: usize,
+    /// Its number in the input, where that has lines.
+    line: Option<u64>,
+}
+
+/// What became of a message that was on the way.
+struct Answer {
+    outcome: Result<(), Error>,
+    bytes: usize,
+    line: Option<u64>,
+}
+
 struct Sending<'a> {
     client: &'a DeviceClient,
     args: &'a SendArgs,
     bodies: Bodies,
-    /// Receipts in the order of sending, with the lengths of the bodies.
-    in_flight: VecDeque<(SendReceipt, usize)>,
+    /// What is on the way, in the order of sending.
+    in_flight: VecDeque<OnTheWay>,
+    /// Bodies taken from the input so far.
+    taken: u64,
     tally: Tally,
     progress: Progress,
 }
@@ -96,13 +114,13 @@ impl Sending<'_> {
             let body = tokio::select! {
                 biased;
                 () = &mut interrupted => return Stop::Interrupted,
-                (outcome, bytes) = oldest(&mut self.in_flight), if !self.in_flight.is_empty() => {
-                    if self.count(outcome, bytes) { continue } else { return Stop::Broken }
+                answer = oldest(&mut self.in_flight), if !self.in_flight.is_empty() => {
+                    if self.count(&answer) { continue } else { return Stop::Broken }
                 }
                 body = self.bodies.next(), if !is_full => body,
                 // Noticed also while standard input is silent.
                 failure = lost(&mut status) => {
-                    self.tally.keep(failure);
+                    self.tally.stop(failure);
                     return Stop::Broken;
                 }
             };
@@ -110,10 +128,11 @@ impl Sending<'_> {
                 Ok(Some(body)) => body,
                 Ok(None) => return Stop::End,
                 Err(failure) => {
-                    self.tally.keep(failure);
+                    self.tally.stop(failure);
                     return Stop::Broken;
                 }
             };
+            self.taken = self.taken.saturating_add(1);
             tokio::select! {
                 biased;
                 () = &mut interrupted => {
@@ -128,6 +147,7 @@ impl Sending<'_> {
     /// Hands over one message; tells whether the connection serves the next one.
     async fn hand_over(&mut self, body: Bytes) -> bool {
         let bytes = body.len();
+        let line = self.args.lines.then_some(self.taken);
         let is_one = !self.args.lines && self.args.count.is_none();
         let number = if is_one { None } else { Some(self.tally.sent.saturating_add(self.tally.not_sent)) };
         let message = match properties::telemetry(TelemetryMessage::new(body), &self.args.properties, number)
@@ -135,7 +155,7 @@ impl Sending<'_> {
             Ok(message) => message,
             Err(failure) => {
                 self.tally.skip(1);
-                self.tally.keep(failure);
+                self.tally.stop(failure);
                 return false;
             }
         };
@@ -143,20 +163,20 @@ impl Sending<'_> {
         self.tally.hand_over();
         match receipt {
             Ok(receipt) => {
-                self.in_flight.push_back((receipt, bytes));
+                self.in_flight.push_back(OnTheWay { receipt, bytes, line });
                 true
             }
-            Err(error) => self.tally.fail(failure(&error)),
+            Err(error) => self.tally.fail(&error, line),
         }
     }
 
-    fn count(&mut self, outcome: Result<(), Error>, bytes: usize) -> bool {
-        match outcome {
+    fn count(&mut self, answer: &Answer) -> bool {
+        match &answer.outcome {
             Ok(()) => {
-                self.tally.accept(bytes);
+                self.tally.accept(answer.bytes);
                 true
             }
-            Err(error) => self.tally.fail(failure(&error)),
+            Err(error) => self.tally.fail(error, answer.line),
         }
     }
 
@@ -169,7 +189,7 @@ impl Sending<'_> {
             self.settle_within(LAST_ANSWERS_WHEN_STOPPED).await;
         }
         for _ in std::mem::take(&mut self.in_flight) {
-            self.tally.fail(Failure::new(Class::OutcomeUnknown, "the hub did not answer in time"));
+            self.tally.give_up("the hub did not answer in time");
         }
         stop
     }
@@ -178,8 +198,8 @@ impl Sending<'_> {
         let deadline = tokio::time::Instant::now() + patience;
         while !self.in_flight.is_empty() {
             let answer = tokio::time::timeout_at(deadline, oldest(&mut self.in_flight)).await;
-            let Ok((outcome, bytes)) = answer else { return };
-            self.count(outcome, bytes);
+            let Ok(answer) = answer else { return };
+            self.count(&answer);
             self.progress.update(self.bodies.progress().0, &self.tally);
         }
     }
@@ -212,11 +232,13 @@ impl Sending<'_> {
 ///
 /// # Cancel safety
 /// The receipt stays at the front until it is ready.
-async fn oldest(in_flight: &mut VecDeque<(SendReceipt, usize)>) -> (Result<(), Error>, usize) {
-    let Some((receipt, bytes)) = in_flight.front_mut() else { return std::future::pending().await };
-    let outcome = (receipt.await, *bytes);
+async fn oldest(in_flight: &mut VecDeque<OnTheWay>) -> Answer {
+    let Some(OnTheWay { receipt, bytes, line }) = in_flight.front_mut() else {
+        return std::future::pending().await;
+    };
+    let answer = Answer { outcome: receipt.await, bytes: *bytes, line: *line };
     in_flight.pop_front();
-    outcome
+    answer
 }
 
 /// Waits until the connection is gone for good.

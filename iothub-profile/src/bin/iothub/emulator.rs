@@ -1,6 +1,6 @@
 //! `iothub emulator`: runs a hub until Ctrl-C, and prints how to reach it.
 //!
-//! Standard output carries the authority's file, the connection strings and one last line that begins with `ready`;
+//! Standard output carries the authority's file (or the certificate that was given), the connection strings and one last line that begins with `ready`;
 //! what happens afterwards is logged on standard error.
 
 use std::fs::File;
@@ -21,7 +21,7 @@ use crate::output::{Output, Record, Stopped, ended, note};
 /// # Errors
 /// A setting, file or key that cannot be used, or a port that cannot be opened.
 pub(crate) async fn run(global: &Global, args: &EmulatorArgs, interrupt: &Interrupt) -> Result<End, Failure> {
-    let emulator = builder(args)?.start().await.map_err(failure)?;
+    let emulator = builder(args)?.start().await.map_err(|error| told(error, args))?;
     let authority = match &args.tls_cert {
         Some(_) => None,
         None => Some(Authority::write(args.ca_out.as_deref(), emulator.ca_pem())?),
@@ -39,7 +39,8 @@ fn builder(args: &EmulatorArgs) -> Result<EmulatorBuilder, Failure> {
     let mut builder =
         Emulator::builder().host(&args.host).address(args.bind).port(args.port).partitions(args.partitions);
     if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
-        builder = builder.tls(read(certificate, "the certificate")?, read(key, "the certificate's key")?);
+        let chain = pem(certificate, "the certificate", "--tls-cert", "CERTIFICATE-----")?;
+        builder = builder.tls(chain, pem(key, "the certificate's key", "--tls-key", "PRIVATE KEY-----")?);
     }
     for device in &args.devices {
         builder = builder.device(&device.id, device.key.as_deref());
@@ -54,19 +55,36 @@ fn builder(args: &EmulatorArgs) -> Result<EmulatorBuilder, Failure> {
     for group in &args.groups {
         builder = builder.consumer_group(group);
     }
-    if let Some(interval) = args.feedback_interval {
-        builder = builder.feedback_interval(interval);
+    Ok(builder
+        .feedback_interval(args.feedback_interval)
+        .lock_duration(args.lock_duration)
+        .default_ttl(args.default_ttl)
+        .max_delivery_count(args.max_delivery_count)
+        .retention_bytes(args.retention_bytes)
+        .retention_events(args.retention_events))
+}
+
+/// The text of a PEM file that must hold a section whose first line ends with `label`.
+fn pem(path: &Path, what: &str, option: &str, label: &str) -> Result<String, Failure> {
+    let text = read(path, what)?;
+    if text.lines().any(|line| line.starts_with("-----BEGIN ") && line.trim_end().ends_with(label)) {
+        return Ok(text);
     }
-    if let Some(duration) = args.lock_duration {
-        builder = builder.lock_duration(duration);
+    let missing = label.trim_end_matches('-').to_ascii_lowercase();
+    Err(Failure::new(Class::Usage, format!("{} holds no {missing} in PEM form", path.display()))
+        .advice(format!("name the file that holds one with {option}")))
+}
+
+/// What a failure to start means, with the files it may be about.
+fn told(error: EmulatorError, args: &EmulatorArgs) -> Failure {
+    match (error, &args.tls_cert, &args.tls_key) {
+        (EmulatorError::Certificate { reason }, Some(certificate), Some(key)) => {
+            let (certificate, key) = (certificate.display(), key.display());
+            Failure::new(Class::Usage, format!("{certificate} with the key {key} is unusable: {reason}"))
+                .advice("give a certificate chain, leaf first, with --tls-cert, and its leaf's key with --tls-key")
+        }
+        (error, ..) => failure(error),
     }
-    if let Some(ttl) = args.default_ttl {
-        builder = builder.default_ttl(ttl);
-    }
-    if let Some(count) = args.max_delivery_count {
-        builder = builder.max_delivery_count(count);
-    }
-    Ok(builder)
 }
 
 fn introduce(
@@ -75,9 +93,13 @@ fn introduce(
     args: &EmulatorArgs,
     output: &mut Output<std::io::Stdout>,
 ) -> Result<(), Stopped> {
-    let trust = authority.map(|authority| authority.path.as_path()).or(args.tls_cert.as_deref());
-    if let Some(path) = trust {
-        output.record(&Line { kind: "ca", id: None, name: "file", value: path.display().to_string() })?;
+    // Whether a chain that was given ends in an authority is not known here, so that it is not called one.
+    let shown = match (authority, &args.tls_cert) {
+        (Some(authority), _) => Some(("ca", &authority.path)),
+        (None, given) => given.as_ref().map(|path| ("certificate", path)),
+    };
+    if let Some((kind, path)) = shown {
+        output.record(&Line { kind, id: None, name: "file", value: path.display().to_string() })?;
     }
     for policy in emulator.policies() {
         let strings = [
@@ -143,7 +165,7 @@ struct Line {
 }
 
 impl Record for Line {
-    const COLUMNS: &'static [(&'static str, usize)] = &[("KIND", 9), ("ID", 18), ("VALUE", 0)];
+    const COLUMNS: &'static [(&'static str, usize)] = &[("KIND", 11), ("ID", 18), ("VALUE", 0)];
 
     fn cells(&self) -> Vec<String> {
         vec![self.kind.into(), self.id.clone().unwrap_or_default(), self.value.clone()]

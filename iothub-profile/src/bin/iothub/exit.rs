@@ -100,12 +100,13 @@ pub(crate) struct Failure {
     what: String,
     advice: Option<String>,
     retry: Option<String>,
+    stopped_by: Option<String>,
 }
 
 impl Failure {
     /// A failure of `class`; `what` is one sentence fragment that names the fault.
     pub(crate) fn new(class: Class, what: impl Into<String>) -> Self {
-        Self { class, what: what.into(), advice: None, retry: None }
+        Self { class, what: what.into(), advice: None, retry: None, stopped_by: None }
     }
 
     /// Replaces the class's general remedy by a particular one.
@@ -120,6 +121,23 @@ impl Failure {
         self
     }
 
+    /// Adds words in front: what it happened to.
+    pub(crate) fn during(mut self, words: &str) -> Self {
+        self.what = format!("{words}: {}", self.what);
+        self
+    }
+
+    /// Adds a later failure, the one that ended the run.
+    pub(crate) fn stopped_by(mut self, what: &str) -> Self {
+        self.stopped_by = Some(what.to_owned());
+        self
+    }
+
+    /// What went wrong, alone.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
     /// The class, and with it the exit code.
     pub(crate) fn class(&self) -> Class {
         self.class
@@ -129,6 +147,9 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}", self.what)?;
+        if let Some(stopped_by) = &self.stopped_by {
+            write!(f, "\n  stopped by: {stopped_by}")?;
+        }
         if self.class == Class::Interrupted {
             return Ok(());
         }

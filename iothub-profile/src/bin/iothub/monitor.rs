@@ -22,8 +22,15 @@ pub(crate) async fn run(global: &Global, args: &MonitorArgs, interrupt: &Interru
     let string = reader_string(global)?;
     let options = options(global, &args.auth)?;
     let mut reading = ReaderOptions::new().with_group(args.group.clone()).with_position(position(&args.from));
-    if !args.partitions.is_empty() {
-        reading = reading.with_partitions(args.partitions.clone());
+    // A partition named twice is read once, and its events are printed once.
+    let mut named: Vec<String> = Vec::new();
+    for partition in &args.partitions {
+        if !named.contains(partition) {
+            named.push(partition.clone());
+        }
+    }
+    if !named.is_empty() {
+        reading = reading.with_partitions(named.clone());
     }
     let Some(opened) = interrupt.unless(EventsReader::open(&string, options, reading)).await else {
         return Ok(End::Interrupted);
@@ -31,7 +38,7 @@ pub(crate) async fn run(global: &Global, args: &MonitorArgs, interrupt: &Interru
     let mut reader = opened.map_err(|error| failure(&error))?;
     narrate(reader.status());
     narrate_restarts(reader.restarts());
-    let partitions = if args.partitions.is_empty() { reader.partition_ids() } else { &args.partitions };
+    let partitions = if named.is_empty() { reader.partition_ids() } else { &named };
     note(&format!("reading partitions {} as {}; Ctrl-C ends it", partitions.join(", "), args.group));
     let mut until = Until::new(&args.until, interrupt);
     let result = read(&mut reader, &mut until, global).await;

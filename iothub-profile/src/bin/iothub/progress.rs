@@ -37,9 +37,18 @@ impl Progress {
         self.shown = now;
         let (total, elapsed) = (self.total, now.duration_since(self.started));
         let rate = per_second(tally.accepted, elapsed);
-        let bar = self.bar.get_or_insert_with(|| draw(total).with_elapsed(elapsed));
-        bar.set_message(format!("{} sent, {} accepted, {rate:.0} messages/s", tally.sent, tally.accepted));
-        bar.set_position(consumed);
+        let message = format!("{} sent, {} accepted, {rate:.0} messages/s", tally.sent, tally.accepted);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(consumed);
+                bar.set_message(message);
+            }
+            None => {
+                let bar = draw(total, consumed, message).with_elapsed(elapsed);
+                bar.tick();
+                self.bar = Some(bar);
+            }
+        }
     }
 
     /// Takes the bar away, so that what is printed next stands alone.
@@ -55,7 +64,8 @@ impl Progress {
     }
 }
 
-fn draw(total: Option<u64>) -> ProgressBar {
+/// A bar that stands where the send is before it is shown for the first time.
+fn draw(total: Option<u64>, consumed: u64, message: String) -> ProgressBar {
     let (bar, template) = match total {
         Some(total) => (ProgressBar::new(total), "{bar:30} {percent:>3} %  {msg}  {eta} left"),
         None => (ProgressBar::no_length(), "{spinner} {bytes} read  {msg}"),
@@ -64,10 +74,21 @@ fn draw(total: Option<u64>) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
-    bar
+    bar.with_position(consumed).with_message(message)
 }
 
 /// A send shorter than this needs no bar.
 const LONG: Duration = Duration::from_millis(700);
 /// Time between two looks at the bar.
 const REDRAW: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_frame_shows_how_far_the_send_has_come() {
+        let bar = draw(Some(200), 50, "9 sent".into());
+        assert_eq!((bar.position(), bar.length(), bar.message().as_str()), (50, Some(200), "9 sent"));
+    }
+}

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use iothub_profile::{Error, Fate};
 use serde_json::{Value, json};
 
+use crate::connect::failure;
 use crate::exit::{Class, Failure};
 
 /// What became of the messages so far.
@@ -22,6 +24,7 @@ pub(crate) struct Tally {
     /// Bytes of the bodies accepted.
     pub(crate) accepted_bytes: u64,
     first: Option<Failure>,
+    stopped_by: Option<Failure>,
 }
 
 impl Tally {
@@ -36,20 +39,40 @@ impl Tally {
         self.accepted_bytes = self.accepted_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
-    /// A message that was handed over failed; the class of the failure decides the column. Tells whether the
-    /// connection still serves the next one.
-    pub(crate) fn fail(&mut self, failure: Failure) -> bool {
-        let class = failure.class();
-        match class {
-            Class::OutcomeUnknown => self.unknown = self.unknown.saturating_add(1),
-            Class::Refused | Class::TooLarge => self.rejected = self.rejected.saturating_add(1),
-            _ => {
+    /// A message that was handed over failed; what the error proves decides the column. `line` is its number in the
+    /// input, where it has one. Tells whether the connection still serves the next message.
+    pub(crate) fn fail(&mut self, error: &Error, line: Option<u64>) -> bool {
+        let told = failure(error);
+        let told = match line {
+            Some(line) => told.during(&format!("line {line}")),
+            None => told,
+        };
+        match error.fate() {
+            Some(Fate::Refused) => {
+                self.rejected = self.rejected.saturating_add(1);
+                self.keep(told);
+                return true;
+            }
+            Some(Fate::NotSent) => {
                 self.sent = self.sent.saturating_sub(1);
                 self.not_sent = self.not_sent.saturating_add(1);
             }
+            _ => self.unknown = self.unknown.saturating_add(1),
         }
+        self.stop(told);
+        false
+    }
+
+    /// The hub has not answered for a message, and is not waited for any longer.
+    pub(crate) fn give_up(&mut self, why: &str) {
+        self.unknown = self.unknown.saturating_add(1);
+        self.keep(Failure::new(Class::OutcomeUnknown, why));
+    }
+
+    /// Remembers the failure that ends the run, besides the one to report.
+    pub(crate) fn stop(&mut self, failure: Failure) {
+        self.stopped_by.get_or_insert_with(|| failure.clone());
         self.keep(failure);
-        matches!(class, Class::Refused | Class::TooLarge)
     }
 
     /// So many messages were never handed over.
@@ -70,23 +93,37 @@ impl Tally {
         self.sent.saturating_sub(self.accepted).saturating_sub(self.rejected).saturating_sub(self.unknown)
     }
 
-    /// The failure to end with, if any message failed.
+    /// The failure to end with, if any message failed; it names what stopped the run, too.
     pub(crate) fn failure(&self) -> Option<Failure> {
-        self.first.clone()
+        let first = self.first.clone()?;
+        let is_same = |stop: &&Failure| stop.what() == first.what();
+        let stopped_by = self.stopped_by.as_ref().filter(|stop| !is_same(stop)).cloned();
+        let told = if first.class() == Class::OutcomeUnknown && self.unknown > 1 {
+            first.during(&format!("the outcome of {} messages is unknown; of the first", self.unknown))
+        } else {
+            first
+        };
+        Some(match stopped_by {
+            Some(stop) => told.stopped_by(stop.what()),
+            None => told,
+        })
     }
 
     /// The summary for people, one line.
     pub(crate) fn text(&self, took: Duration) -> String {
-        format!(
-            "sent {}, accepted {}, rejected {}, unknown {}, not sent {} in {:.2} s ({:.0} messages/s)",
+        let counts = format!(
+            "sent {}, accepted {}, rejected {}, unknown {}, not sent {} in {:.2} s",
             self.sent,
             self.accepted,
             self.rejected,
             self.unknown,
             self.not_sent,
             took.as_secs_f64(),
-            per_second(self.accepted, took),
-        )
+        );
+        if took < SHORTEST_RATED {
+            return counts;
+        }
+        format!("{counts} ({:.0} messages/s)", per_second(self.accepted, took))
     }
 
     /// The summary for programs.
@@ -110,9 +147,18 @@ pub(crate) fn per_second(count: u64, took: Duration) -> f64 {
     count / took.as_secs_f64().max(0.001)
 }
 
+/// A rate over less time than this says nothing.
+const SHORTEST_RATED: Duration = Duration::from_millis(100);
+
 #[cfg(test)]
 mod tests {
+    use iothub_profile::ErrorKind;
+
     use super::*;
+
+    fn error(kind: ErrorKind, fate: Fate, what: &str) -> Error {
+        Error::new(kind, what).with_fate(fate)
+    }
 
     #[test]
     fn every_message_is_in_one_column() {
@@ -120,10 +166,11 @@ mod tests {
         (0..5).for_each(|_| tally.hand_over());
         tally.accept(10);
         tally.accept(10);
-        assert!(tally.fail(Failure::new(Class::TooLarge, "big")), "the next message may still be sent");
-        assert!(!tally.fail(Failure::new(Class::OutcomeUnknown, "gone")));
+        let big = error(ErrorKind::TooLarge, Fate::Refused, "big");
+        assert!(tally.fail(&big, None), "the next message may still be sent");
+        assert!(!tally.fail(&error(ErrorKind::OutcomeUnknown, Fate::Unknown, "gone"), None));
         assert_eq!((tally.accepted, tally.rejected, tally.unknown, tally.waiting()), (2, 1, 1, 1));
-        assert!(!tally.fail(Failure::new(Class::Unreachable, "down")));
+        assert!(!tally.fail(&error(ErrorKind::Unreachable, Fate::NotSent, "down"), None));
         assert_eq!(
             (tally.sent, tally.not_sent, tally.waiting()),
             (4, 1, 0),
@@ -136,13 +183,49 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_outcome_is_reported_before_an_earlier_refusal() {
+    fn a_message_not_sent_over_a_stolen_link_is_not_counted_as_rejected() {
         let mut tally = Tally::default();
-        tally.fail(Failure::new(Class::TooLarge, "big"));
-        tally.fail(Failure::new(Class::OutcomeUnknown, "gone"));
-        tally.fail(Failure::new(Class::OutcomeUnknown, "gone too"));
+        tally.hand_over();
+        assert!(!tally.fail(&error(ErrorKind::Refused, Fate::NotSent, "not sent: link stolen"), None));
+        assert_eq!((tally.sent, tally.rejected, tally.not_sent), (0, 0, 1));
+        let mut tally = Tally::default();
+        tally.hand_over();
+        assert!(tally.fail(&error(ErrorKind::Unreachable, Fate::Refused, "internal error"), None));
+        assert_eq!((tally.sent, tally.rejected, tally.not_sent), (1, 1, 0), "rejected, whatever the reason");
+    }
+
+    #[test]
+    fn the_failure_that_stopped_the_run_is_named_beside_the_first() {
+        let mut tally = Tally::default();
+        (0..3).for_each(|_| tally.hand_over());
+        tally.fail(&error(ErrorKind::TooLarge, Fate::Refused, "big"), Some(7));
+        tally.fail(&error(ErrorKind::Refused, Fate::NotSent, "stolen"), Some(8));
+        let text = tally.failure().unwrap().to_string();
+        assert!(
+            text.starts_with("error: line 7: big\n") && text.contains("stopped by: line 8: stolen\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_reported_before_an_earlier_refusal_and_with_its_number() {
+        let mut tally = Tally::default();
+        tally.fail(&error(ErrorKind::TooLarge, Fate::Refused, "big"), None);
+        tally.fail(&error(ErrorKind::OutcomeUnknown, Fate::Unknown, "gone"), None);
+        tally.fail(&error(ErrorKind::OutcomeUnknown, Fate::Unknown, "gone too"), None);
         let failure = tally.failure().unwrap();
         assert_eq!(failure.class(), Class::OutcomeUnknown);
-        assert!(failure.to_string().contains("gone\n"));
+        let text = failure.to_string();
+        assert!(
+            text.starts_with("error: the outcome of 2 messages is unknown; of the first: gone\n"),
+            "{text}"
+        );
+        assert!(!text.contains("stopped by"), "told once: {text}");
+    }
+
+    #[test]
+    fn a_run_too_short_to_be_rated_has_no_rate() {
+        assert!(!Tally::default().text(Duration::from_millis(99)).contains("messages/s"));
+        assert!(Tally::default().text(Duration::from_millis(100)).contains("messages/s"));
     }
 }
