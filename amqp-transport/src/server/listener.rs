@@ -22,6 +22,9 @@ impl Listener {
     ///
     /// # Errors
     /// When the address cannot be bound.
+    ///
+    /// # Cancel safety
+    /// Safe: dropped before it is ready, the address is free again.
     pub async fn bind(address: impl ToSocketAddrs, options: ListenerOptions) -> io::Result<Self> {
         Ok(Self { socket: TcpListener::bind(address).await?, options: Arc::new(options) })
     }

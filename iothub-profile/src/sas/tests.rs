@@ -9,104 +9,114 @@ fn signature_of(resource: &str, key: &str, rule: KeyRule, expiry: u64, policy: O
     percent_decode(&parse(token.expose()).unwrap().signature)
 }
 
-/// Tokens that other SDKs made over the same input, numbered as they were collected.
 #[test]
 fn signatures_equal_those_of_other_sdks() {
-    use KeyRule::{Base64Decoded, Text};
-    let partition = "amqps://iothub-ns-myhub-1-0123456789.servicebus.windows.net:5671/myhub/ConsumerGroups/$Default/Partitions/0";
-    let vectors = [
-        (
-            1,
-            "myhub.azure-devices.net/devices/dev1",
-            K1,
-            Base64Decoded,
-            1_700_000_000,
-            None,
-            "i+YmMcSSZc4KzBi6ejz3l0iL+2sN0CE3q6vSm837h2g=",
-        ),
-        (
-            2,
-            "myhub.azure-devices.net/devices/dev+1 a@b",
-            K1,
-            Base64Decoded,
-            1_700_000_000,
-            None,
-            "nYMmGEFAH+fDMts4fzlwzYRZj24LgrXf0MTyPgLWkew=",
-        ),
-        (
-            3,
-            "myhub.azure-devices.net/devices/dev1/modules/modA",
-            K1,
-            Base64Decoded,
-            1_700_003_600,
-            None,
-            "iqGoOqA7oMnFOcDSAticK89yI/UeO+tX4JYo+jLXNyM=",
-        ),
-        (
-            4,
-            "myhub.azure-devices.net",
-            K2,
-            Base64Decoded,
-            1_893_456_000,
-            Some("service"),
-            "aK2R40+og/0s3QTOTwFRYTUG7uHxn7vT6/iOpvrZmMk=",
-        ),
-        (
-            5,
-            "myhub.azure-devices.net/messages/events",
-            K2,
-            Base64Decoded,
-            1_893_456_000,
-            Some("iothubowner"),
-            "SM0tJJr59U0B9N8hNJc4FXUzQ6FlY5Mcu68IAJ0H6vo=",
-        ),
-        (
-            6,
-            "myhub.azure-devices.net/devices/dev1",
-            K2,
-            Base64Decoded,
-            1_893_456_000,
-            Some("device"),
-            "BAW6JmobDAzHuozoK1Q6QMJQcg+TQtZzXEgMHQ97TLo=",
-        ),
-        (
-            7,
-            EVENT_HUB,
-            K2,
-            Base64Decoded,
-            1_893_456_000,
-            Some("iothubowner"),
-            "3NrviFb9gXatTc9J0KeByug4H6xr3dcr5GMz546ZurI=",
-        ),
-        (
-            10,
-            EVENT_HUB,
-            K2,
-            Text,
-            1_893_456_000,
-            Some("iothubowner"),
-            "wnAPCVq6rCOiYWPEq6RrsJv9k+F44wVYUF/90uCWEVU=",
-        ),
-        (
-            11,
-            partition,
-            K2,
-            Text,
-            1_893_456_000,
-            Some("service"),
-            "+cN7QgtHRkWXY5FQTNsOdUodLfaS8XtOTFJnjVrcAH0=",
-        ),
-    ];
-    for (number, resource, key, rule, expiry, policy, expected) in vectors {
-        assert_eq!(signature_of(resource, key, rule, expiry, policy), expected, "vector {number}");
+    for (number, resource, key, rule, expiry, policy, expected) in VECTORS {
+        assert_eq!(signature_of(resource, key, *rule, *expiry, *policy), *expected, "vector {number}");
     }
     let partition_under_decoded_key = format!("{EVENT_HUB}/ConsumerGroups/$Default/Partitions/0");
     assert_eq!(
-        signature_of(&partition_under_decoded_key, K2, Base64Decoded, 1_893_456_000, Some("service")),
+        signature_of(
+            &partition_under_decoded_key,
+            K2,
+            KeyRule::Base64Decoded,
+            1_893_456_000,
+            Some("service")
+        ),
         "rJSUoe3BZ3cDCYcrYnKP0xZ+fU2tJHMUcJDaObR/HUo=",
         "vector 8"
     );
 }
+
+/// Number, resource, key, rule, expiry, policy and signature.
+type Vector = (u8, &'static str, &'static str, KeyRule, u64, Option<&'static str>, &'static str);
+
+/// Tokens that other SDKs made over the same input, numbered as they were collected.
+const VECTORS: &[Vector] = &[
+    (
+        1,
+        "myhub.azure-devices.net/devices/dev1",
+        K1,
+        KeyRule::Base64Decoded,
+        1_700_000_000,
+        None,
+        "i+YmMcSSZc4KzBi6ejz3l0iL+2sN0CE3q6vSm837h2g=",
+    ),
+    (
+        2,
+        "myhub.azure-devices.net/devices/dev+1 a@b",
+        K1,
+        KeyRule::Base64Decoded,
+        1_700_000_000,
+        None,
+        "nYMmGEFAH+fDMts4fzlwzYRZj24LgrXf0MTyPgLWkew=",
+    ),
+    (
+        3,
+        "myhub.azure-devices.net/devices/dev1/modules/modA",
+        K1,
+        KeyRule::Base64Decoded,
+        1_700_003_600,
+        None,
+        "iqGoOqA7oMnFOcDSAticK89yI/UeO+tX4JYo+jLXNyM=",
+    ),
+    (
+        4,
+        "myhub.azure-devices.net",
+        K2,
+        KeyRule::Base64Decoded,
+        1_893_456_000,
+        Some("service"),
+        "aK2R40+og/0s3QTOTwFRYTUG7uHxn7vT6/iOpvrZmMk=",
+    ),
+    (
+        5,
+        "myhub.azure-devices.net/messages/events",
+        K2,
+        KeyRule::Base64Decoded,
+        1_893_456_000,
+        Some("iothubowner"),
+        "SM0tJJr59U0B9N8hNJc4FXUzQ6FlY5Mcu68IAJ0H6vo=",
+    ),
+    (
+        6,
+        "myhub.azure-devices.net/devices/dev1",
+        K2,
+        KeyRule::Base64Decoded,
+        1_893_456_000,
+        Some("device"),
+        "BAW6JmobDAzHuozoK1Q6QMJQcg+TQtZzXEgMHQ97TLo=",
+    ),
+    (
+        7,
+        EVENT_HUB,
+        K2,
+        KeyRule::Base64Decoded,
+        1_893_456_000,
+        Some("iothubowner"),
+        "3NrviFb9gXatTc9J0KeByug4H6xr3dcr5GMz546ZurI=",
+    ),
+    (
+        10,
+        EVENT_HUB,
+        K2,
+        KeyRule::Text,
+        1_893_456_000,
+        Some("iothubowner"),
+        "wnAPCVq6rCOiYWPEq6RrsJv9k+F44wVYUF/90uCWEVU=",
+    ),
+    (
+        11,
+        PARTITION,
+        K2,
+        KeyRule::Text,
+        1_893_456_000,
+        Some("service"),
+        "+cN7QgtHRkWXY5FQTNsOdUodLfaS8XtOTFJnjVrcAH0=",
+    ),
+];
+
+const PARTITION: &str = "amqps://iothub-ns-myhub-1-0123456789.servicebus.windows.net:5671/myhub/ConsumerGroups/$Default/Partitions/0";
 
 #[test]
 fn a_device_token_is_spelled_as_the_sdks_spell_it() {

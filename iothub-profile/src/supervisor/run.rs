@@ -143,6 +143,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut live: Arc<Live>) {
         live.condemn();
         let (cause, policy) = match ended {
             Ended::Lost(error) => {
+                let error = ended_token(&shared, &live).unwrap_or(error);
                 tracing::warn!(generation = live.generation, %error, "connection lost");
                 (error, shared.options.reconnect)
             }
@@ -212,6 +213,13 @@ async fn attend(shared: &Shared, live: &Live, attempts: &mut u32) -> Ended {
             }
         }
     }
+}
+
+/// That the token has ended and the credential has no other: the reason for a loss, whatever the peer called it.
+fn ended_token(shared: &Shared, live: &Live) -> Option<Error> {
+    let is_over = live.token.as_ref()?.is_expired_at(unix_seconds(shared.options.clock.now()));
+    let refused = live.endpoint.token(&shared.options).err().filter(|_| is_over)?;
+    (refused.kind() == ErrorKind::Credential).then_some(refused)
 }
 
 /// Puts a fresh token on the live link. `Ok(None)` where the credential has nothing fresher yet: it is to be asked again,

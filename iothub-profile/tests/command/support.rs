@@ -209,9 +209,10 @@ impl Hub {
         u16::try_from(port).expect("a port")
     }
 
-    /// Path of the authority's certificate.
+    /// Path of the authority's certificate, or of the one that was given.
     pub(crate) fn ca(&self) -> String {
-        let found = self.records.iter().find(|record| record["kind"] == "ca");
+        let found =
+            self.records.iter().find(|record| record["kind"] == "ca" || record["kind"] == "certificate");
         found.expect("the emulator printed it")["file"].as_str().expect("a string").into()
     }
 

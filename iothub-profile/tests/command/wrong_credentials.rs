@@ -1,6 +1,10 @@
 //! Connection strings, keys and tokens that cannot work: each named, each with its exit code, none shown.
 
-use crate::support::{Hub, TestFile, iothub, run, start};
+use std::io::Write as _;
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::support::{DEADLINE, Hub, TestFile, iothub, run, start};
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
@@ -89,11 +93,38 @@ fn an_expired_token_is_told_from_a_wrong_one() {
 }
 
 #[test]
+fn a_ready_made_token_that_expires_during_a_send_is_a_credential_that_ended() {
+    let hub = Hub::start(&["--device", "dev1"]);
+    let device = hub.string("device", "dev1");
+    let printed = run(&["token", "--connection-string", &device, "--ttl", "3", "-o", "raw"]);
+    let (head, _) = device.split_once(";SharedAccessKey=").expect("a key");
+    let with_token = format!("{head};SharedAccessSignature={}", printed.succeeds().stdout.trim_end());
+    let mut command = hub.command(&with_token, &["device", "send", "--stdin", "--lines"]);
+    command.stdin(Stdio::piped());
+    let mut sender = start(command);
+    let mut input = sender.stdin();
+    let feeder = std::thread::spawn(move || {
+        // Ends when the sender does, or after a while.
+        (0..30)
+            .take_while(|n| {
+                std::thread::sleep(Duration::from_millis(500));
+                writeln!(input, "{n}").is_ok()
+            })
+            .count()
+    });
+    let ran = sender.end(DEADLINE);
+    ran.fails_with(3, &["expired", "rejected 0, unknown 0"]);
+    assert!(!ran.stderr.contains("HostName"), "{}", ran.stderr);
+    assert!(!hub.telemetry().is_empty(), "it was good at first");
+    feeder.join().expect("the feeder does not panic");
+}
+
+#[test]
 fn a_file_or_the_environment_may_hold_the_connection_string() {
     let hub = Hub::start(&["--device", "dev1"]);
     let file = TestFile::new(format!("{}\n", hub.string("device", "dev1")).as_bytes());
     let mut command = iothub(&["device", "send", "hello", "--connection-string-file", file.path()]);
     command.env("SSL_CERT_FILE", hub.ca());
-    start(command).end(crate::support::DEADLINE).succeeds();
+    start(command).end(DEADLINE).succeeds();
     assert_eq!(hub.telemetry().len(), 1);
 }
