@@ -1,10 +1,10 @@
 //! The rows of the table: what is compared with what, and what must come out.
 //!
-//! What limits the rows that fall short, by instruction counts:
+//! What probably limits the rows that fall short. Instruction counts point there; the times of single steps are estimates:
 //! - `data-1k-decode`, `telemetry-view`: each slice that is handed out costs an atomic increment and decrement, about ten
 //!   nanoseconds, which is most of the first and a third of the second; the rest of the view is the walk over six sections.
 //! - `frame-decode`: the reference count of the payload, and moving frame and performative out of the iterator.
-//! - `telemetry-decode`: three allocations, four reference counts for text above 22 octets, and some 5,000 instructions
+//! - `telemetry-decode`: three allocations, reference counts for text above 22 octets, and some 5,000 instructions
 //!   spread evenly over seventeen values.
 //! - `telemetry-encode`, `map-encode`: each append to a `BytesMut` loads and stores its length, and the next one waits for
 //!   it; only a writer that keeps its position in a register could go faster.
