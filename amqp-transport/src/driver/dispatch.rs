@@ -4,10 +4,9 @@ use amqp_codec::{Error, Outcome};
 use tracing::{debug, warn};
 
 use super::shared::{AttachRequest, Drain, LinkPhase, Role, SaslQuestion, SessionPhase, State, WasUsable};
-use crate::engine::{DetachCause, EndCause, Event, IncomingDelivery, LinkId};
+use crate::engine::{DetachCause, EndCause, Event, LinkId};
 use crate::error::{ConnectionError, RemoteError};
 use crate::handle::error::{DetachReason, EndReason};
-use crate::handle::options::CreditMode;
 
 impl State {
     /// Takes all events the engine has.
@@ -93,18 +92,6 @@ impl State {
         }
     }
 
-    fn on_delivery(&mut self, link: LinkId, delivery: IncomingDelivery) {
-        self.stats.messages_received = self.stats.messages_received.saturating_add(1);
-        let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) else { return };
-        if slot.is_orphan {
-            return;
-        }
-        slot.inbox.deliveries.push_back(delivery);
-        if slot.queue.has_waiting() {
-            slot.queue.notify(slot.inbox.deliveries.len(), &mut self.wakes);
-        }
-    }
-
     /// A large message has left. Only those sent settled wait for that.
     fn on_sent(&mut self, link: LinkId, user: u32) {
         let (Ok(key), Some(link_key)) = (usize::try_from(user), self.link_key(link)) else { return };
@@ -149,7 +136,10 @@ impl State {
         let reason = if cause == DetachCause::SessionEnded && self.is_session_ending(key) {
             DetachReason::SessionEnded(EndReason::Local)
         } else {
-            detach_reason(cause, error)
+            match self.links.get_mut(key).and_then(|slot| slot.fault.take()) {
+                Some(fault) if cause == DetachCause::Local => DetachReason::Violation(fault.into()),
+                _ => detach_reason(cause, error),
+            }
         };
         self.finish_link(key, reason, was_usable);
     }
@@ -172,19 +162,6 @@ impl State {
             other => warn!(reason = %other, "connection lost"),
         }
         self.fail(reason);
-    }
-
-    /// Grants a receiver credit for what it has room for.
-    pub(crate) fn grant(&mut self, key: usize) {
-        let Some(slot) = self.links.get_mut(key) else { return };
-        if let CreditMode::Auto(credit) = slot.inbox.credit {
-            let waiting = u32::try_from(slot.inbox.deliveries.len()).unwrap_or(u32::MAX);
-            slot.inbox.taken = 0;
-            slot.inbox.drain = Drain::Off;
-            // Stale: the link is over.
-            let _ = self.engine.set_credit(slot.id, credit.saturating_sub(waiting));
-            self.is_touched = true;
-        }
     }
 }
 

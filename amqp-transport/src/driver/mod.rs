@@ -8,6 +8,7 @@ pub(crate) mod clock;
 pub(crate) mod dispatch;
 #[cfg(feature = "tls")]
 mod first_bytes;
+mod inbox;
 pub(crate) mod link;
 pub(crate) mod shared;
 mod slab;

@@ -3,7 +3,7 @@
 //! Owns the engine and the slots in which its events wait for their handles. The lock is never held across an
 //! `.await`, and no waker is woken or dropped under it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
@@ -67,6 +67,9 @@ pub(crate) struct State {
     /// The slot of each session and link of the engine, by the engine's dense index.
     pub(crate) session_keys: Vec<usize>,
     pub(crate) link_keys: Vec<usize>,
+    /// What all inboxes hold, and the links whose credit is withheld for it.
+    pub(crate) inbox_octets: usize,
+    pub(crate) withheld: BTreeSet<usize>,
     /// Messages handed to the engine whose outcome someone may ask for.
     pub(crate) pending: Slab<Pending>,
     /// Number of the last batch taken from the engine, and of the last one of which an octet reached the socket.
@@ -159,6 +162,8 @@ pub(crate) struct LinkSlot {
     /// Those who wait for attach, detach, drain or a confirmation.
     pub(crate) life: WaitQueue,
     pub(crate) inbox: Inbox,
+    /// Receiver: with what this side has detached it by itself.
+    pub(crate) fault: Option<Error>,
     /// Sender: the peer wants its credit back once nobody waits to send.
     pub(crate) is_drain_requested: bool,
     /// Sender: messages of this link in `pending`.
@@ -245,6 +250,8 @@ impl State {
             links: Slab::default(),
             session_keys: Vec::new(),
             link_keys: Vec::new(),
+            inbox_octets: 0,
+            withheld: BTreeSet::new(),
             pending: Slab::default(),
             taken_batch: 0,
             written_batch: 0,
@@ -290,6 +297,7 @@ impl State {
             queue: WaitQueue::default(),
             life: WaitQueue::default(),
             inbox: Inbox::default(),
+            fault: None,
             is_drain_requested: false,
             in_flight: 0,
         };
@@ -495,13 +503,13 @@ impl State {
 
     /// A sender or receiver handle is gone: detach, best effort.
     pub(crate) fn drop_link(&mut self, key: usize) {
+        self.clear_inbox(key);
         let Some(slot) = self.links.get_mut(key) else { return };
         if matches!(slot.phase, LinkPhase::Detached(..)) {
             self.links.remove(key);
             return;
         }
         slot.is_orphan = true;
-        slot.inbox.deliveries.clear();
         // Stale is fine: the link's end is on its way as an event.
         if self.engine.detach(slot.id, DetachKind::Closed, None).is_ok() {
             self.is_touched = true;

@@ -27,6 +27,10 @@ pub struct Limits {
     pub pending_events: usize,
     /// Octets of payload in events waiting to be polled above which input waits. Default 16 MiB.
     pub buffered_bytes: usize,
+    /// Octets of whole messages that wait in the inboxes of a connection's receivers, each with a little for its
+    /// keeping, above which no link is granted credit by itself but one that has nothing waiting, and that one message at
+    /// a time. At four times as much, a link that goes on is detached. The engine alone has no inboxes. Default 16 MiB.
+    pub inbox_bytes: usize,
     /// Octets held of deliveries whose last frame has not come yet, over all links. Default 4 MiB.
     pub partial_delivery_bytes: usize,
     /// Transfer frames one delivery may be split into. Default 262,144.
@@ -50,6 +54,7 @@ impl Default for Limits {
             owed_output: 1024 * 1024,
             pending_events: 65_536,
             buffered_bytes: 16 * 1024 * 1024,
+            inbox_bytes: 16 * 1024 * 1024,
             partial_delivery_bytes: 4 * 1024 * 1024,
             transfers_per_delivery: 262_144,
             links: 16_384,

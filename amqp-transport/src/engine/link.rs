@@ -218,6 +218,8 @@ impl Connection {
             Half::Open => {}
         }
         link.endpoint.local = Half::Closed;
+        // What it asked for is not kept for a peer that may never answer.
+        link.remote_attach = None;
         link.detach_cause = cause;
         link.detach_error = if cause == DetachCause::Local { None } else { error.clone() };
         if let LinkKind::Sender(sender) = &mut link.kind {

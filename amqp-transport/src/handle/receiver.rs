@@ -8,7 +8,7 @@ use amqp_codec::{Attach, Error, Str};
 
 use super::delivery::Delivery;
 use super::error::{DetachReason, RecvError};
-use super::options::{CreditMode, OnDrop};
+use super::options::OnDrop;
 use crate::driver::link::LinkInner;
 use crate::driver::shared::{Drain, LinkPhase, State};
 use crate::driver::wait::Place;
@@ -31,7 +31,7 @@ impl Receiver {
         Self { link, name, on_drop }
     }
 
-    /// Waits for the next message. Credit is renewed as messages are taken, see [`CreditMode`].
+    /// Waits for the next message. Credit is renewed as messages are taken, see [`CreditMode`](super::options::CreditMode).
     ///
     /// # Errors
     /// When the link is detached or the connection is gone, and all messages received before have been taken.
@@ -50,8 +50,8 @@ impl Receiver {
         taken.ok().flatten().map(|delivery| self.delivery(delivery))
     }
 
-    /// Grants the peer credit for so many further messages. For [`CreditMode::Manual`]; with
-    /// [`CreditMode::Auto`] the extra credit lasts until the next renewal.
+    /// Grants the peer credit for so many further messages. For [`CreditMode::Manual`](super::options::CreditMode::Manual); with
+    /// [`CreditMode::Auto`](super::options::CreditMode::Auto) the extra credit lasts until the next renewal.
     ///
     /// # Errors
     /// When the link is detached.
@@ -76,7 +76,7 @@ impl Receiver {
 
     /// Asks the peer to send what it has within the credit it holds and to give the rest back
     /// (`AMQP 1.0 §2.6.7`). Afterwards no credit is left, and everything sent is there for
-    /// [`try_recv`](Self::try_recv). With [`CreditMode::Auto`] the next waiting [`recv`](Self::recv) grants anew.
+    /// [`try_recv`](Self::try_recv). With [`CreditMode::Auto`](super::options::CreditMode::Auto) the next waiting [`recv`](Self::recv) grants anew.
     ///
     /// # Errors
     /// When the link is detached or the connection is gone before the peer answered.
@@ -202,22 +202,6 @@ impl Drop for Attempt<'_> {
 }
 
 impl State {
-    /// Takes the next message of a link and renews credit when half of it is used.
-    fn take(&mut self, key: usize) -> Option<IncomingDelivery> {
-        let slot = self.links.get_mut(key)?;
-        let delivery = slot.inbox.deliveries.pop_front()?;
-        if let CreditMode::Auto(credit) = slot.inbox.credit {
-            slot.inbox.taken = slot.inbox.taken.saturating_add(1);
-            if slot.inbox.taken >= (credit / 2).max(1)
-                && slot.inbox.drain == Drain::Off
-                && matches!(slot.phase, LinkPhase::Attached)
-            {
-                self.grant(key);
-            }
-        }
-        Some(delivery)
-    }
-
     /// Gives up a place in a receiver's queue; a wake-up not used goes to the next while messages wait.
     fn leave_receive_queue(&mut self, key: usize, place: &mut Option<Place>) {
         let Some(slot) = self.links.get_mut(key) else { return };

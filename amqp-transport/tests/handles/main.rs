@@ -9,6 +9,7 @@
 mod connecting;
 mod ending;
 mod flow;
+mod inbox;
 mod links;
 mod losing;
 mod settling;

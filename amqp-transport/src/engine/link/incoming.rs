@@ -55,8 +55,8 @@ impl Connection {
         link.endpoint.remote = Half::Open;
         let id = link.id;
         let attach = Arc::new(attach);
-        link.remote_attach = Some(Arc::clone(&attach));
         let is_discarding = link.endpoint.local != Half::Open;
+        link.remote_attach = (!is_discarding).then(|| Arc::clone(&attach));
         match &mut link.kind {
             LinkKind::Sender(_) => {
                 link.rcv_settle_mode = attach.rcv_settle_mode;

@@ -1,0 +1,143 @@
+//! What has been received and not taken: its bound, and the credit that follows from it.
+//!
+//! Credit counts messages, not octets, and each link has its own, so that a peer with many links and large messages
+//! could fill the memory with what it was granted. Hence a bound over all links of a connection. Reading is not paused
+//! for it: what a task waits for may lie behind messages that nobody takes. Instead, above the bound, links that are
+//! granted credit by themselves give it back, and a link whose messages are all taken gets one more at a time, so that
+//! whoever reads goes on. What was on its way still comes; a link that goes on beyond the ceiling is detached, and the
+//! message that was too much stays with the peer.
+
+use amqp_codec::{Error, ErrorCondition, Str};
+
+use super::shared::{Drain, Inbox, LinkPhase, State};
+use crate::engine::{DetachKind, IncomingDelivery, LinkId};
+use crate::handle::options::CreditMode;
+
+impl Inbox {
+    /// What the messages here count against the bound.
+    fn octets(&self) -> usize {
+        self.deliveries.iter().map(cost).sum()
+    }
+}
+
+impl State {
+    pub(crate) fn on_delivery(&mut self, link: LinkId, delivery: IncomingDelivery) {
+        self.stats.messages_received = self.stats.messages_received.saturating_add(1);
+        let Some(key) = self.link_key(link) else { return };
+        let Some(slot) = self.links.get_mut(key).filter(|slot| !slot.is_orphan) else { return };
+        let bound = self.engine.config().limits.inbox_bytes;
+        let total = self.inbox_octets.saturating_add(cost(&delivery));
+        if self.inbox_octets > 0 && total > bound.saturating_mul(CEILING) {
+            self.refuse_more(key);
+            return;
+        }
+        self.inbox_octets = total;
+        slot.inbox.deliveries.push_back(delivery);
+        if slot.queue.has_waiting() {
+            slot.queue.notify(slot.inbox.deliveries.len(), &mut self.wakes);
+        }
+        if total > bound {
+            self.withhold(key);
+        }
+    }
+
+    /// Grants a receiver credit for what it has room for.
+    pub(crate) fn grant(&mut self, key: usize) {
+        let is_over = self.inbox_octets > self.engine.config().limits.inbox_bytes;
+        let Some(slot) = self.links.get_mut(key) else { return };
+        if let CreditMode::Auto(credit) = slot.inbox.credit {
+            let waiting = u32::try_from(slot.inbox.deliveries.len()).unwrap_or(u32::MAX);
+            slot.inbox.taken = 0;
+            slot.inbox.drain = Drain::Off;
+            let credit = if is_over {
+                self.withheld.insert(key);
+                credit.min(1)
+            } else {
+                self.withheld.remove(&key);
+                credit
+            };
+            // Stale: the link is over.
+            let _ = self.engine.set_credit(slot.id, credit.saturating_sub(waiting));
+            self.is_touched = true;
+        }
+    }
+
+    /// Takes the next message of a link and renews credit when half of it is used.
+    pub(crate) fn take(&mut self, key: usize) -> Option<IncomingDelivery> {
+        let slot = self.links.get_mut(key)?;
+        let delivery = slot.inbox.deliveries.pop_front()?;
+        if let CreditMode::Auto(credit) = slot.inbox.credit {
+            slot.inbox.taken = slot.inbox.taken.saturating_add(1);
+            let is_renewable = slot.inbox.drain == Drain::Off && matches!(slot.phase, LinkPhase::Attached);
+            let is_due = slot.inbox.taken >= (credit / 2).max(1)
+                || (slot.inbox.deliveries.is_empty() && self.withheld.contains(&key));
+            if is_renewable && is_due {
+                self.grant(key);
+            }
+        }
+        self.release_inbox(cost(&delivery));
+        Some(delivery)
+    }
+
+    /// Lets go of all messages of a link that nobody will take any more.
+    pub(crate) fn clear_inbox(&mut self, key: usize) {
+        let Some(slot) = self.links.get_mut(key) else { return };
+        let octets = slot.inbox.octets();
+        slot.inbox.deliveries.clear();
+        self.withheld.remove(&key);
+        self.release_inbox(octets);
+    }
+
+    /// Octets were taken: below half of the bound, links get back the credit that was withheld.
+    fn release_inbox(&mut self, octets: usize) {
+        self.inbox_octets = self.inbox_octets.saturating_sub(octets);
+        if self.withheld.is_empty() || self.inbox_octets > self.engine.config().limits.inbox_bytes / 2 {
+            return;
+        }
+        for key in std::mem::take(&mut self.withheld) {
+            let is_renewable = self.links.get(key).is_some_and(|slot| {
+                slot.inbox.drain == Drain::Off && matches!(slot.phase, LinkPhase::Attached)
+            });
+            if is_renewable {
+                self.grant(key);
+            }
+        }
+    }
+
+    /// Takes a link's credit back until there is room again. What its application granted itself stays.
+    fn withhold(&mut self, key: usize) {
+        let Some(slot) = self.links.get(key) else { return };
+        let is_automatic = matches!(slot.inbox.credit, CreditMode::Auto(_));
+        // A drain gives the credit back by itself, and must not be ended by a new one.
+        if is_automatic && slot.inbox.drain == Drain::Off && self.withheld.insert(key) {
+            // Stale: the link is over.
+            let _ = self.engine.set_credit(slot.id, 0);
+            self.is_touched = true;
+        }
+    }
+
+    /// Detaches a link that goes on although far too much is waiting.
+    fn refuse_more(&mut self, key: usize) {
+        let Some(slot) = self.links.get_mut(key) else { return };
+        let fault = Error {
+            condition: ErrorCondition::RESOURCE_LIMIT_EXCEEDED,
+            description: Some(Str::from("too many octets of messages wait for the application".to_owned())),
+            info: None,
+        };
+        slot.fault = Some(fault.clone());
+        // Stale: the link's end is on its way as an event.
+        let _ = self.engine.detach(slot.id, DetachKind::Closed, Some(fault));
+        self.is_touched = true;
+    }
+}
+
+/// What a waiting message counts against the bound, in octets: itself, and what is kept beside it.
+fn cost(delivery: &IncomingDelivery) -> usize {
+    delivery.message.len().saturating_add(DELIVERY_COST)
+}
+
+/// The memory of a delivery without its message, about, in octets.
+const DELIVERY_COST: usize = 256;
+/// How many times the bound may be waiting before a link that goes on is detached. Far above what is on its way when a
+/// link's credit is taken back: peers queue as much as they were granted.
+const CEILING: usize = 4;
