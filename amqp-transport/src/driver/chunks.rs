@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use bytes::BytesMut;
 
 /// Where octets are read into.
-#[derive(Debug)]
 pub(crate) struct Chunks {
     /// The chunk in use: octets that were read and not consumed, then room.
     pub(crate) current: BytesMut,

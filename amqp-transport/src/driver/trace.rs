@@ -11,7 +11,7 @@ use tracing::{Level, trace};
 use crate::engine::Transmit;
 
 /// Cuts both directions into frames and tells of each.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct FrameTrace {
     inward: BytesMut,
     outward: BytesMut,

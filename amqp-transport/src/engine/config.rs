@@ -1,5 +1,6 @@
 //! What a caller decides about a connection, a session and a link before they exist.
 
+use std::fmt;
 use std::time::Duration;
 
 use amqp_codec::{
@@ -267,12 +268,19 @@ impl<'a> Outgoing<'a> {
 }
 
 /// The octets of an outgoing message.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Payload<'a> {
     /// Borrowed: copied once, straight behind the performative (or kept whole when it needs several frames).
     Slice(&'a [u8]),
     /// Shared: large ones travel as their own piece of a vectored write, without a copy.
     Bytes(Bytes),
+}
+
+impl fmt::Debug for Payload<'_> {
+    // The octets of messages and frames may be secrets: only how many there are is told.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payload").field("octets", &self.len()).finish_non_exhaustive()
+    }
 }
 
 impl Payload<'_> {

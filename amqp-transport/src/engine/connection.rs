@@ -4,6 +4,7 @@ mod input;
 mod lifecycle;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,6 @@ use crate::sasl::{ClientExchange, ListenerExchange};
 /// When the connection fails, one close leaves where the protocol has one, [`Event::Closed`] is the last event, every
 /// later command answers with the same error, and [`is_finished`](Self::is_finished) tells when the socket may be
 /// dropped: write what `poll_transmit` still gives, then go on feeding input (the peer's close) until it is true.
-#[derive(Debug)]
 pub struct Connection {
     pub(super) side: Side,
     pub(super) config: ConnectionConfig,
@@ -76,6 +76,22 @@ pub struct Connection {
     pub(super) partial_bytes: usize,
     /// Whole frames that wait because events were too many.
     pub(super) backlog: Bytes,
+}
+
+impl fmt::Debug for Connection {
+    // The octets of messages and frames may be secrets: only how many there are is told.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("side", &self.side)
+            .field("phase", &self.phase)
+            .field("endpoint", &self.endpoint)
+            .field("failure", &self.failure)
+            .field("sessions", &self.sessions.len())
+            .field("links", &self.links.len())
+            .field("events", &self.events.len())
+            .field("output", &self.output)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How far the connection's opening has come.

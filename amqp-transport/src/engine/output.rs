@@ -1,7 +1,7 @@
 //! The only writer of octets: headers, frames and payloads on their way out, in order.
 
 use std::collections::VecDeque;
-use std::mem;
+use std::{fmt, mem};
 
 use amqp_codec::{Encode, FullList, ProtocolHeader, SaslPerformative, Transfer};
 use bytes::{Bytes, BytesMut};
@@ -10,7 +10,6 @@ use super::config::ListStyle;
 use super::transmit::{Splice, Transmit};
 
 /// Output not yet taken by the driver.
-#[derive(Debug)]
 pub(crate) struct Output {
     buffer: BytesMut,
     splices: VecDeque<Splice>,
@@ -29,6 +28,17 @@ pub(crate) struct Output {
 pub(crate) struct FrameTooLarge {
     pub(crate) size: usize,
     pub(crate) limit: u32,
+}
+
+impl fmt::Debug for Output {
+    // The octets of messages and frames may be secrets: only how many there are is told.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output")
+            .field("octets", &self.len())
+            .field("owed", &self.owed)
+            .field("frame_limit", &self.frame_limit)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Output {

@@ -1,7 +1,7 @@
 //! The sending half of a link: messages out, outcomes in.
 
 use std::collections::VecDeque;
-use std::mem;
+use std::{fmt, mem};
 
 use amqp_codec::{
     DeliveryState, DeliveryTag, Disposition, ErrorCondition, Flow, Role, SenderSettleMode, Transfer,
@@ -34,7 +34,6 @@ pub(crate) struct SenderState {
 }
 
 /// A message that does not leave at once: larger than a frame, or than is copied.
-#[derive(Debug)]
 pub(crate) struct Large {
     transfer: Transfer,
     payload: Bytes,
@@ -61,6 +60,17 @@ impl SenderState {
             waits_for_output: false,
             wants_turn: true,
         }
+    }
+}
+
+impl fmt::Debug for Large {
+    // The octets of messages and frames may be secrets: only how many there are is told.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Large")
+            .field("delivery_id", &self.transfer.delivery_id)
+            .field("octets", &self.payload.len())
+            .field("is_aborted", &self.is_aborted)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Octets on their way to the socket, as the driver takes them from the engine.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -10,7 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 /// The driver keeps one and hands it to [`poll_transmit`](super::Connection::poll_transmit) again and again; its
 /// buffer is swapped with the engine's, so that neither allocates in steady state. It is a [`Buf`]: write it with
 /// `write_buf`, or vectored through [`Buf::chunks_vectored`].
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Transmit {
     pub(crate) buffer: BytesMut,
     /// Large payloads, each with the octets of `buffer` that go before it.
@@ -18,10 +19,16 @@ pub struct Transmit {
     pub(crate) spliced: usize,
 }
 
-#[derive(Debug)]
 pub(crate) struct Splice {
     pub(crate) before: usize,
     pub(crate) payload: Bytes,
+}
+
+impl fmt::Debug for Transmit {
+    // The octets of messages and frames may be secrets: only how many there are is told.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transmit").field("octets", &self.remaining()).finish_non_exhaustive()
+    }
 }
 
 impl Transmit {

@@ -15,6 +15,7 @@ mod pair;
 mod regressions;
 mod sasl;
 mod script;
+mod secrets;
 mod sessions;
 mod soak;
 mod timing;
