@@ -252,6 +252,8 @@ fn items_named(code: &str, prefix: &str) -> Vec<String> {
             None => rooms.push(first_segment(rest)),
         }
     }
+    // A trailing comma ends a group with nothing.
+    rooms.retain(|room| !room.is_empty());
     rooms
 }
 
