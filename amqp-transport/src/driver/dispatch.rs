@@ -58,7 +58,7 @@ impl State {
             }
             Event::AttachRequested { link, session, attach } => {
                 if let Role::Listener(listener) = &mut self.role {
-                    listener.incoming.push_back(AttachRequest { link, session, attach });
+                    listener.incoming.push(AttachRequest { link, session, attach });
                     listener.takers.notify(listener.incoming.len(), &mut self.wakes);
                 }
             }
@@ -123,7 +123,7 @@ impl State {
 
     fn on_link_detached(&mut self, link: LinkId, cause: DetachCause, error: Option<Error>) {
         if let Role::Listener(listener) = &mut self.role {
-            listener.incoming.retain(|request| request.link != link);
+            listener.incoming.remove(link);
         }
         let Some(key) = self.link_key(link) else { return };
         if let Some(error) = &error {

@@ -3,7 +3,7 @@
 //! Owns the engine and the slots in which its events wait for their handles. The lock is never held across an
 //! `.await`, and no waker is woken or dropped under it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
@@ -102,7 +102,7 @@ pub(crate) struct ListenerState {
     /// The peer's choice of a mechanism, until someone decides.
     pub(crate) sasl: Option<SaslQuestion>,
     /// Attaches that nobody has taken yet; bounded by the engine's limit on links.
-    pub(crate) incoming: VecDeque<AttachRequest>,
+    pub(crate) incoming: AttachQueue,
     pub(crate) takers: WaitQueue,
 }
 
@@ -125,6 +125,38 @@ pub(crate) struct AttachRequest {
     pub(crate) link: LinkId,
     pub(crate) session: SessionId,
     pub(crate) attach: Arc<Attach>,
+}
+
+/// Attaches in the order in which they came, each found by its link without a search.
+#[derive(Debug, Default)]
+pub(crate) struct AttachQueue {
+    requests: BTreeMap<u64, AttachRequest>,
+    numbers: BTreeMap<LinkId, u64>,
+    last: u64,
+}
+
+impl AttachQueue {
+    pub(crate) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    pub(crate) fn push(&mut self, request: AttachRequest) {
+        self.last = self.last.wrapping_add(1);
+        self.numbers.insert(request.link, self.last);
+        self.requests.insert(self.last, request);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<AttachRequest> {
+        let (_, request) = self.requests.pop_first()?;
+        self.numbers.remove(&request.link);
+        Some(request)
+    }
+
+    pub(crate) fn remove(&mut self, link: LinkId) {
+        if let Some(number) = self.numbers.remove(&link) {
+            self.requests.remove(&number);
+        }
+    }
 }
 
 /// A session as its handle sees it.
@@ -490,7 +522,7 @@ impl State {
         self.life.notify_all(&mut self.wakes);
         if let Role::Listener(listener) = &mut self.role {
             listener.sasl = None;
-            listener.incoming.clear();
+            listener.incoming = AttachQueue::default();
             listener.takers.notify_all(&mut self.wakes);
         }
     }

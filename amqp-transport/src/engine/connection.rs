@@ -458,10 +458,17 @@ impl Connection {
         matches!(self.phase, Phase::Over)
     }
 
-    /// Whether the caller should stop reading for now: too much that we owe the peer is unsent.
+    /// Whether the caller should stop reading for now: too much that we owe the peer is unsent, written out or not.
     #[must_use]
     pub fn is_read_paused(&self) -> bool {
-        self.output.owed() > self.config.limits.owed_output
+        let limit = self.config.limits.owed_output;
+        let mut owed = self.output.owed();
+        let mut sessions = self.dirty.iter().filter_map(|index| self.sessions.get(*index));
+        owed > limit
+            || sessions.any(|session| {
+                owed = owed.saturating_add(session.owed());
+                owed > limit
+            })
     }
 
     /// Why the connection is over, once it is.

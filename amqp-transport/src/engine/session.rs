@@ -112,6 +112,11 @@ impl Session {
         self.mark_dirty(dirty);
     }
 
+    /// Octets, about, of the dispositions and flows that wait.
+    pub(crate) fn owed(&self) -> usize {
+        OWED_FRAME * (self.dispositions.len() + self.link_flows.len())
+    }
+
     /// Writes the dispositions that wait.
     pub(crate) fn flush_dispositions(&mut self, output: &mut Output) {
         while let Some(pending) = self.dispositions.pop_front() {
@@ -380,12 +385,17 @@ impl Connection {
 
     /// Lets go of every link of a session that ends.
     fn drop_links(&mut self, id: SessionId, error: Option<&Error>) {
-        let links: Vec<u32> = self
-            .links
-            .indices()
-            .filter(|index| self.links.get(*index).is_some_and(|link| link.session == id.index))
-            .collect();
+        let Some(session) = self.sessions.get_mut(id.index) else { return };
+        // All at once, not link by link.
+        session.outgoing.purge(|_| true);
+        if let Some(incoming) = &mut session.incoming {
+            incoming.purge(|_| true);
+        }
+        let links: Vec<u32> = session.local_handles.iter().copied().flatten().collect();
         for index in links {
+            if let Some(link) = self.links.get_mut(index) {
+                link.unsettled = 0;
+            }
             self.finish_link(index, DetachCause::SessionEnded, error.cloned());
         }
     }
@@ -498,5 +508,7 @@ fn without_details(state: DeliveryState) -> DeliveryState {
     }
 }
 
+/// What a frame that is not written yet counts as owed, in octets.
+const OWED_FRAME: usize = 64;
 /// Highest handle ever allowed: links are found in a table indexed by handle, which must not grow at a peer's will.
 const HANDLE_CEILING: u32 = 65_535;

@@ -110,7 +110,7 @@ impl Attempt<'_> {
             let Role::Listener(listener) = &mut state.role else {
                 return Poll::Ready(Err(ConnectionError::Closed));
             };
-            if let Some(request) = listener.incoming.pop_front() {
+            if let Some(request) = listener.incoming.pop() {
                 return Poll::Ready(Ok(request));
             }
             if let Some(reason) = &state.failure {

@@ -104,6 +104,30 @@ fn drained_credit_of_more_than_half_the_circle_does_not_come_back() {
     assert_eq!((pair.client.engine.link_credit(ours), pair.server.engine.link_credit(theirs)), (0, 0));
 }
 
+// What waited to be written was not counted as owed.
+#[test]
+fn dispositions_that_wait_pause_reading_as_those_written_do() {
+    let mut theirs = config("s");
+    theirs.limits.owed_output = 1_000;
+    let mut pair = Pair::opened_with(config("c"), theirs);
+    let session = pair.session();
+    let (ours, _) = pair.sending(session, "L", 100);
+    for number in 0..100 {
+        pair.client.send(ours, b"x", Settlement::Unsettled, number);
+    }
+    pair.run();
+    assert!(!pair.server.engine.is_read_paused());
+    // No two neighbours alike: each leaves in a frame of its own.
+    let mut states = [DeliveryState::Accepted, DeliveryState::Released].into_iter().cycle();
+    while let Some((link, delivery)) = pair.server.delivery() {
+        let state = states.next().unwrap();
+        pair.server.engine.settle(link, delivery.id, state, Settlement::Settled).unwrap();
+    }
+    assert!(pair.server.engine.is_read_paused(), "100 dispositions wait");
+    pair.run();
+    assert!(!pair.server.engine.is_read_paused());
+}
+
 // S-034: the second detach was told as another end of the link.
 #[test]
 fn a_link_given_up_twice_ends_once() {

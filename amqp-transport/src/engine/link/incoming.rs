@@ -199,35 +199,40 @@ impl Connection {
                     cause: DetachCause::Remote,
                     error: detach.error,
                 });
-                self.answer_given_up(session_index);
+                if self.is_accepted(session_index) {
+                    self.answer_one_given_up(index);
+                }
             }
         }
         Ok(())
     }
 
+    fn is_accepted(&self, session_index: u32) -> bool {
+        self.sessions.get(session_index).is_some_and(|session| session.endpoint.local == Half::Open)
+    }
+
     /// Answers the links that the peer gave up before we could, once the session is accepted.
     pub(in super::super) fn answer_given_up(&mut self, session_index: u32) {
-        let is_accepted =
-            self.sessions.get(session_index).is_some_and(|session| session.endpoint.local == Half::Open);
-        if !is_accepted {
+        if !self.is_accepted(session_index) {
             return;
         }
-        let given_up: Vec<LinkId> = self
-            .links
-            .indices()
-            .filter_map(|index| self.links.get(index))
-            .filter(|link| link.session == session_index && link.is_given_up())
-            .map(|link| link.id)
-            .collect();
-        for id in given_up {
-            if let Some(link) = self.links.get_mut(id.index) {
-                link.is_silent = false;
-            }
-            let error =
-                Violation::link(ErrorCondition::NOT_FOUND, "given up before it was accepted").to_wire();
-            let _ = self.refuse_attached(id, error);
-            self.forget_link(id.index);
+        let links: Vec<u32> = self
+            .sessions
+            .get(session_index)
+            .map(|session| session.local_handles.iter().copied().flatten().collect())
+            .unwrap_or_default();
+        for index in links {
+            self.answer_one_given_up(index);
         }
+    }
+
+    fn answer_one_given_up(&mut self, index: u32) {
+        let Some(link) = self.links.get_mut(index).filter(|link| link.is_given_up()) else { return };
+        let id = link.id;
+        link.is_silent = false;
+        let error = Violation::link(ErrorCondition::NOT_FOUND, "given up before it was accepted").to_wire();
+        let _ = self.refuse_attached(id, error);
+        self.forget_link(index);
     }
 
     /// Refuses an attach before the application has heard of it.
