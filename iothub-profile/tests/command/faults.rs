@@ -75,6 +75,25 @@ fn a_listener_and_a_monitor_outlive_a_cut_connection() {
 }
 
 #[test]
+fn a_send_whose_link_is_stolen_counts_its_next_line_as_not_sent() {
+    let hub = Hub::start(&["--device", "dev1"]);
+    let device = hub.string("device", "dev1");
+    let mut command = hub.command(&device, &["device", "send", "--stdin", "--lines"]);
+    command.stdin(Stdio::piped());
+    let mut sender = start(command);
+    let mut input = sender.stdin();
+    input.write_all(b"one\n").expect("a pipe");
+    assert!(wait_until(Duration::from_secs(20), || hub.telemetry().len() == 1), "{}", sender.stderr());
+    hub.run(&device, &["device", "send", "thief"]).succeeds();
+    // The command may have noticed already, and have ended.
+    let _ = input.write_all(b"two\n");
+    drop(input);
+    let ran = sender.end(DEADLINE);
+    ran.fails_with(6, &["stolen", "line 2: ", "sent 1, accepted 1, rejected 0, unknown 0, not sent 1"]);
+    assert_eq!(hub.telemetry().len(), 2, "one, and the thief's");
+}
+
+#[test]
 fn a_send_whose_connection_is_cut_ends_while_its_input_is_silent() {
     let hub = Hub::start(&["--device", "dev1"]);
     let proxy = Proxy::to(hub.port());
