@@ -5,6 +5,28 @@ use iothub_profile::message::{C2dMessage, MessageError, TelemetryMessage};
 use crate::args::PropertyArgs;
 use crate::exit::{Class, Failure};
 
+/// The two kinds of messages take the same properties by setters of the same names, and share no type.
+macro_rules! apply {
+    ($message:ident, $args:expr, $number:expr) => {{
+        if let Some(id) = message_id($args, $number) {
+            $message = $message.with_message_id(id);
+        }
+        if let Some(id) = &$args.correlation_id {
+            $message = $message.with_correlation_id(id.clone());
+        }
+        if let Some(content_type) = &$args.content_type {
+            $message = $message.with_content_type(content_type).map_err(unsendable)?;
+        }
+        if let Some(encoding) = &$args.content_encoding {
+            $message = $message.with_content_encoding(encoding).map_err(unsendable)?;
+        }
+        for property in &$args.properties {
+            $message = $message.with_property(property.name.clone(), property.value.clone());
+        }
+        Ok($message)
+    }};
+}
+
 /// A telemetry message with its properties; `number` (from 0) makes the ids of many messages differ.
 ///
 /// # Errors
@@ -14,22 +36,7 @@ pub(crate) fn telemetry(
     args: &PropertyArgs,
     number: Option<u64>,
 ) -> Result<TelemetryMessage, Failure> {
-    if let Some(id) = message_id(args, number) {
-        message = message.with_message_id(id);
-    }
-    if let Some(id) = &args.correlation_id {
-        message = message.with_correlation_id(id.clone());
-    }
-    if let Some(content_type) = &args.content_type {
-        message = message.with_content_type(content_type).map_err(unsendable)?;
-    }
-    if let Some(encoding) = &args.content_encoding {
-        message = message.with_content_encoding(encoding).map_err(unsendable)?;
-    }
-    for property in &args.properties {
-        message = message.with_property(property.name.clone(), property.value.clone());
-    }
-    Ok(message)
+    apply!(message, args, number)
 }
 
 /// A command with its properties; `number` (from 0) makes the ids of many messages differ.
@@ -41,22 +48,7 @@ pub(crate) fn command(
     args: &PropertyArgs,
     number: Option<u64>,
 ) -> Result<C2dMessage, Failure> {
-    if let Some(id) = message_id(args, number) {
-        message = message.with_message_id(id);
-    }
-    if let Some(id) = &args.correlation_id {
-        message = message.with_correlation_id(id.clone());
-    }
-    if let Some(content_type) = &args.content_type {
-        message = message.with_content_type(content_type).map_err(unsendable)?;
-    }
-    if let Some(encoding) = &args.content_encoding {
-        message = message.with_content_encoding(encoding).map_err(unsendable)?;
-    }
-    for property in &args.properties {
-        message = message.with_property(property.name.clone(), property.value.clone());
-    }
-    Ok(message)
+    apply!(message, args, number)
 }
 
 fn message_id(args: &PropertyArgs, number: Option<u64>) -> Option<String> {
