@@ -4,10 +4,11 @@ use amqp_codec::{
     AmqpFrame, Array, Attach, Begin, Bytes, COMPOSITES, Close, Coordinator, Cursor, Declare, Decode,
     DecodeError, DecodeLimits, DeleteOnClose, DeleteOnNoLinks, DeleteOnNoLinksOrMessages, DeleteOnNoMessages,
     DeliveryState, Described, Detach, Discharge, Disposition, Encode, End, Flow, FrameHeader, FullList, List,
-    Map, Message, MessageView, Open, Performative, ProtocolHeader, SaslPerformative, Source, Str, Symbol,
-    Target, Timestamp, Transfer, Uuid, Value, ValueType, from_bytes, to_bytes,
+    Message, MessageView, Open, Performative, ProtocolHeader, SaslPerformative, Source, Target, Transfer,
+    Value, from_bytes, to_bytes,
 };
 use serde_json::Value as Json;
+use workspace_tests::typed::{hex, text, unhex, value};
 
 /// Invalid vectors that the lenient default accepts, and why.
 const LENIENT: &[(&str, &str)] = &[
@@ -21,103 +22,6 @@ fn vectors() -> Vec<Json> {
     let Json::Object(mut file) = serde_json::from_str(text).unwrap() else { panic!("not an object") };
     let Some(Json::Array(vectors)) = file.remove("vectors") else { panic!("no vectors") };
     vectors
-}
-
-fn text<'a>(json: &'a Json, key: &str) -> &'a str {
-    json[key].as_str().unwrap_or_else(|| panic!("{key} in {json}"))
-}
-
-fn unhex(text: &str) -> Bytes {
-    (0..text.len() / 2).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap()).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|octet| format!("{octet:02x}")).collect()
-}
-
-fn number<T: TryFrom<i128>>(json: &Json) -> T
-where
-    T::Error: std::fmt::Debug,
-{
-    let number = json.as_i64().map(i128::from).or_else(|| json.as_u64().map(i128::from));
-    let number = number.or_else(|| json.as_str()?.parse().ok()).unwrap_or_else(|| panic!("number: {json}"));
-    T::try_from(number).unwrap()
-}
-
-fn bits<const N: usize>(json: &Json) -> [u8; N] {
-    unhex(text(json, "bits")).as_ref().try_into().unwrap()
-}
-
-fn octets(json: &Json) -> Bytes {
-    unhex(text(json, "hex"))
-}
-
-/// The value that a vector's typed JSON means.
-fn value(json: &Json) -> Value {
-    let content = &json[1];
-    match json[0].as_str().unwrap() {
-        "null" => Value::Null,
-        "boolean" => Value::Boolean(content.as_bool().unwrap()),
-        "ubyte" => Value::Ubyte(number(content)),
-        "ushort" => Value::Ushort(number(content)),
-        "uint" => Value::Uint(number(content)),
-        "ulong" => Value::Ulong(number(content)),
-        "byte" => Value::Byte(number(content)),
-        "short" => Value::Short(number(content)),
-        "int" => Value::Int(number(content)),
-        "long" => Value::Long(number(content)),
-        "float" => Value::Float(f32::from_be_bytes(bits(content))),
-        "double" => Value::Double(f64::from_be_bytes(bits(content))),
-        "decimal32" => Value::Decimal32(amqp_codec::Decimal32(bits(content))),
-        "decimal64" => Value::Decimal64(amqp_codec::Decimal64(bits(content))),
-        "decimal128" => Value::Decimal128(amqp_codec::Decimal128(bits(content))),
-        "char" => Value::Char(character(content)),
-        "timestamp" => Value::Timestamp(Timestamp(number(content))),
-        "uuid" => {
-            let octets = unhex(&content.as_str().unwrap().replace('-', ""));
-            Value::Uuid(Uuid(octets.as_ref().try_into().unwrap()))
-        }
-        "binary" => Value::Binary(octets(content)),
-        "string" => Value::String(Str::copy_from(content.as_str().unwrap())),
-        "symbol" => Value::Symbol(Symbol::new(content.as_str().unwrap()).unwrap()),
-        "list" => Value::List(content.as_array().unwrap().iter().map(value).collect::<List>()),
-        "map" => {
-            let entries = content.as_array().unwrap().iter();
-            Value::Map(entries.map(|entry| (value(&entry[0]), value(&entry[1]))).collect::<Map>())
-        }
-        "array" => array(content).into(),
-        "described" => Described::new(value(content), value(&json[2])).into(),
-        other => panic!("type {other}"),
-    }
-}
-
-fn character(json: &Json) -> char {
-    match json {
-        Json::Number(_) => char::from_u32(number(json)).unwrap(),
-        Json::String(text) if text.chars().count() == 1 => text.chars().next().unwrap(),
-        Json::String(text) => {
-            char::from_u32(u32::from_str_radix(text.trim_start_matches("U+"), 16).unwrap()).unwrap()
-        }
-        other => char::from_u32(number(other.get("code").unwrap_or_else(|| panic!("char {other}")))).unwrap(),
-    }
-}
-
-fn array(json: &Json) -> Array {
-    let items: Vec<Value> = json["items"].as_array().unwrap().iter().map(value).collect();
-    let array = if items.is_empty() {
-        Array::empty(match text(json, "element_type") {
-            "symbol" => ValueType::Symbol,
-            "uint" => ValueType::Uint,
-            other => panic!("empty array of {other}"),
-        })
-    } else {
-        Array::new(items).unwrap()
-    };
-    if json["element_descriptor"].is_null() {
-        array
-    } else {
-        array.with_descriptor(value(&json["element_descriptor"]))
-    }
 }
 
 fn strict() -> DecodeLimits {

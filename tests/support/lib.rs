@@ -4,3 +4,4 @@
 pub mod hub;
 pub mod relay;
 pub mod sim;
+pub mod typed;
