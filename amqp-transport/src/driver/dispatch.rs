@@ -170,6 +170,7 @@ fn detach_reason(cause: DetachCause, error: Option<Error>) -> DetachReason {
     match (cause, error) {
         (DetachCause::Local, _) => DetachReason::Local,
         (DetachCause::Stolen, _) => DetachReason::Stolen,
+        (DetachCause::NoHandle, _) => DetachReason::NoHandle,
         (DetachCause::Violation, Some(error)) => DetachReason::Violation(error),
         (DetachCause::SessionEnded, Some(error)) => DetachReason::SessionEnded(EndReason::Remote(error)),
         (DetachCause::SessionEnded, None) => DetachReason::SessionEnded(EndReason::ByPeer),

@@ -116,7 +116,7 @@ pub struct SessionConfig {
     pub outgoing_window: u32,
     /// First transfer-id and first delivery-id of ours. Default 0.
     pub next_outgoing_id: u32,
-    /// Highest handle we accept: one less than the links of the session. At most 65,535, default 8,191.
+    /// Highest handle we accept: one less than the links of the session. At most 1,048,575, default 8,191.
     pub handle_max: u32,
     /// `begin.properties`.
     pub properties: Option<Fields>,

@@ -16,10 +16,11 @@ use super::config::{
 };
 use super::endpoint_state::Endpoint;
 use super::event::{DetachCause, EndCause, Event, EventQueue};
-use super::ids::{DeliveryId, LinkId, SessionId, Slots};
+use super::ids::{DeliveryId, LinkId, Lowest, SessionId, Slots};
 use super::link::{Link, LinkKind};
 use super::output::Output;
 use super::session::Session;
+use super::stats::Stalls;
 use super::timers::{Timer, Timers};
 use super::transmit::Transmit;
 use super::violation::{EngineError, TrySendError};
@@ -64,6 +65,8 @@ pub struct Connection {
     pub(super) links: Slots<Link>,
     /// Session slots by our channels and by the peer's.
     pub(super) local_channels: Vec<Option<u32>>,
+    /// Our channels that no session has.
+    pub(super) free_channels: Lowest,
     pub(super) remote_channels: Vec<Option<u32>>,
     /// Link slots by role and name.
     pub(super) names: BTreeMap<(bool, Str), u32>,
@@ -76,6 +79,11 @@ pub struct Connection {
     pub(super) partial_bytes: usize,
     /// Whole frames that wait because events were too many.
     pub(super) backlog: Bytes,
+    /// Session slots whose answer to an echo has to wait for its time.
+    pub(super) late_echoes: Vec<u32>,
+    pub(super) frames_in: u64,
+    pub(super) stalls: Stalls,
+    pub(super) echoes_coalesced: u64,
 }
 
 impl fmt::Debug for Connection {
@@ -146,6 +154,7 @@ impl Connection {
             sessions: Slots::default(),
             links: Slots::default(),
             local_channels: Vec::new(),
+            free_channels: Lowest::default(),
             remote_channels: Vec::new(),
             names: BTreeMap::new(),
             dirty: Vec::new(),
@@ -153,6 +162,10 @@ impl Connection {
             output_waiters: VecDeque::new(),
             partial_bytes: 0,
             backlog: Bytes::new(),
+            late_echoes: Vec::new(),
+            frames_in: 0,
+            stalls: Stalls::default(),
+            echoes_coalesced: 0,
             config,
         };
         connection.timers.set(Timer::Handshake, Some(now + connection.config.limits.handshake_time_out));

@@ -16,19 +16,29 @@ pub(crate) struct Unsettled<T> {
     ring: VecDeque<Option<T>>,
     in_ring: usize,
     stragglers: BTreeMap<u64, T>,
+    /// Deliveries held whose link is over, to be swept out together.
+    dead: usize,
 }
 
 /// What becomes of a delivery after a visit.
 pub(crate) enum Visit {
     Keep,
     Remove,
+    /// Taken out, and it was dead already.
+    Bury,
 }
 
 impl<T> Unsettled<T> {
     /// Starts counting at this id.
     pub(crate) fn new(first: u32) -> Self {
         // One turn of the wheel in hand, so that widening an older id never goes below zero.
-        Self { base: u64::from(first) | TURN, ring: VecDeque::new(), in_ring: 0, stragglers: BTreeMap::new() }
+        Self {
+            base: u64::from(first) | TURN,
+            ring: VecDeque::new(),
+            in_ring: 0,
+            stragglers: BTreeMap::new(),
+            dead: 0,
+        }
     }
 
     /// The id of the next delivery.
@@ -36,9 +46,9 @@ impl<T> Unsettled<T> {
         low(self.next())
     }
 
-    /// Deliveries held.
+    /// Deliveries held whose link lives.
     pub(crate) fn len(&self) -> usize {
-        self.in_ring + self.stragglers.len()
+        (self.in_ring + self.stragglers.len()).saturating_sub(self.dead)
     }
 
     /// Takes the next id for a delivery that stays unsettled.
@@ -96,17 +106,23 @@ impl<T> Unsettled<T> {
         // An end in the future is cut off; a start in the future holds nothing, unless the range ended before.
         let Some(low_end) = self.widen(first) else { return 0 };
         let high_end = (low_end + span).min(next.saturating_sub(1));
-        let mut removed = 0;
+        let (mut removed, mut buried) = (0, 0);
         if low_end < self.base && !self.stragglers.is_empty() && low_end <= high_end {
             let gone: Vec<u64> = self
                 .stragglers
                 .range_mut(low_end..=high_end)
                 .filter_map(|(id, value)| match visit(low(*id), value) {
                     Visit::Keep => None,
-                    Visit::Remove => Some(*id),
+                    Visit::Remove => {
+                        removed += 1;
+                        Some(*id)
+                    }
+                    Visit::Bury => {
+                        buried += 1;
+                        Some(*id)
+                    }
                 })
                 .collect();
-            removed += gone.len();
             for id in gone {
                 self.stragglers.remove(&id);
             }
@@ -115,35 +131,58 @@ impl<T> Unsettled<T> {
         let mut index = usize::try_from(at - self.base).unwrap_or(usize::MAX);
         while at <= high_end {
             let Some(slot) = self.ring.get_mut(index) else { break };
-            if let Some(value) = slot
-                && matches!(visit(low(at), value), Visit::Remove)
-            {
-                *slot = None;
-                self.in_ring -= 1;
-                removed += 1;
+            if let Some(value) = slot {
+                match visit(low(at), value) {
+                    Visit::Keep => {}
+                    Visit::Remove => {
+                        *slot = None;
+                        self.in_ring -= 1;
+                        removed += 1;
+                    }
+                    Visit::Bury => {
+                        *slot = None;
+                        self.in_ring -= 1;
+                        buried += 1;
+                    }
+                }
             }
             at += 1;
             index += 1;
         }
+        self.dead = self.dead.saturating_sub(buried);
         self.trim();
         removed
     }
 
-    /// Removes everything for which `is_gone` holds.
-    pub(crate) fn purge(&mut self, mut is_gone: impl FnMut(&T) -> bool) {
-        self.stragglers.retain(|_, value| !is_gone(value));
+    /// Counts deliveries whose link is over. They stay until a quarter of what is held is like them and one walk takes
+    /// them all out: a link's end costs no more than its own deliveries, however many others are held.
+    pub(crate) fn abandon(&mut self, count: usize, mut is_dead: impl FnMut(&T) -> bool) {
+        self.dead += count;
+        if self.dead * SWEEP_AT < self.ring.len() + self.stragglers.len() {
+            return;
+        }
+        self.stragglers.retain(|_, value| !is_dead(value));
         for slot in &mut self.ring {
-            if slot.as_ref().is_some_and(&mut is_gone) {
+            if slot.as_ref().is_some_and(&mut is_dead) {
                 *slot = None;
                 self.in_ring -= 1;
             }
         }
+        self.dead = 0;
         self.trim();
     }
 
-    /// The youngest deliveries held, youngest first.
-    pub(crate) fn youngest(&self, count: usize) -> impl Iterator<Item = &T> {
-        self.ring.iter().rev().take(count).filter_map(Option::as_ref)
+    /// Lets go of everything; the next id stays.
+    pub(crate) fn clear(&mut self) {
+        self.base = self.next();
+        self.ring.clear();
+        self.stragglers.clear();
+        (self.in_ring, self.dead) = (0, 0);
+    }
+
+    /// What is held, oldest first, the dead among it.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.stragglers.values().chain(self.ring.iter().filter_map(Option::as_ref))
     }
 
     fn next(&self) -> u64 {
@@ -222,6 +261,8 @@ const TURN: u64 = 1 << 33;
 const HALF: u32 = 0x8000_0000;
 /// A ring this long that is mostly holes gives its rest to the map.
 const SPARSE_RING: usize = 1_024;
+/// One in so many deliveries held is dead when they are swept out.
+const SWEEP_AT: usize = 4;
 
 #[cfg(test)]
 mod tests;

@@ -200,6 +200,8 @@ pub enum DetachCause {
     Stolen,
     /// Its session ended.
     SessionEnded,
+    /// It never was attached: the peer's begin, which came after our attach was asked for, allows fewer links.
+    NoHandle,
 }
 
 /// Who ended a session.

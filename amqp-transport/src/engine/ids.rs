@@ -2,7 +2,9 @@
 //!
 //! A stale id is never another endpoint: the slot remembers how often it was reused.
 
+use core::cmp::Reverse;
 use core::fmt;
+use std::collections::BinaryHeap;
 
 /// A session of one connection.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -132,6 +134,32 @@ impl<T> Slots<T> {
     }
 }
 
+/// The numbers that are free: the lowest first, however many are taken.
+#[derive(Debug, Default)]
+pub(crate) struct Lowest {
+    returned: BinaryHeap<Reverse<u32>>,
+    next: u32,
+}
+
+impl Lowest {
+    /// Takes the lowest free number up to `max`.
+    pub(crate) fn take(&mut self, max: u32) -> Option<u32> {
+        let lowest = self.returned.peek().map_or(self.next, |Reverse(number)| *number);
+        if lowest > max {
+            return None;
+        }
+        if self.returned.pop().is_none() {
+            self.next = self.next.checked_add(1)?;
+        }
+        Some(lowest)
+    }
+
+    /// Gives back a number that was taken.
+    pub(crate) fn give_back(&mut self, number: u32) {
+        self.returned.push(Reverse(number));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,5 +174,17 @@ mod tests {
         assert_eq!(slots.checked(index, generation), None);
         assert_eq!(slots.checked(again, newer), Some(&"second"));
         assert_eq!(slots.len(), 1);
+    }
+
+    // L-005
+    #[test]
+    fn the_lowest_number_given_back_is_taken_first() {
+        let mut numbers = Lowest::default();
+        assert_eq!((0..4).map(|_| numbers.take(9)).collect::<Vec<_>>(), [Some(0), Some(1), Some(2), Some(3)]);
+        numbers.give_back(2);
+        numbers.give_back(0);
+        assert_eq!([numbers.take(9), numbers.take(9), numbers.take(9)], [Some(0), Some(2), Some(4)]);
+        numbers.give_back(1);
+        assert_eq!([numbers.take(0), numbers.take(1), numbers.take(4)], [None, Some(1), None]);
     }
 }

@@ -17,6 +17,9 @@ pub struct Limits {
     pub close_time_out: Duration,
     /// Shortest time between two heartbeats, whatever idle time-out the peer announces. Default 100 ms.
     pub min_heartbeat_interval: Duration,
+    /// Shortest time between two flows of a session that only answer echoes of the peer's; what it asks for meanwhile is
+    /// answered together at its end. Default 10 ms.
+    pub echo_interval: Duration,
     /// Rounds of a SASL exchange. Default 16.
     pub sasl_rounds: u32,
     /// Octets queued for output above which [`try_send`](super::Connection::try_send) answers `OutputFull`. Default 1 MiB.
@@ -49,6 +52,7 @@ impl Default for Limits {
             frame_time_out: Duration::from_secs(60),
             close_time_out: Duration::from_secs(10),
             min_heartbeat_interval: Duration::from_millis(100),
+            echo_interval: Duration::from_millis(10),
             sasl_rounds: 16,
             output_high_water: 1024 * 1024,
             owed_output: 1024 * 1024,

@@ -5,7 +5,8 @@ mod incoming;
 use std::sync::Arc;
 
 use amqp_codec::{
-    Attach, DeliveryState, Detach, Error, Flow, ReceiverSettleMode, Role, SenderSettleMode, Str,
+    Attach, DeliveryState, Detach, Encode, Error, ErrorCondition, Flow, ReceiverSettleMode, Role,
+    SenderSettleMode, Str,
 };
 
 use super::config::{AttachReply, DetachKind, LinkConfig, Settling};
@@ -38,8 +39,12 @@ pub(crate) struct Link {
     pub(crate) max_message_size: Option<u64>,
     /// Deliveries in the session's table that belong to this link.
     pub(crate) unsettled: usize,
+    /// Whether its attach waits for the peer's begin.
+    is_held_back: bool,
     /// Whether a flow of this link waits to leave.
     pub(crate) owes_flow: bool,
+    /// Whether it waits for the time at which echoes may be answered again.
+    pub(crate) owes_echo: bool,
     /// The peer's attach had no terminus: its detach, with the reason, follows (L-008).
     is_refused: bool,
     /// We refused it: its end is no news.
@@ -136,7 +141,7 @@ impl Connection {
             properties: config.properties,
             ..Attach::default()
         };
-        self.write_attach(id, &attach)?;
+        self.request_attach(id, attach)?;
         Ok(id)
     }
 
@@ -217,6 +222,11 @@ impl Connection {
             Half::Idle => return Err(EngineError::State("the attach is not answered")),
             Half::Open => {}
         }
+        if link.is_held_back {
+            // The peer has not heard of it.
+            self.finish_link_as(id.index, kind, cause, error);
+            return Ok(());
+        }
         link.endpoint.local = Half::Closed;
         // What it asked for is not kept for a peer that may never answer.
         link.remote_attach = None;
@@ -248,7 +258,7 @@ impl Connection {
             return Err(no_handle);
         }
         let owner = self.sessions.get_mut(session).ok_or(EngineError::Stale)?;
-        let local_handle = owner.free_handle().ok_or(no_handle)?;
+        let local_handle = owner.take_handle().ok_or(no_handle)?;
         let (index, generation) = self.links.insert(Link {
             id: LinkId { index: 0, generation: 0 },
             session,
@@ -264,7 +274,9 @@ impl Connection {
             default_outcome: None,
             max_message_size: config.max_message_size.filter(|max| role == Role::Receiver && *max > 0),
             unsettled: 0,
+            is_held_back: false,
             owes_flow: false,
+            owes_echo: false,
             is_refused: false,
             is_silent: false,
             detach_cause: DetachCause::Local,
@@ -283,6 +295,54 @@ impl Connection {
             *slot = Some(index);
         }
         Ok(id)
+    }
+
+    /// Writes the attach of a link of ours, or keeps it until the peer's begin has told how many links it takes.
+    // S-026: a handle above the peer's handle-max costs the connection. Of a begin that has not come, 0 alone is safe.
+    fn request_attach(&mut self, id: LinkId, attach: Attach) -> Result<(), EngineError> {
+        let Some(link) = self.links.get_mut(id.index) else { return Err(EngineError::Stale) };
+        let Some(session) = self.sessions.get_mut(link.session) else { return Err(EngineError::Stale) };
+        if session.endpoint.remote != Half::Idle || link.local_handle == 0 {
+            return self.write_attach(id, &attach);
+        }
+        let (size, limit) = (attach.encoded_len() + ATTACH_MARGIN, self.output.frame_limit());
+        if size > usize::try_from(limit).unwrap_or(usize::MAX) {
+            self.forget_link(id.index);
+            return Err(EngineError::FrameTooLarge { size, limit });
+        }
+        link.is_held_back = true;
+        session.held_back.push_back((id, Box::new(attach)));
+        Ok(())
+    }
+
+    /// The peer's begin has come: attaches that waited for it leave, as far as it has handles for them.
+    pub(super) fn release_attaches(&mut self, session: u32) {
+        let Some(owner) = self.sessions.get_mut(session) else { return };
+        let max = owner.remote_handle_max;
+        for (id, attach) in std::mem::take(&mut owner.held_back) {
+            let Some(link) = self.links.checked_mut(id.index, id.generation) else { continue };
+            link.is_held_back = false;
+            if link.local_handle > max {
+                self.finish_link(id.index, DetachCause::NoHandle, None);
+                continue;
+            }
+            if let Err(error) = self.write_attach(id, &attach) {
+                let error =
+                    Violation::link(ErrorCondition::FRAME_SIZE_TOO_SMALL, error.to_string()).to_wire();
+                self.events.push(Event::LinkDetached {
+                    link: id,
+                    kind: DetachKind::Closed,
+                    cause: DetachCause::NoHandle,
+                    error: Some(error),
+                });
+                continue;
+            }
+            // Credit that was granted meanwhile.
+            let has_credit = self.link_credit(id) > 0;
+            if has_credit {
+                self.owe_link_flow(id.index);
+            }
+        }
     }
 
     fn write_attach(&mut self, id: LinkId, attach: &Attach) -> Result<(), EngineError> {
@@ -359,6 +419,7 @@ impl Connection {
         let Some(session) = self.sessions.get_mut(link.session) else { return };
         if let Some(slot) = session.local_handles.get_mut(link.local_handle as usize) {
             *slot = None;
+            session.free_handles.give_back(link.local_handle);
         }
         if let Some(handle) = link.remote_handle
             && let Some(slot) = session.remote_handles.get_mut(handle as usize)
@@ -367,9 +428,11 @@ impl Connection {
         }
         if link.unsettled > 0 {
             let had_room = session.outgoing.len() < self.config.limits.unsettled;
-            session.outgoing.purge(|entry| entry.link == link.id);
-            if let Some(incoming) = &mut session.incoming {
-                incoming.purge(|entry| entry.link == link.id);
+            let links = &self.links;
+            let is_dead = |id: LinkId| links.checked(id.index, id.generation).is_none();
+            match link.kind {
+                LinkKind::Sender(_) => session.outgoing.abandon(link.unsettled, |entry| is_dead(entry.link)),
+                LinkKind::Receiver(_) => session.abandon_incoming(link.unsettled, is_dead),
             }
             if !had_room {
                 self.wake_session(link.session);
@@ -384,7 +447,8 @@ impl Connection {
             return Ok(());
         }
         if flow.echo {
-            self.owe_link_flow(index);
+            let session = link.session;
+            self.owe_echo(session, Some(index));
         }
         let Some(link) = self.links.get_mut(index) else { return Ok(()) };
         match &mut link.kind {
@@ -412,7 +476,7 @@ impl Connection {
         let Some(link) = self.links.checked_mut(id.index, id.generation) else { return false };
         link.owes_flow = false;
         // L-008: a link that is being refused gets no credit.
-        if link.endpoint.local != Half::Open || link.is_refused {
+        if link.endpoint.local != Half::Open || link.is_refused || link.is_held_back {
             return false;
         }
         let Some(session) = self.sessions.get_mut(session) else { return false };
@@ -436,6 +500,9 @@ impl Connection {
         self.output.frame(session.local_channel, &flow).is_ok()
     }
 }
+
+/// What a frame's header adds to a performative, in octets.
+const ATTACH_MARGIN: usize = 8;
 
 /// The key of a link's name: a sender and a receiver may share one (L-001).
 fn name_key(role: Role, name: &Str) -> (bool, Str) {

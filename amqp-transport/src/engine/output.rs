@@ -19,6 +19,8 @@ pub(crate) struct Output {
     marked: usize,
     /// Octets of frames other than transfers.
     owed: usize,
+    /// Frames written so far.
+    frames: u64,
     style: ListStyle,
     frame_limit: u32,
 }
@@ -50,6 +52,7 @@ impl Output {
             spliced: 0,
             marked: 0,
             owed: 0,
+            frames: 0,
             style,
             frame_limit: u32::MAX,
         }
@@ -141,6 +144,11 @@ impl Output {
         self.buffer.is_empty() && self.splices.is_empty()
     }
 
+    /// Frames written so far.
+    pub(crate) fn frames(&self) -> u64 {
+        self.frames
+    }
+
     /// Octets waiting that are no transfers.
     pub(crate) fn owed(&self) -> usize {
         self.owed
@@ -213,6 +221,7 @@ impl Output {
     fn end_frame(&mut self, start: usize, beyond: usize) {
         // Bounded by the peer's frame limit, itself a u32.
         let size = u32::try_from(self.buffer.len() - start + beyond).unwrap_or(u32::MAX);
+        self.frames = self.frames.wrapping_add(1);
         if let Some(place) = self.buffer.get_mut(start..).and_then(<[u8]>::first_chunk_mut) {
             *place = size.to_be_bytes();
         }

@@ -15,6 +15,7 @@ use super::event::{Event, IncomingDelivery};
 use super::ids::{DeliveryId, LinkId};
 use super::link::{Link, LinkKind};
 use super::session::{Session, unattached_handle, window_violation};
+use super::tags::HighestTag;
 use super::violation::{EngineError, Scope, Violation};
 use super::window::ReceiverCredit;
 
@@ -23,6 +24,9 @@ use super::window::ReceiverCredit;
 pub(crate) struct ReceiverState {
     pub(crate) credit: ReceiverCredit,
     partial: Option<Box<Partial>>,
+    highest_tag: HighestTag,
+    /// Octets of whole messages that came.
+    pub(crate) octets: u64,
 }
 
 /// A delivery whose last frame has not come.
@@ -40,7 +44,7 @@ struct Partial {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IncomingEntry {
     pub(crate) link: LinkId,
-    tag: DeliveryTag,
+    pub(crate) tag: DeliveryTag,
 }
 
 impl fmt::Debug for Partial {
@@ -56,7 +60,7 @@ impl fmt::Debug for Partial {
 
 impl ReceiverState {
     pub(crate) fn new() -> Self {
-        Self { credit: ReceiverCredit::new(), partial: None }
+        Self { credit: ReceiverCredit::new(), partial: None, highest_tag: HighestTag::default(), octets: 0 }
     }
 }
 
@@ -176,6 +180,9 @@ impl Connection {
         } else {
             hold_id(session, link, tag, self.config.limits.unsettled)?;
         }
+        if let LinkKind::Receiver(receiver) = &mut link.kind {
+            receiver.octets += payload.len() as u64;
+        }
         let delivery = IncomingDelivery {
             id: DeliveryId(id),
             tag,
@@ -237,6 +244,7 @@ impl Connection {
         }
         let Some(partial) = receiver.partial.take() else { return Ok(()) };
         self.partial_bytes = self.partial_bytes.saturating_sub(partial.octets.len());
+        receiver.octets += partial.octets.len() as u64;
         if partial.is_settled && release(session, link, partial.id) {
             link.unsettled = link.unsettled.saturating_sub(1);
         }
@@ -321,6 +329,7 @@ impl Connection {
         }
         let is_settled = settlement.is_settled();
         if is_settled {
+            session.tags.remove(id, entry.tag);
             incoming.remove(delivery.0);
             link.unsettled = link.unsettled.saturating_sub(1);
         }
@@ -336,16 +345,18 @@ impl Connection {
         }
         let Some(session) = self.sessions.get_mut(index) else { return };
         let Some(incoming) = &mut session.incoming else { return };
-        let (links, events) = (&mut self.links, &mut self.events);
+        let (links, events, tags) = (&mut self.links, &mut self.events, &mut session.tags);
         incoming.visit_range(disposition.first, last, |id, entry| {
-            if let Some(link) = links.checked_mut(entry.link.index, entry.link.generation) {
-                link.unsettled = link.unsettled.saturating_sub(1);
-                events.push(Event::RemoteSettled {
-                    link: entry.link,
-                    delivery: DeliveryId(id),
-                    state: disposition.state.clone(),
-                });
-            }
+            tags.remove(entry.link, entry.tag);
+            let Some(link) = links.checked_mut(entry.link.index, entry.link.generation) else {
+                return Visit::Bury;
+            };
+            link.unsettled = link.unsettled.saturating_sub(1);
+            events.push(Event::RemoteSettled {
+                link: entry.link,
+                delivery: DeliveryId(id),
+                state: disposition.state.clone(),
+            });
             Visit::Remove
         });
     }
@@ -397,11 +408,14 @@ fn skip_id(session: &mut Session) {
 
 fn hold_id(session: &mut Session, link: &mut Link, tag: DeliveryTag, limit: usize) -> Result<(), Violation> {
     let Some(incoming) = &mut session.incoming else { return Ok(()) };
-    // D-001: looked for among the youngest only; a peer that counts wrongly repeats itself at once.
-    if incoming.youngest(TAGS_COMPARED).any(|entry| entry.link == link.id && entry.tag == tag) {
+    let LinkKind::Receiver(receiver) = &mut link.kind else { return Ok(()) };
+    let held = || incoming.iter().map(|entry| (entry.link, entry.tag));
+    let (of_link, of_session) = (link.unsettled, incoming.len());
+    // D-001
+    if !session.tags.insert((link.id, tag), &mut receiver.highest_tag, of_link, of_session, held) {
         return Err(Violation::link(ErrorCondition::NOT_ALLOWED, "a delivery-tag that is in use"));
     }
-    if incoming.len() >= limit {
+    if of_session >= limit {
         return Err(Violation::session(
             ErrorCondition::RESOURCE_LIMIT_EXCEEDED,
             "too many unsettled deliveries",
@@ -413,11 +427,12 @@ fn hold_id(session: &mut Session, link: &mut Link, tag: DeliveryTag, limit: usiz
 }
 
 fn release(session: &mut Session, link: &Link, id: u32) -> bool {
-    session
-        .incoming
-        .as_mut()
-        .filter(|incoming| incoming.get(id).is_some_and(|entry| entry.link == link.id))
-        .is_some_and(|incoming| incoming.remove(id).is_some())
+    let Some(incoming) = &mut session.incoming else { return false };
+    let Some(tag) = incoming.get(id).filter(|entry| entry.link == link.id).map(|entry| entry.tag) else {
+        return false;
+    };
+    session.tags.remove(link.id, tag);
+    incoming.remove(id).is_some()
 }
 
 // D-002 to D-005, D-010, D-011
@@ -464,6 +479,3 @@ fn add_partial(
 fn invalid(detail: &'static str) -> Violation {
     Violation::link(ErrorCondition::INVALID_FIELD, detail)
 }
-
-/// How many unsettled deliveries a new tag is compared with.
-const TAGS_COMPARED: usize = 2;

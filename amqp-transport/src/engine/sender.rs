@@ -16,6 +16,7 @@ use super::ids::{DeliveryId, LinkId};
 use super::link::LinkKind;
 use super::output::{HEAD_ROOM, Output};
 use super::session::Session;
+use super::stats::Stalls;
 use super::violation::{EngineError, TrySendError, Violation};
 use super::window::SenderCredit;
 
@@ -31,6 +32,8 @@ pub(crate) struct SenderState {
     waits_for_output: bool,
     /// Whether the next credit, or the end of the large message, is to be told.
     wants_turn: bool,
+    /// Octets of the messages sent.
+    pub(crate) octets: u64,
 }
 
 /// A message that does not leave at once: larger than a frame, or than is copied.
@@ -59,6 +62,7 @@ impl SenderState {
             is_waiting: false,
             waits_for_output: false,
             wants_turn: true,
+            octets: 0,
         }
     }
 }
@@ -111,8 +115,9 @@ impl Connection {
             return Err(TrySendError::Link(EngineError::Stale));
         };
         let unsettled_limit = if is_settled { usize::MAX } else { self.config.limits.unsettled };
-        check_turn(session, sender, id, unsettled_limit)?;
+        check_turn(session, sender, id, unsettled_limit, &mut self.stalls)?;
         if self.output.len() >= self.config.limits.output_high_water {
+            self.stalls.output = self.stalls.output.wrapping_add(1);
             wait_in(&mut self.output_waiters, &mut sender.waits_for_output, id);
             return Err(TrySendError::OutputFull);
         }
@@ -128,6 +133,7 @@ impl Connection {
             ..Transfer::default()
         };
         let payload = outgoing.payload;
+        sender.octets = sender.octets.wrapping_add(payload.len() as u64);
         if payload.len() <= COPY_UP_TO && payload.len() + HEAD_ROOM <= self.output.frame_limit() as usize {
             self.output.transfer(session.local_channel, &transfer, payload.as_slice());
             session.window.on_sent();
@@ -332,7 +338,7 @@ impl Connection {
         let had_room = session.outgoing.len() < self.config.limits.unsettled;
         let removed = session.outgoing.visit_range(disposition.first, last, |id, entry| {
             let Some(link) = links.checked_mut(entry.link.index, entry.link.generation) else {
-                return Visit::Remove;
+                return Visit::Bury;
             };
             if !is_final {
                 if let Some(state) = &state
@@ -386,22 +392,27 @@ fn check_turn(
     sender: &mut SenderState,
     id: LinkId,
     unsettled_limit: usize,
+    stalls: &mut Stalls,
 ) -> Result<(), TrySendError> {
     if sender.large.is_some() {
+        stalls.busy = stalls.busy.wrapping_add(1);
         sender.wants_turn = true;
         return Err(TrySendError::Busy);
     }
     // L-021
     if sender.credit.credit() == 0 {
+        stalls.credit = stalls.credit.wrapping_add(1);
         sender.wants_turn = true;
         return Err(TrySendError::NoCredit);
     }
     // S-016
     if !session.window.can_send() {
+        stalls.window = stalls.window.wrapping_add(1);
         wait_in(&mut session.waiters, &mut sender.is_waiting, id);
         return Err(TrySendError::WindowClosed);
     }
     if session.outgoing.len() >= unsettled_limit {
+        stalls.unsettled = stalls.unsettled.wrapping_add(1);
         wait_in(&mut session.waiters, &mut sender.is_waiting, id);
         return Err(TrySendError::TooManyUnsettled);
     }

@@ -2,19 +2,24 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
-use amqp_codec::{Begin, DeliveryState, Disposition, End, Error, ErrorCondition, Flow, Modified, Rejected};
+use amqp_codec::{
+    Attach, Begin, DeliveryState, Disposition, End, Error, ErrorCondition, Flow, Modified, Rejected,
+};
 
 use super::config::{SessionConfig, Side};
 use super::connection::Connection;
 use super::delivery::{PendingDisposition, Unsettled};
 use super::endpoint_state::{Endpoint, Half};
 use super::event::{DetachCause, EndCause, Event};
-use super::ids::{LinkId, SessionId};
+use super::ids::{LinkId, Lowest, SessionId};
 use super::link::LinkKind;
 use super::output::Output;
 use super::receiver::IncomingEntry;
 use super::sender::OutgoingEntry;
+use super::tags::Tags;
+use super::timers::Timer;
 use super::violation::{EngineError, Violation};
 use super::window::{SessionWindow, WindowError};
 
@@ -35,15 +40,25 @@ pub(crate) struct Session {
     pub(crate) outgoing: Unsettled<OutgoingEntry>,
     /// Starts with the first delivery-id the peer uses.
     pub(crate) incoming: Option<Unsettled<IncomingEntry>>,
+    /// The tags of `incoming`.
+    pub(crate) tags: Tags,
     /// Link slots by our handles and by the peer's.
     pub(crate) local_handles: Vec<Option<u32>>,
     pub(crate) remote_handles: Vec<Option<u32>>,
+    /// Our handles that no link has.
+    pub(crate) free_handles: Lowest,
+    /// Attaches of ours that wait for the peer's begin.
+    pub(crate) held_back: VecDeque<(LinkId, Box<Attach>)>,
     pub(crate) local_handle_max: u32,
     pub(crate) remote_handle_max: u32,
     pub(crate) dispositions: VecDeque<PendingDisposition>,
     owes_flow: bool,
     link_flows: Vec<LinkId>,
     is_dirty: bool,
+    /// When a flow last left for an echo alone, and what is to be told when the next may.
+    last_echo: Option<Instant>,
+    owes_echo: bool,
+    late_links: Vec<LinkId>,
     /// Links turned away by the window or the bound on unsettled deliveries, first come first served.
     pub(crate) waiters: VecDeque<LinkId>,
     /// Links with a large message halted by the window.
@@ -68,14 +83,20 @@ impl Session {
             ),
             outgoing: Unsettled::new(config.next_outgoing_id),
             incoming: None,
+            tags: Tags::default(),
             local_handles: Vec::new(),
             remote_handles: Vec::new(),
+            free_handles: Lowest::default(),
+            held_back: VecDeque::new(),
             local_handle_max: config.handle_max.min(HANDLE_CEILING),
             remote_handle_max: u32::MAX,
             dispositions: VecDeque::new(),
             owes_flow: false,
             link_flows: Vec::new(),
             is_dirty: false,
+            last_echo: None,
+            owes_echo: false,
+            late_links: Vec::new(),
             waiters: VecDeque::new(),
             halted: VecDeque::new(),
         }
@@ -87,11 +108,23 @@ impl Session {
         self.remote_handles.get(handle as usize).copied().flatten()
     }
 
-    /// The lowest free handle of ours (L-005).
-    pub(crate) fn free_handle(&self) -> Option<u32> {
-        let free = self.local_handles.iter().position(Option::is_none).unwrap_or(self.local_handles.len());
-        let handle = u32::try_from(free).ok()?;
-        (handle <= self.remote_handle_max && handle <= self.local_handle_max).then_some(handle)
+    /// Takes the lowest free handle of ours (L-005), if both sides allow it.
+    pub(crate) fn take_handle(&mut self) -> Option<u32> {
+        let max = self.local_handle_max.min(self.remote_handle_max);
+        self.free_handles.take(max)
+    }
+
+    /// Counts deliveries of the peer's whose link is over.
+    pub(crate) fn abandon_incoming(&mut self, count: usize, is_dead: impl Fn(LinkId) -> bool) {
+        let Some(incoming) = &mut self.incoming else { return };
+        let tags = &mut self.tags;
+        incoming.abandon(count, |entry| {
+            let is_dead = is_dead(entry.link);
+            if is_dead {
+                tags.remove(entry.link, entry.tag);
+            }
+            is_dead
+        });
     }
 
     pub(crate) fn mark_dirty(&mut self, dirty: &mut Vec<u32>) {
@@ -159,7 +192,7 @@ impl Session {
 impl Connection {
     pub(super) fn begin_session(&mut self, config: &SessionConfig) -> Result<SessionId, EngineError> {
         self.require_open()?;
-        let channel = self.free_channel()?;
+        let channel = self.take_channel()?;
         let id = self.insert_session(Endpoint::opened_here(), channel, config);
         self.write_begin(id, None, config)?;
         Ok(id)
@@ -232,12 +265,11 @@ impl Connection {
     }
 
     // S-001, C-008, C-009: the lowest channel both sides allow.
-    fn free_channel(&self) -> Result<u16, EngineError> {
+    fn take_channel(&mut self) -> Result<u16, EngineError> {
         let max = self.config.channel_max.min(self.remote_channel_max);
-        let free = self.local_channels.iter().position(Option::is_none).unwrap_or(self.local_channels.len());
-        u16::try_from(free)
-            .ok()
-            .filter(|channel| *channel <= max)
+        self.free_channels
+            .take(u32::from(max))
+            .and_then(|channel| u16::try_from(channel).ok())
             .ok_or(EngineError::NoChannel { limit: u32::from(max) + 1 })
     }
 
@@ -305,6 +337,7 @@ impl Connection {
         if !session.is_begun_by_peer {
             if session.endpoint.is_open() {
                 self.events.push(Event::SessionBegun { session: id });
+                self.release_attaches(index);
                 self.wake_session(index);
             }
         } else if self.side == Side::Listener {
@@ -332,7 +365,7 @@ impl Connection {
     }
 
     fn request_session(&mut self) -> Result<u32, Violation> {
-        let channel = self.free_channel().map_err(|_| {
+        let channel = self.take_channel().map_err(|_| {
             Violation::connection(
                 ErrorCondition::RESOURCE_LIMIT_EXCEEDED,
                 "no channel is left to answer a begin",
@@ -375,6 +408,7 @@ impl Connection {
         let Some(session) = self.sessions.remove(index) else { return };
         if let Some(slot) = self.local_channels.get_mut(usize::from(session.local_channel)) {
             *slot = None;
+            self.free_channels.give_back(u32::from(session.local_channel));
         }
         if let Some(remote) = session.remote_channel
             && let Some(slot) = self.remote_channels.get_mut(usize::from(remote))
@@ -387,10 +421,11 @@ impl Connection {
     fn drop_links(&mut self, id: SessionId, error: Option<&Error>) {
         let Some(session) = self.sessions.get_mut(id.index) else { return };
         // All at once, not link by link.
-        session.outgoing.purge(|_| true);
+        session.outgoing.clear();
         if let Some(incoming) = &mut session.incoming {
-            incoming.purge(|_| true);
+            incoming.clear();
         }
+        session.tags.clear();
         let links: Vec<u32> = session.local_handles.iter().copied().flatten().collect();
         for index in links {
             if let Some(link) = self.links.get_mut(index) {
@@ -420,11 +455,66 @@ impl Connection {
                 let link = session.remote_link(handle).ok_or_else(unattached_handle)?;
                 self.handle_link_flow(link, flow)?;
             }
-            None if flow.echo => session.owe_flow(&mut self.dirty),
+            None if flow.echo => self.owe_echo(index, None),
             None => {}
         }
         self.wake_session(index);
         Ok(())
+    }
+
+    /// Answers an echo: at once, or together with the others of its time.
+    // S-031: however often the peer asks.
+    pub(super) fn owe_echo(&mut self, index: u32, link: Option<u32>) {
+        let Some(session) = self.sessions.get_mut(index) else { return };
+        let due = session.last_echo.map(|last| last + self.config.limits.echo_interval);
+        let Some(due) = due.filter(|due| *due > self.now) else {
+            session.last_echo = Some(self.now);
+            match link {
+                Some(link) => self.owe_link_flow(link),
+                None => session.owe_flow(&mut self.dirty),
+            }
+            return;
+        };
+        if !session.owes_echo && session.late_links.is_empty() {
+            self.late_echoes.push(index);
+            let nearest = self.timers.get(Timer::Echo).map_or(due, |set| set.min(due));
+            self.timers.set(Timer::Echo, Some(nearest));
+        } else {
+            self.echoes_coalesced = self.echoes_coalesced.wrapping_add(1);
+        }
+        match link.and_then(|link| self.links.get_mut(link)) {
+            Some(link) if !link.owes_echo => {
+                link.owes_echo = true;
+                session.late_links.push(link.id);
+            }
+            Some(_) => {}
+            None => session.owes_echo = true,
+        }
+    }
+
+    /// The time has come for flows that were asked for too soon.
+    pub(super) fn answer_late_echoes(&mut self) {
+        let mut next: Option<Instant> = None;
+        for index in std::mem::take(&mut self.late_echoes) {
+            let Some(session) = self.sessions.get_mut(index) else { continue };
+            let due = session.last_echo.map(|last| last + self.config.limits.echo_interval);
+            if let Some(due) = due.filter(|due| *due > self.now) {
+                self.late_echoes.push(index);
+                next = Some(next.map_or(due, |next| next.min(due)));
+                continue;
+            }
+            session.last_echo = Some(self.now);
+            if std::mem::take(&mut session.owes_echo) {
+                session.owe_flow(&mut self.dirty);
+            }
+            for id in std::mem::take(&mut session.late_links) {
+                if let Some(link) = self.links.checked_mut(id.index, id.generation) {
+                    link.owes_echo = false;
+                    self.owe_link_flow(id.index);
+                }
+            }
+        }
+        self.timers.set(Timer::Echo, next);
     }
 
     /// Tells those that wait for this session's window, if it is open.
@@ -510,5 +600,6 @@ fn without_details(state: DeliveryState) -> DeliveryState {
 
 /// What a frame that is not written yet counts as owed, in octets.
 const OWED_FRAME: usize = 64;
-/// Highest handle ever allowed: links are found in a table indexed by handle, which must not grow at a peer's will.
-const HANDLE_CEILING: u32 = 65_535;
+/// Highest handle ever allowed: links are found in a table indexed by handle, eight octets each, which must not grow at a
+/// peer's will.
+const HANDLE_CEILING: u32 = 0xF_FFFF;

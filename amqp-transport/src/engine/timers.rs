@@ -15,10 +15,13 @@ pub(crate) enum Timer {
     Frame,
     /// The peer must have answered our close.
     Close,
+    /// A flow that the peer asked for too soon after the last may leave.
+    Echo,
 }
 
 /// The order in which due timers fire.
-const ALL: [Timer; 5] = [Timer::Close, Timer::Handshake, Timer::PeerSilence, Timer::Frame, Timer::Heartbeat];
+const ALL: [Timer; 6] =
+    [Timer::Close, Timer::Handshake, Timer::PeerSilence, Timer::Frame, Timer::Echo, Timer::Heartbeat];
 
 /// One optional deadline a timer.
 #[derive(Debug, Default)]
@@ -28,6 +31,7 @@ pub(crate) struct Timers {
     heartbeat: Option<Instant>,
     frame: Option<Instant>,
     close: Option<Instant>,
+    echo: Option<Instant>,
 }
 
 impl Timers {
@@ -42,6 +46,7 @@ impl Timers {
             Timer::Heartbeat => self.heartbeat,
             Timer::Frame => self.frame,
             Timer::Close => self.close,
+            Timer::Echo => self.echo,
         }
     }
 
@@ -68,6 +73,7 @@ impl Timers {
             Timer::Heartbeat => &mut self.heartbeat,
             Timer::Frame => &mut self.frame,
             Timer::Close => &mut self.close,
+            Timer::Echo => &mut self.echo,
         }
     }
 }

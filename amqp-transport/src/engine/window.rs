@@ -126,6 +126,14 @@ impl SessionWindow {
     pub(crate) fn outgoing_window(&self) -> u32 {
         self.outgoing_window
     }
+
+    pub(crate) fn remote_incoming_window(&self) -> u32 {
+        self.remote_incoming_window
+    }
+
+    pub(crate) fn remote_outgoing_window(&self) -> u32 {
+        self.remote_outgoing_window
+    }
 }
 
 /// A sender's half of link flow control (L-017).

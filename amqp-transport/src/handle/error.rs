@@ -259,6 +259,8 @@ pub enum DetachReason {
     Violation(RemoteError),
     /// The peer attached the same link name anew and took the link over (`AMQP 1.0 §2.6.1`).
     Stolen,
+    /// The peer allows no further link on this session: the link never was attached.
+    NoHandle,
     /// The session ended.
     SessionEnded(EndReason),
     /// The connection is gone.
@@ -295,6 +297,7 @@ impl std::fmt::Display for DetachReason {
             Self::ByPeer => f.write_str("detached by the peer"),
             Self::Remote(error) => write!(f, "detached by the peer: {error}"),
             Self::Violation(error) => write!(f, "the peer broke the protocol: {error}"),
+            Self::NoHandle => f.write_str("not attached, the peer allows no further link on this session"),
             Self::Stolen => f.write_str("taken over by another attach of the same name"),
             Self::SessionEnded(reason) => write!(f, "the session was {reason}"),
             Self::Lost(error) => error.fmt(f),

@@ -14,6 +14,7 @@ mod links;
 mod pair;
 mod regressions;
 mod sasl;
+mod scale;
 mod script;
 mod secrets;
 mod sessions;

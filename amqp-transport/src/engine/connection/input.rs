@@ -143,6 +143,7 @@ impl Connection {
             Err(_) => return self.sasl_fault("an invalid frame"),
         };
         let Ok(Some(header)) = FrameHeader::parse(&frame) else { return self.sasl_fault("an invalid frame") };
+        self.frames_in = self.frames_in.wrapping_add(1);
         // octets 6 and 7 mean nothing here, and a body there must be.
         if header.frame_type != FrameType::Sasl {
             return self.sasl_fault("a frame of another type");
@@ -226,6 +227,7 @@ impl Connection {
                     return Step::Again;
                 }
             };
+            self.frames_in = self.frames_in.wrapping_add(1);
             let end = at + header.size as usize;
             let body = chunk.slice((at + usize::from(header.doff) * 4).min(end)..end);
             at = end;

@@ -164,6 +164,7 @@ impl Connection {
                     self.output.empty_frame();
                 }
             }
+            Timer::Echo => self.answer_late_echoes(),
             Timer::Close => {
                 let reason = self.failure.clone().unwrap_or(ConnectionError::Closed);
                 self.finish(reason);
@@ -255,6 +256,7 @@ impl Connection {
         self.dirty.clear();
         self.sending.clear();
         self.output_waiters.clear();
+        self.late_echoes.clear();
         self.partial_bytes = 0;
     }
 }

@@ -117,3 +117,25 @@ proptest! {
         }
     }
 }
+
+// Many links that end one by one, each with one delivery among many of others: each walked all of them.
+#[test]
+fn ends_of_links_cost_what_they_held_and_not_what_others_hold() {
+    const HELD: u32 = 60_000;
+    let mut unsettled = filled(0, HELD);
+    let mut visits = 0u32;
+    for dead_below in 1..=20_000 {
+        unsettled.abandon(1, |id| {
+            visits += 1;
+            *id < dead_below
+        });
+        assert_eq!(unsettled.len(), usize::try_from(HELD - dead_below).unwrap());
+    }
+    assert!(visits <= 20_000 * 4, "{visits}");
+    // What is dead and not swept out yet is nobody's when a range comes over it.
+    let removed = unsettled.visit_range(0, HELD - 1, |id, _| match id {
+        0..20_000 => Visit::Bury,
+        _ => Visit::Remove,
+    });
+    assert_eq!((removed, unsettled.len()), (40_000, 0));
+}
