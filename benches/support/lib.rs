@@ -1,4 +1,4 @@
-//! What the benchmarks share: a counting allocator, readings of the process's own costs, medians.
+//! What the benchmarks share: a counting allocator, readings of the process's own costs, medians, other makers' programs.
 //!
 //! Nothing here knows a protocol. Readings come from `/proc`, so the figures are Linux's; elsewhere the
 //! costs read as zero and only messages per second remain.
@@ -6,4 +6,5 @@
 pub mod allocations;
 pub mod calls;
 pub mod costs;
+pub mod peers;
 pub mod statistics;

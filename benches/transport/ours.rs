@@ -6,20 +6,28 @@ use std::sync::mpsc;
 
 use amqp_codec::{Message, Outcome, SenderSettleMode};
 use amqp_transport::client::{
-    ConnectOptions, Connection, CreditMode, Receiver, Sender, SenderOptions, SessionOptions,
+    ConnectOptions, Connection, CreditMode, Receiver, SendError, Sender, SenderOptions, SessionOptions,
 };
 use amqp_transport::server::{AcceptOptions, Incoming, Listener, ListenerOptions, ServerConnection};
 use bytes::Bytes;
 use tokio::net::{TcpListener, TcpStream};
 use workspace_benches::calls::CountedStream;
 
-use crate::options::Options;
-use crate::run::{BoxError, Meter};
+use crate::cases::Mode;
+use crate::run::{BoxError, Meter, Plan};
+use crate::tls;
 
 /// Accepts one connection, session and link and accepts every message until the peer leaves.
-pub(crate) async fn serve(bound: mpsc::Sender<SocketAddr>, options: Options) -> Result<(), BoxError> {
-    let accepting = ListenerOptions::new("server").max_frame_size(MAX_FRAME_SIZE);
-    let connection = if options.count {
+pub(crate) async fn serve(
+    bound: mpsc::Sender<SocketAddr>,
+    plan: Plan,
+    meter: Meter,
+) -> Result<Meter, BoxError> {
+    let mut accepting = ListenerOptions::new("server").max_frame_size(MAX_FRAME_SIZE);
+    if plan.case.tls {
+        accepting = accepting.tls(tls::server()?);
+    }
+    let connection = if plan.count && !plan.case.tls {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         bound.send(listener.local_addr()?)?;
         let (stream, _) = listener.accept().await?;
@@ -34,30 +42,39 @@ pub(crate) async fn serve(bound: mpsc::Sender<SocketAddr>, options: Options) -> 
         return Err("the client did something else than attach".into());
     };
     let receiver = attach.accept_receiver(AcceptOptions::new().credit(CreditMode::Auto(CREDIT)))?;
-    drain(&receiver, &options).await
+    drain(&receiver, &plan, meter).await
 }
 
-async fn drain(receiver: &Receiver, options: &Options) -> Result<(), BoxError> {
-    for _ in 0..options.warm_up + options.messages {
+async fn drain(receiver: &Receiver, plan: &Plan, mut meter: Meter) -> Result<Meter, BoxError> {
+    for count in 0..plan.warm_up + plan.case.messages {
+        if count == plan.warm_up {
+            meter.start();
+        }
         let delivery = receiver.recv().await?;
         let mut received = 0;
         for data in delivery.view()?.body_data() {
             received += data?.len();
         }
-        if received != options.payload {
+        if received != plan.case.payload {
             return Err("a message lost some of its bytes".into());
         }
-        delivery.accept()?;
+        if !delivery.is_settled() {
+            delivery.accept()?;
+        }
     }
+    meter.stop();
     // Whatever ends the link now is the client going away.
     let _ = receiver.recv().await;
-    Ok(())
+    Ok(meter)
 }
 
 /// Sends both stretches and returns the meter with the second one in it.
-pub(crate) async fn send(address: SocketAddr, options: Options, mut meter: Meter) -> Result<Meter, BoxError> {
-    let connecting = ConnectOptions::new("client").max_frame_size(MAX_FRAME_SIZE);
-    let connection = if options.count {
+pub(crate) async fn send(address: SocketAddr, plan: Plan, mut meter: Meter) -> Result<Meter, BoxError> {
+    let mut connecting = ConnectOptions::new("client").max_frame_size(MAX_FRAME_SIZE);
+    if plan.case.tls {
+        connecting = connecting.tls(tls::client()?);
+    }
+    let connection = if plan.count && !plan.case.tls {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Connection::over(CountedStream(stream), connecting).await?
@@ -66,26 +83,31 @@ pub(crate) async fn send(address: SocketAddr, options: Options, mut meter: Meter
     };
     let session = connection.begin(SessionOptions::new()).await?;
     let sender = session
-        .attach_sender(SenderOptions::new("sender", "queue").snd_settle_mode(SenderSettleMode::Unsettled))
+        .attach_sender(SenderOptions::new("sender", "queue").snd_settle_mode(SenderSettleMode::Mixed))
         .await?;
-    send_stretch(&sender, &options, options.warm_up).await?;
+    send_stretch(&sender, &plan, plan.warm_up).await?;
     meter.start();
-    send_stretch(&sender, &options, options.messages).await?;
+    send_stretch(&sender, &plan, plan.case.messages).await?;
     meter.stop();
     connection.close().await?;
     Ok(meter)
 }
 
-async fn send_stretch(sender: &Sender, options: &Options, count: usize) -> Result<(), BoxError> {
-    let body = Bytes::from(vec![0x5A; options.payload]);
-    let mut in_flight = VecDeque::with_capacity(options.in_flight);
-    for _ in 0..count {
-        if in_flight.len() >= options.in_flight
+async fn send_stretch(sender: &Sender, plan: &Plan, count: usize) -> Result<(), BoxError> {
+    let body = Bytes::from(vec![0x5A; plan.case.payload]);
+    let mut in_flight = VecDeque::with_capacity(plan.case.in_flight());
+    for number in 1..=count {
+        let message = Message::data(body.clone());
+        if plan.case.mode == Mode::Settled && number != count {
+            sender.send_settled(&message).await?;
+            continue;
+        }
+        if in_flight.len() >= plan.case.in_flight()
             && let Some(oldest) = in_flight.pop_front()
         {
             accepted(oldest).await?;
         }
-        in_flight.push_back(sender.send_with_receipt(&Message::data(body.clone())).await?);
+        in_flight.push_back(sender.send_with_receipt(&message).await?);
     }
     for outcome in in_flight {
         accepted(outcome).await?;
@@ -93,9 +115,7 @@ async fn send_stretch(sender: &Sender, options: &Options, count: usize) -> Resul
     Ok(())
 }
 
-async fn accepted(
-    receipt: impl Future<Output = Result<Outcome, amqp_transport::client::SendError>>,
-) -> Result<(), BoxError> {
+async fn accepted(receipt: impl Future<Output = Result<Outcome, SendError>>) -> Result<(), BoxError> {
     match receipt.await? {
         Outcome::Accepted => Ok(()),
         other => Err(format!("not accepted: {other:?}").into()),

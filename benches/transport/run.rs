@@ -1,4 +1,4 @@
-//! One run: two threads, each with a runtime of its own, and the costs of the measured stretch.
+//! One run: the two ends where the case wants them, and the costs of the measured stretch.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -7,22 +7,32 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
+use tokio::task::LocalSet;
 use workspace_benches::allocations;
 use workspace_benches::calls::Calls;
 use workspace_benches::costs::cpu_of_threads;
 
-use crate::options::Options;
+use crate::cases::{Case, Placement};
 
 /// Any failure: a benchmark stops at the first.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A library under test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Peer {
-    /// This project.
-    Ours,
-    /// fe2o3-amqp 0.18.
-    Fe2o3,
+/// What both ends of a run have to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) case: Case,
+    /// Messages sent before measuring, on the same link.
+    pub(crate) warm_up: usize,
+    /// Count allocations and calls on the sockets in the measured stretch (and so spoil its timing).
+    pub(crate) count: bool,
+    /// Units in one write of the bare peer.
+    pub(crate) batch: usize,
+}
+
+impl Plan {
+    pub(crate) const fn new(case: Case) -> Self {
+        Self { case, warm_up: case.messages / 10, count: false, batch: 1 }
+    }
 }
 
 /// The figures of one run. Calls and allocations are there only when the run counted them.
@@ -31,11 +41,10 @@ pub(crate) struct Run {
     pub(crate) messages_per_second: f64,
     pub(crate) cpu_microseconds_per_message: f64,
     pub(crate) write_calls_per_message: f64,
-    pub(crate) read_calls_per_message: f64,
     pub(crate) allocations_per_message: f64,
 }
 
-/// Marks the ends of the measured stretch; the sending side calls it.
+/// Marks the ends of the measured stretch.
 #[derive(Debug)]
 pub(crate) struct Meter {
     count: bool,
@@ -52,11 +61,17 @@ struct Start {
 }
 
 impl Meter {
-    fn new(options: &Options) -> Self {
-        Self { count: options.count, messages: options.messages, started: None, run: Run::default() }
+    /// A meter for the sending end, whose word is the run's.
+    pub(crate) fn new(plan: &Plan) -> Self {
+        Self { count: plan.count, messages: plan.case.messages, started: None, run: Run::default() }
     }
 
-    /// The link is warm and nothing is in flight: measuring begins.
+    /// A meter for the receiving end: it matters only where that is a process of its own.
+    fn of_receiver(plan: &Plan) -> Self {
+        Self { count: false, ..Self::new(plan) }
+    }
+
+    /// The link is warm: measuring begins.
     pub(crate) fn start(&mut self) {
         self.started = Some(Start { instant: now(), cpu: cpu_of_threads(), calls: Calls::now() });
         if self.count {
@@ -64,7 +79,7 @@ impl Meter {
         }
     }
 
-    /// The outcome of the last message is here: measuring ends.
+    /// The last message has arrived: measuring ends.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     pub(crate) fn stop(&mut self) {
         let allocations = if self.count { allocations::stop_counting() } else { 0 };
@@ -77,41 +92,90 @@ impl Meter {
             messages_per_second: messages / elapsed,
             cpu_microseconds_per_message: cpu * 1e6 / messages,
             write_calls_per_message: calls.writes as f64 / messages,
-            read_calls_per_message: calls.reads as f64 / messages,
             allocations_per_message: allocations as f64 / messages,
         };
     }
 }
 
-/// Runs `serve` on one thread and `send` on another, each in a runtime of one thread, until `send` is done.
+/// Runs both ends until the sending one is done.
 ///
-/// `serve` binds a free port of the loopback, tells it, takes warm-up and measured messages from one connection and returns when its peer goes away.
+/// `serve` binds a free port of the loopback, tells it, takes warm-up and measured messages from one connection and
+/// returns when its peer goes away.
 pub(crate) fn execute<Serve, Serving, Send_, Sending>(
-    options: &Options,
+    plan: Plan,
     serve: Serve,
     send: Send_,
 ) -> Result<Run, BoxError>
 where
-    Serve: FnOnce(mpsc::Sender<SocketAddr>, Options) -> Serving + Send + 'static,
-    Serving: Future<Output = Result<(), BoxError>>,
-    Send_: FnOnce(SocketAddr, Options, Meter) -> Sending + Send + 'static,
+    Serve: FnOnce(mpsc::Sender<SocketAddr>, Plan, Meter) -> Serving + Send + 'static,
+    Serving: Future<Output = Result<Meter, BoxError>> + 'static,
+    Send_: FnOnce(SocketAddr, Plan, Meter) -> Sending + Send + 'static,
     Sending: Future<Output = Result<Meter, BoxError>>,
 {
+    if plan.case.placement == Placement::OneThread {
+        return on_one_thread(plan, serve, send);
+    }
     let (address_out, address_in) = mpsc::channel();
-    let server_options = options.clone();
     let server =
-        thread::Builder::new().name("server".to_owned()).spawn(move || -> Result<(), BoxError> {
-            Builder::new_current_thread().enable_all().build()?.block_on(serve(address_out, server_options))
-        })?;
+        thread::Builder::new().name("server".to_owned()).spawn(move || serving(address_out, plan, serve))?;
     let address = address_in.recv()?;
-    let (client_options, meter) = (options.clone(), Meter::new(options));
     let client =
-        thread::Builder::new().name("client".to_owned()).spawn(move || -> Result<Meter, BoxError> {
-            Builder::new_current_thread().enable_all().build()?.block_on(send(address, client_options, meter))
-        })?;
-    let meter = client.join().map_err(|_| "the client thread panicked")??;
+        thread::Builder::new().name("client".to_owned()).spawn(move || sending(address, plan, send))?;
+    let run = client.join().map_err(|_| "the client thread panicked")??;
     server.join().map_err(|_| "the server thread panicked")??;
-    Ok(meter.run)
+    Ok(run)
+}
+
+/// The receiving end, on a runtime of this thread.
+pub(crate) fn serving<Serve, Serving>(
+    bound: mpsc::Sender<SocketAddr>,
+    plan: Plan,
+    serve: Serve,
+) -> Result<Run, BoxError>
+where
+    Serve: FnOnce(mpsc::Sender<SocketAddr>, Plan, Meter) -> Serving,
+    Serving: Future<Output = Result<Meter, BoxError>>,
+{
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(serve(bound, plan, Meter::of_receiver(&plan)))?.run)
+}
+
+/// The sending end, on a runtime of this thread.
+pub(crate) fn sending<Send_, Sending>(address: SocketAddr, plan: Plan, send: Send_) -> Result<Run, BoxError>
+where
+    Send_: FnOnce(SocketAddr, Plan, Meter) -> Sending,
+    Sending: Future<Output = Result<Meter, BoxError>>,
+{
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(send(address, plan, Meter::new(&plan)))?.run)
+}
+
+fn on_one_thread<Serve, Serving, Send_, Sending>(
+    plan: Plan,
+    serve: Serve,
+    send: Send_,
+) -> Result<Run, BoxError>
+where
+    Serve: FnOnce(mpsc::Sender<SocketAddr>, Plan, Meter) -> Serving,
+    Serving: Future<Output = Result<Meter, BoxError>> + 'static,
+    Send_: FnOnce(SocketAddr, Plan, Meter) -> Sending,
+    Sending: Future<Output = Result<Meter, BoxError>>,
+{
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, async move {
+        let (address_out, address_in) = mpsc::channel();
+        let server = tokio::task::spawn_local(serve(address_out, plan, Meter::of_receiver(&plan)));
+        let address = loop {
+            match address_in.try_recv() {
+                Ok(address) => break address,
+                Err(mpsc::TryRecvError::Empty) => tokio::task::yield_now().await,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let meter = send(address, plan, Meter::new(&plan)).await?;
+        server.await??;
+        Ok(meter.run)
+    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "measuring time is what a benchmark does")]
