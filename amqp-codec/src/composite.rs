@@ -109,6 +109,7 @@ pub(crate) struct ListReader<'a> {
     scope: Option<Scope<'a>>,
 }
 
+// T-008: fields are taken in the order of the table. T-011: from a list in any of its three forms.
 impl<'a> ListReader<'a> {
     #[inline(always)]
     pub(crate) fn open(cursor: &mut Cursor<'a>, fields: usize, what: &'static str) -> Result<Self> {

@@ -55,6 +55,7 @@ pub struct NotAnOutcome;
 
 composite! {
     /// How much of a delivery has arrived (AMQP 1.0 §3.4.1).
+    // D-035: sections are counted from 0, octets within the section.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     Received = 0x23, "amqp:received:list", "received" {
         /// The section up to which everything has arrived.
@@ -118,6 +119,7 @@ composite! {
     }
 }
 
+// T-019: what provides a delivery state, and what of that is an outcome.
 impl DeliveryState {
     /// The rejected state with a reason.
     pub const fn rejected(error: Error) -> Self {
@@ -125,6 +127,7 @@ impl DeliveryState {
     }
 
     /// Whether this is one of the states in which a delivery can end.
+    // M-026 to M-030: four outcomes, and a fifth of transactions; received is none.
     pub const fn is_outcome(&self) -> bool {
         matches!(
             self,

@@ -66,6 +66,7 @@ impl Decode for Described {
     }
 }
 
+// T-003: 0x00, then any value, then any value. T-006: a descriptor's number is kept whole.
 impl Encode for Described {
     fn encode(&self, out: &mut impl Sink) {
         out.byte(code::DESCRIBED);

@@ -67,6 +67,7 @@ pub(crate) static LAYOUTS: [Option<Layout>; 256] = {
 };
 
 /// The layout of an assigned constructor; `None` for `0x00` and every unassigned octet (T-004).
+// T-001: the high half says how long.
 pub(crate) const fn layout(code: u8) -> Option<Layout> {
     Some(match code {
         NULL | TRUE | FALSE | UINT0 | ULONG0 | LIST0 => Layout::Fixed(0),

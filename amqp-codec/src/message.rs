@@ -33,6 +33,7 @@ use sections::{BodyKind, Section, Walker};
 /// A message with all its sections decoded.
 ///
 /// Compared by content: absent sections are not equal to empty ones.
+// M-011: delivery annotations are apart from the others. M-022: the footer is behind the body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
     /// How the message is to be delivered.
@@ -52,6 +53,7 @@ pub struct Message {
 }
 
 /// The body of a message.
+// M-020, M-021: lists that follow each other; one value of any type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Body {
     /// No body section. Not legal, yet sent by some peers (see [`Strictness`](crate::Strictness)).

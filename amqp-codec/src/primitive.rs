@@ -54,6 +54,7 @@ pub(crate) fn boolean(cursor: &mut Cursor<'_>, constructor: u8) -> Result<Option
 }
 
 #[inline(always)]
+// T-022, T-024: every form is read; the short ones are unsigned octets. T-025: no other type is.
 pub(crate) fn uint(cursor: &mut Cursor<'_>, constructor: u8) -> Result<Option<u32>> {
     Ok(Some(match constructor {
         code::UINT0 => 0,
@@ -133,6 +134,7 @@ macro_rules! fixed {
     )*};
 }
 
+// T-026, T-027: floats and decimals keep their bits. T-029, T-030: milliseconds; sixteen octets as they are.
 fixed! {
     u8, UBYTE, "ubyte", |o| Self::from_be_bytes(o), |v| v.to_be_bytes();
     u16, USHORT, "ushort", |o| Self::from_be_bytes(o), |v| v.to_be_bytes();
@@ -205,6 +207,7 @@ impl Encode for char {
     }
 }
 
+// T-031: in either form, and empty is not null.
 impl Decode for Bytes {
     #[inline]
     fn decode(cursor: &mut Cursor<'_>) -> core::result::Result<Self, DecodeError> {

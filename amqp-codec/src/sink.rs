@@ -90,6 +90,7 @@ pub trait Sink {
 
     /// Appends a constructor and the octets of fixed width that follow it.
     #[inline]
+    // T-002: the octets of a number, the highest first.
     fn tagged<const N: usize>(&mut self, constructor: u8, octets: [u8; N]) {
         self.byte(constructor);
         self.write(&octets);

@@ -79,6 +79,7 @@ one_of! {
 
 restricted! {
     /// What of a terminus survives the loss of the container (AMQP 1.0 §3.5.5).
+    // L-053: three of them.
     #[derive(Default)]
     TerminusDurability: u32, "terminus-durability" {
         /// Nothing.
@@ -93,6 +94,7 @@ restricted! {
 
 restricted! {
     /// When a terminus starts to expire (AMQP 1.0 §3.5.6).
+    // M-031: session-end unless it says otherwise, and after no time.
     #[derive(Default)]
     TerminusExpiryPolicy: Symbol, "terminus-expiry-policy" {
         /// When its link is detached.
@@ -156,6 +158,7 @@ composite! {
 
 one_of! {
     /// How long a dynamic node lives (AMQP 1.0 §3.5.9, the `lifetime-policy` node property).
+    // L-047: one of four.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     LifetimePolicy, "lifetime-policy" {
         /// Until the link that made it closes.
@@ -177,6 +180,7 @@ impl Source {
 
     /// The source with one more filter.
     #[must_use]
+    // L-051, EX-007: what is read may be bare; whoever writes one describes it.
     pub fn with_filter(mut self, name: impl Into<Symbol>, filter: impl Into<crate::Value>) -> Self {
         self.filter.get_or_insert_default().insert(name, filter);
         self

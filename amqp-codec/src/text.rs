@@ -193,6 +193,7 @@ pub(crate) struct Kind {
     is_valid: fn(&[u8]) -> bool,
 }
 
+// T-033: nothing is stripped, a byte order mark neither.
 // T-032: well-formed UTF-8 only.
 pub(crate) const STRING: Kind = Kind {
     small: code::STRING8,

@@ -287,6 +287,7 @@ impl Value {
         })
     }
 
+    // T-035, T-040: lists and arrays in all of their forms.
     fn sized_body(cursor: &mut Cursor<'_>, constructor: u8) -> Result<Self> {
         Ok(match constructor {
             code::BINARY8 | code::STRING8 | code::SYMBOL8 => {
@@ -319,6 +320,7 @@ impl Value {
 }
 
 impl Decode for Value {
+    // T-020: null is its constructor and no more.
     fn decode(cursor: &mut Cursor<'_>) -> core::result::Result<Self, DecodeError> {
         cursor.spend_node("value")?;
         if let Some((value, rest)) = quick::fixed(cursor.peek_all()) {

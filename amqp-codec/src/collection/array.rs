@@ -172,6 +172,7 @@ impl Array {
 
     /// Compound elements share one width, which is known only when all are written: they are written wide and
     /// shortened in place if all of them turn out to fit, so that each is visited once however deep arrays nest.
+    // T-045: compounds as elements have sizes and counts of their own, and one constructor.
     fn write_compounds(&self, out: &mut impl Sink, items: &[Value]) {
         let (small, large) = match self.element_type {
             ValueType::Map => (code::MAP8, code::MAP32),

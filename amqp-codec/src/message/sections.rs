@@ -22,6 +22,7 @@ use crate::{
 
 composite! {
     /// How a message is to be delivered (AMQP 1.0 §3.2.1). An absent header means all the defaults.
+    // M-005, M-007: what is absent has its default; a priority is any octet.
     #[derive(Clone, Debug, PartialEq, Eq)]
     Header = 0x70, "amqp:header:list", "header" {
         /// Whether the message must survive. Default false.

@@ -9,6 +9,7 @@ use crate::{
 
 composite! {
     /// Attaches a link to a session.
+    // L-032: name, handle and role must be there.
     #[derive(Clone, Debug, PartialEq, Eq)]
     Attach = 0x12, "amqp:attach:list", "attach" {
         /// The link's name, unique per direction between two containers.

@@ -4,6 +4,7 @@ use crate::{composite::composite, condition::Error};
 
 composite! {
     /// Detaches a link.
+    // L-042: a handle must be there; closed is false unless it says otherwise.
     #[derive(Clone, Debug, PartialEq, Eq)]
     Detach = 0x16, "amqp:detach:list", "detach" {
         /// The link.

@@ -8,6 +8,7 @@ use crate::{
 
 composite! {
     /// Negotiates connection parameters.
+    // C-006, C-014: no hostname is none; keys of properties are symbols, known or not.
     #[derive(Clone, Debug, PartialEq, Eq)]
     Open = 0x10, "amqp:open:list", "open" {
         /// Who is connecting: unique per container, for a device its id.
