@@ -15,18 +15,24 @@ quietly() {
   "$@" >"$log" 2>&1 </dev/null || { cat "$log"; echo "interop: failed: $*"; return 1; }
 }
 
-install_python() { # PACKAGES
-  [ "$(cat "$work/venv/.packages" 2>/dev/null)" = "$1" ] && return
-  echo "interop: python packages $1"
+install_python() { # FOLDER PACKAGES
+  [ "$(cat "$work/$1/.packages" 2>/dev/null)" = "$2" ] && return
+  echo "interop: python packages $2"
   # uamqp 1.6.11 has wheels up to CPython 3.12 and does not build on later ones.
   local python candidate
   for candidate in python3.11 python3.12 python3.10 python3.9 python3; do
     command -v "$candidate" >/dev/null && python=$candidate && break
   done
-  rm -rf "$work/venv"
+  rm -rf "${work:?}/$1"
   # shellcheck disable=SC2086
-  quietly timeout 60 "${python:-python3}" -m venv "$work/venv" &&
-    quietly timeout 240 "$work/venv/bin/pip" install --disable-pip-version-check $1 && printf '%s' "$1" >"$work/venv/.packages"
+  quietly timeout 60 "${python:-python3}" -m venv "$work/$1" &&
+    quietly timeout 300 "$work/$1/bin/pip" install --disable-pip-version-check $2 && printf '%s' "$2" >"$work/$1/.packages"
+}
+
+# Comes as source, and is compiled.
+install_qpid_proton() { # PACKAGES
+  install_python values "$1" && return
+  apt_install gcc python3-dev libssl-dev && install_python values "$1"
 }
 
 install_node() { # PACKAGES
@@ -185,6 +191,14 @@ engine() { # TEST SEEN
   finish "$2"
 }
 
+# One of our tests that compare our codec with another.
+agree() { # PEER
+  run codec "agreement_$1" 60 "$work/bin/interop" --ignored --exact "agreement::agreement_$1" --nocapture
+  expect '1 passed'
+  expect '^AGREED [1-9]'
+  finish "$(sed -n 's/^AGREED //p' "$row_log")"
+}
+
 expect() { grep -qE -- "$1" "$row_log" || faults+=("printed no line like: $1"); } # PATTERN
 
 expect_count() { # NUMBER PATTERN
@@ -216,11 +230,11 @@ finish() { # SEEN
     for fault in "${faults[@]}"; do printf '    %s\n' "$fault"; done
     tail -n 25 "$row_log" "$row_log.err" 2>/dev/null | sed 's/^/    | /'
   fi
-  rows+=("$(printf '%-14s %-18s %-7s %3d s  %s' "$row_client" "$row_case" "$result" $((SECONDS - row_begun)) "$seen")")
+  rows+=("$(printf '%-14s %-22s %-7s %3d s  %s' "$row_client" "$row_case" "$result" $((SECONDS - row_begun)) "$seen")")
 }
 
 matrix() {
-  printf '\n%-14s %-18s %-7s %5s  %s\n' client case result time 'what was seen'
+  printf '\n%-14s %-22s %-7s %5s  %s\n' client case result time 'what was seen'
   printf '%s\n' "${rows[@]}"
   if [ $broken -gt 0 ]; then
     echo "interop: $broken of ${#rows[@]} failed"

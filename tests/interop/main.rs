@@ -2,7 +2,16 @@
 //!
 //! Each test needs a peer that `run.sh` installs and starts; it passes the addresses in environment variables and
 //! runs the tests by name.
-#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails; what was seen is printed for run.sh"
+)]
+
+mod agreement;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

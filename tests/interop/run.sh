@@ -18,13 +18,14 @@ key=$(printf 'k%.0s' {1..32} | base64)
 . "$here/lib.sh"
 
 python_packages='uamqp==1.6.11 azure-iot-hub==2.7.0 azure-eventhub==5.15.1 six==1.17.0 certifi'
+values_packages='python-qpid-proton==0.40.0'
 node_packages='azure-iot-device@1.18.4 azure-iot-device-amqp@1.14.4 azure-iothub@1.16.6 @azure/event-hubs@6.0.4 rhea@3.0.5'
 debian_packages='libqpid-proton11-dev libqpid-proton11-dev-examples'
 
 if [ "${1:-}" != --inside ]; then
   mkdir -p "$logs" || exit 1
   rm -f "$logs"/*
-  install_python "$python_packages" && install_node "$node_packages" && install_proton "$debian_packages" && build || exit 1
+  install_python venv "$python_packages" && install_qpid_proton "$values_packages" && install_node "$node_packages" && install_proton "$debian_packages" && build || exit 1
   in_namespace "$0" --inside
   exit
 fi
@@ -177,5 +178,12 @@ start rhea-broker 10 '^LISTENING' node "$here/clients/rhea_broker.js" 25674 &&
   INTEROP_BROKER=127.0.0.1:25674 engine rhea_broker 'rhea: PLAIN, ANONYMOUS, none; outcomes, large messages, drain'
 stop rhea-broker TERM
 engine proton_c_clients 'qpid-proton C send and receive on our listener'
+
+# --- Our codec and the codecs of others: random values of every type, both ways ------------------------------------
+export INTEROP_PYTHON=$work/values/bin/python
+agree qpid_proton
+agree rhea
+agree serde_amqp
+grep -h '^DEVIATION ' "$logs"/codec-agreement_*.log
 
 matrix

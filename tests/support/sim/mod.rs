@@ -16,7 +16,7 @@ mod ledger;
 mod liar;
 mod observer;
 mod plan;
-mod rng;
+pub mod rng;
 mod world;
 
 use std::time::Instant;
