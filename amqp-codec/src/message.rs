@@ -19,8 +19,9 @@ pub use sections::{Header, Properties};
 pub use view::{BodyData, BodySequences, MessageView};
 
 use crate::{
-    collection::{AnnotationKey, Annotations, ApplicationProperties, List},
+    collection::{AnnotationKey, Annotations, ApplicationProperties, List, OrderedMap},
     cursor::{Cursor, Decode},
+    delivery_state::Modified,
     error::{DecodeError, DecodeErrorKind},
     format_code as code,
     limits::DecodeLimits,
@@ -134,6 +135,18 @@ impl Message {
             Section::Footer => self.footer = Some(Annotations::decode(cursor)?),
         }
         Ok(())
+    }
+
+    /// Makes the changes that a consumer asks for as it gives a message back (AMQP 1.0 §3.4.5): a failed delivery raises
+    /// `delivery-count`, annotations are set. That the message must not come back to that consumer is the caller's to obey.
+    pub fn modify(&mut self, modified: &Modified) {
+        if modified.delivery_failed == Some(true) {
+            let header = self.header.get_or_insert_default();
+            header.delivery_count = header.delivery_count.saturating_add(1);
+        }
+        for (key, value) in modified.message_annotations.iter().flat_map(OrderedMap::iter) {
+            self.message_annotations.get_or_insert_default().insert(key.clone(), value.clone());
+        }
     }
 
     /// The octets of a data body, several sections joined; `None` for other bodies. One section is not copied.

@@ -7,6 +7,7 @@ use super::shared::{AttachRequest, Drain, LinkPhase, Role, SaslQuestion, Session
 use crate::engine::{DetachCause, EndCause, Event, LinkId};
 use crate::error::{ConnectionError, RemoteError};
 use crate::handle::error::{DetachReason, EndReason};
+use crate::handle::options::Draining;
 
 impl State {
     /// Takes all events the engine has.
@@ -144,14 +145,18 @@ impl State {
         self.finish_link(key, reason, was_usable);
     }
 
-    // L-025: give the credit back when nobody waits to send; otherwise when the last one has gone.
+    // L-025: give the credit back when there is nothing to send; otherwise when that has gone.
     fn on_drain_requested(&mut self, link: LinkId) {
-        let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) else { return };
-        if slot.queue.is_empty() {
-            // Stale: the link is over.
-            let _ = self.engine.drained(link);
+        let Some(key) = self.link_key(link) else { return };
+        let Some(slot) = self.links.get_mut(key) else { return };
+        slot.is_drain_requested = true;
+        let has_nothing = match slot.draining {
+            Draining::Automatic => slot.queue.is_empty(),
+            Draining::ByApplication => slot.idle > 0,
+        };
+        if has_nothing {
+            self.answer_drain(key);
         } else {
-            slot.is_drain_requested = true;
             slot.queue.notify(NOTIFY_AT_ONCE, &mut self.wakes);
         }
     }

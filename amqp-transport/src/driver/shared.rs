@@ -18,7 +18,7 @@ use super::wait::{WaitQueue, Wakes};
 use crate::engine::{self, DeliveryId, DetachKind, IncomingDelivery, LinkId, SessionConfig, SessionId};
 use crate::error::ConnectionError;
 use crate::handle::error::{DetachReason, EndReason, SendError};
-use crate::handle::options::CreditMode;
+use crate::handle::options::{CreditMode, Draining};
 use crate::handle::stats::ConnectionStats;
 
 /// What handles and driver share.
@@ -198,6 +198,10 @@ pub(crate) struct LinkSlot {
     pub(crate) fault: Option<Error>,
     /// Sender: the peer wants its credit back once nobody waits to send.
     pub(crate) is_drain_requested: bool,
+    /// Sender: who answers that.
+    pub(crate) draining: Draining,
+    /// Sender: how many tasks say that they have nothing to send.
+    pub(crate) idle: usize,
     /// Sender: messages of this link in `pending`.
     pub(crate) in_flight: usize,
 }
@@ -331,6 +335,8 @@ impl State {
             inbox: Inbox::default(),
             fault: None,
             is_drain_requested: false,
+            draining: Draining::default(),
+            idle: 0,
             in_flight: 0,
         };
         let key = self.links.insert(slot);

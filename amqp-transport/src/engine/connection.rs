@@ -354,6 +354,12 @@ impl Connection {
         self.give_credit_back(link)
     }
 
+    /// Whether an unsettled message of any size would be taken now. If not, an [`Event::Writable`] tells when to ask
+    /// again, as after a [`try_send`](Self::try_send) that was turned away.
+    pub fn can_send(&mut self, link: LinkId) -> bool {
+        self.failure.is_none() && self.has_turn(link)
+    }
+
     /// Tells how many messages wait for this link; announced with its next flow (L-024).
     ///
     /// # Errors

@@ -163,6 +163,23 @@ impl Connection {
         Ok(DeliveryId(delivery_id))
     }
 
+    /// Whether an unsettled message would be taken now; if not, the link is told when to ask again.
+    pub(super) fn has_turn(&mut self, id: LinkId) -> bool {
+        let limit = self.config.limits.unsettled;
+        let Some(link) = self.links.checked_mut(id.index, id.generation) else { return false };
+        let is_usable = link.is_usable();
+        let LinkKind::Sender(sender) = &mut link.kind else { return false };
+        let Some(session) = self.sessions.get_mut(link.session) else { return false };
+        if !is_usable || check_turn(session, sender, id, limit).is_err() {
+            return false;
+        }
+        let is_full = self.output.len() >= self.config.limits.output_high_water;
+        if is_full {
+            wait_in(&mut self.output_waiters, &mut sender.waits_for_output, id);
+        }
+        !is_full
+    }
+
     pub(super) fn abort_large(&mut self, id: LinkId) -> Result<(), EngineError> {
         let link = self.link_mut(id)?;
         let session = link.session;

@@ -7,7 +7,7 @@ use amqp_codec::{
     TargetArchetype, Value,
 };
 
-use crate::engine::{AttachReply, LinkConfig, SessionConfig, Settling};
+use crate::engine::{LinkConfig, SessionConfig, Settling};
 
 /// Settings of a session (`AMQP 1.0 §2.7.2`).
 #[derive(Clone, Debug, Default)]
@@ -214,130 +214,6 @@ impl ReceiverOptions {
     }
 }
 
-/// The application's answer to a link that a peer attached (`AMQP 1.0 §2.6.3`). The default grants what was asked.
-#[derive(Clone, Debug, Default)]
-pub struct AcceptOptions {
-    pub(crate) source: Option<Source>,
-    pub(crate) target: Option<Target>,
-    pub(crate) snd_settle_mode: Option<SenderSettleMode>,
-    pub(crate) rcv_settle_mode: Option<ReceiverSettleMode>,
-    pub(crate) settling: Settling,
-    pub(crate) max_message_size: Option<u64>,
-    pub(crate) initial_delivery_count: u32,
-    pub(crate) offered_capabilities: Multiple<Symbol>,
-    pub(crate) properties: Option<Fields>,
-    pub(crate) credit: CreditMode,
-    pub(crate) on_drop: OnDrop,
-}
-
-impl AcceptOptions {
-    /// Grants what the peer asked for.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The source as this side sees it. Default the peer's own.
-    #[must_use]
-    pub fn source(mut self, source: Source) -> Self {
-        self.source = Some(source);
-        self
-    }
-
-    /// The target as this side sees it. Default the peer's own.
-    #[must_use]
-    pub fn target(mut self, target: Target) -> Self {
-        self.target = Some(target);
-        self
-    }
-
-    /// The sender's settle mode granted. Default what was asked.
-    #[must_use]
-    pub fn snd_settle_mode(mut self, mode: SenderSettleMode) -> Self {
-        self.snd_settle_mode = Some(mode);
-        self
-    }
-
-    /// The receiver's settle mode granted. Default what was asked.
-    #[must_use]
-    pub fn rcv_settle_mode(mut self, mode: ReceiverSettleMode) -> Self {
-        self.rcv_settle_mode = Some(mode);
-        self
-    }
-
-    /// Who settles a message whose receiver told its outcome and left the settling to this side, as in mode second
-    /// (`AMQP 1.0 §2.6.12`); by application, each [`Receipt`](crate::Receipt) decides (senders only). Default automatic.
-    #[must_use]
-    pub fn settling(mut self, settling: Settling) -> Self {
-        self.settling = settling;
-        self
-    }
-
-    /// The largest message taken, in bytes. Default 1 MiB for a receiver, not said by a sender.
-    #[must_use]
-    pub fn max_message_size(mut self, bytes: u64) -> Self {
-        self.max_message_size = Some(bytes);
-        self
-    }
-
-    /// The delivery-count a sender starts from. Default 0.
-    #[must_use]
-    pub fn initial_delivery_count(mut self, count: u32) -> Self {
-        self.initial_delivery_count = count;
-        self
-    }
-
-    /// `attach.offered-capabilities`. Default none.
-    #[must_use]
-    pub fn offered_capabilities(mut self, capabilities: impl IntoIterator<Item = Symbol>) -> Self {
-        self.offered_capabilities = capabilities.into_iter().collect::<Multiple<Symbol>>();
-        self
-    }
-
-    /// `attach.properties`. Default none.
-    #[must_use]
-    pub fn properties(mut self, properties: Fields) -> Self {
-        self.properties = Some(properties);
-        self
-    }
-
-    /// How many messages the peer may send ahead (receivers only). Default [`CreditMode::Auto`] of 100.
-    #[must_use]
-    pub fn credit(mut self, credit: CreditMode) -> Self {
-        self.credit = credit;
-        self
-    }
-
-    /// What happens to a delivery that is dropped unsettled (receivers only). Default [`OnDrop::Release`].
-    #[must_use]
-    pub fn on_drop(mut self, on_drop: OnDrop) -> Self {
-        self.on_drop = on_drop;
-        self
-    }
-
-    /// Fills an answer that grants the peer's attach with what was chosen here.
-    pub(crate) fn reply(&self, mut reply: AttachReply) -> AttachReply {
-        if let Some(source) = &self.source {
-            reply.source = Some(source.clone());
-        }
-        if let Some(target) = &self.target {
-            reply.target = Some(TargetArchetype::Target(target.clone()));
-        }
-        if let Some(mode) = self.snd_settle_mode {
-            reply.snd_settle_mode = mode;
-        }
-        if let Some(mode) = self.rcv_settle_mode {
-            reply.rcv_settle_mode = mode;
-        }
-        reply.settling = self.settling;
-        reply.max_message_size = self.max_message_size;
-        reply.initial_delivery_count = self.initial_delivery_count;
-        reply.offered_capabilities = self.offered_capabilities.clone();
-        reply.properties = self.properties.clone();
-        reply
-    }
-}
-
 /// How a receiver grants link credit (`AMQP 1.0 §2.6.7`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CreditMode {
@@ -362,6 +238,17 @@ pub enum OnDrop {
     Release,
     /// Nothing is said; it stays unsettled until the link ends. For peers that count a release as a failed attempt.
     LeaveUnsettled,
+}
+
+/// Who answers a peer that has granted credit and wants back what is not used (`AMQP 1.0 §2.6.7`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Draining {
+    /// The link, as soon as nobody waits to send.
+    #[default]
+    Automatic,
+    /// The application, by [`Sender::idle`](crate::Sender::idle) once it has sent what it has. For senders that fetch what
+    /// they send only when it can go, such as brokers.
+    ByApplication,
 }
 
 /// A [`Target`] from what an application has at hand: a target, or an address as text.

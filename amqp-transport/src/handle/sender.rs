@@ -1,6 +1,7 @@
 //! The sending link.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -9,6 +10,7 @@ use amqp_codec::{Attach, DeliveryTag, Encode, Error, Message, Outcome, SenderSet
 use bytes::{Bytes, BytesMut};
 
 use super::error::{Blocked, DetachReason, SendError};
+use super::options::Draining;
 use super::receipt::Receipt;
 use crate::driver::dispatch::NOTIFY_AT_ONCE;
 use crate::driver::link::LinkInner;
@@ -112,8 +114,8 @@ impl Sender {
         self.hand_over(content, settlement).await
     }
 
-    /// Waits until the peer has granted credit, for senders that choose what to send only when it can go. Others may
-    /// use the credit up meanwhile.
+    /// Waits until a message can go: the peer has granted credit, the session's window is open, and there is room in the
+    /// output. For senders that choose what to send only when it can go. Others may use the room up meanwhile.
     ///
     /// # Errors
     /// When the link or connection is over.
@@ -137,6 +139,46 @@ impl Sender {
             Poll::Ready(result) => result,
             Poll::Pending => Err(SendError::WouldBlock(Blocked::Queue)),
         }
+    }
+
+    /// As [`try_send`](Self::try_send), for a message that is encoded already, in this format. Large payloads are not
+    /// copied.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_encoded(
+        &self,
+        payload: Bytes,
+        message_format: u32,
+        settlement: Settlement,
+    ) -> Result<Receipt, SendError> {
+        let mut attempt = Attempt { sender: self, place: None };
+        let content = Content::Encoded { payload: &payload, message_format, tag: None };
+        match attempt.offer(&content, settlement, None) {
+            Poll::Ready(result) => result,
+            Poll::Pending => Err(SendError::WouldBlock(Blocked::Queue)),
+        }
+    }
+
+    /// Says that there is nothing to send, until the link or connection is over; dropped, there may be something again.
+    /// Meanwhile a peer that wants its credit back (`AMQP 1.0 §2.6.7`) gets it at once. Only for accepted links with
+    /// [`Draining::ByApplication`](crate::server::Draining::ByApplication); all others see by themselves whether somebody
+    /// waits to send.
+    ///
+    /// # Errors
+    /// Ends only so: the link or connection is over.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn idle(&self) -> Result<Infallible, SendError> {
+        let _idle = Idle::begin(self);
+        self.link.wait(|slot| slot.send_error()).await.map_or_else(|lost| Err(SendError::Lost(lost)), Err)
+    }
+
+    /// The settlement of what this link sends: settled where that is the mode agreed on, otherwise unsettled.
+    #[must_use]
+    pub fn settlement(&self) -> Settlement {
+        self.settlement
     }
 
     /// Detaches the link for good and waits for the peer's answer. Idempotent. Messages on their way end with
@@ -211,6 +253,37 @@ impl Sender {
     }
 }
 
+/// A time in which nothing is to be sent, ended when dropped.
+struct Idle<'a> {
+    sender: &'a Sender,
+}
+
+impl<'a> Idle<'a> {
+    fn begin(sender: &'a Sender) -> Self {
+        let link = &sender.link;
+        // Poisoned: the wait that follows finds it.
+        let _ = link.connection.shared.with(|state| {
+            if let Some(slot) = state.links.get_mut(link.key) {
+                slot.idle = slot.idle.saturating_add(1);
+            }
+            state.answer_drain(link.key);
+        });
+        Self { sender }
+    }
+}
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        let link = &self.sender.link;
+        // Poisoned: nobody is told anything any more.
+        let _ = link.connection.shared.with(|state| {
+            if let Some(slot) = state.links.get_mut(link.key) {
+                slot.idle = slot.idle.saturating_sub(1);
+            }
+        });
+    }
+}
+
 /// What is to be sent.
 enum Content<'a> {
     Message(&'a Message),
@@ -250,7 +323,7 @@ impl Attempt<'_> {
         waits.unwrap_or(false)
     }
 
-    /// Whether there is credit for whoever's turn it is.
+    /// Whether there is room for whoever's turn it is.
     fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
         let (key, place) = (self.sender.link.key, &mut self.place);
         let polled = self.sender.link.connection.shared.with(|state| {
@@ -263,11 +336,15 @@ impl Attempt<'_> {
             }
             let is_first =
                 place.map_or(slot.queue.is_empty(), |place| slot.queue.turn(place) == Turn::Notified);
-            if is_first && state.engine.link_credit(slot.id) > 0 {
+            if is_first && state.engine.can_send(slot.id) {
                 state.leave_send_queue(key, place);
                 return Poll::Ready(Ok(()));
             }
             slot.queue.wait(place, cx.waker(), &mut state.wakes);
+            // Used up by what was sent, which the peer still has to be told.
+            if state.engine.link_credit(slot.id) == 0 {
+                state.answer_drain(key);
+            }
             Poll::Pending
         });
         polled.unwrap_or_else(|error| Poll::Ready(Err(SendError::Lost(error))))
@@ -451,8 +528,15 @@ impl State {
             slot.queue.notify(credit.min(NOTIFY_AT_ONCE), &mut self.wakes);
         }
         // L-025: nobody waits any more, what credit is left goes back.
-        if slot.is_drain_requested && slot.queue.is_empty() {
-            slot.is_drain_requested = false;
+        if slot.draining == Draining::Automatic && slot.queue.is_empty() {
+            self.answer_drain(key);
+        }
+    }
+
+    /// Gives the peer the credit back that it wants back, if it does.
+    pub(crate) fn answer_drain(&mut self, key: usize) {
+        let Some(slot) = self.links.get_mut(key) else { return };
+        if std::mem::take(&mut slot.is_drain_requested) {
             // Stale: the link is over.
             let _ = self.engine.drained(slot.id);
             self.is_touched = true;

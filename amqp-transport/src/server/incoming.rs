@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use amqp_codec::{
-    Attach, Error, ErrorCondition, Fields, ReceiverSettleMode, Role, SenderSettleMode, Str, Value,
+    Attach, Error, ErrorCondition, Fields, ReceiverSettleMode, Role, SenderSettleMode, Str, TargetArchetype,
+    Value,
 };
 
+use super::accept::AcceptOptions;
 use crate::driver::link::LinkInner;
 use crate::driver::shared::{AttachRequest, LinkPhase, unanswered};
 use crate::engine::{AttachReply, SessionId};
 use crate::error::{ConnectionError, Redirect};
 use crate::handle::connection::Connection;
 use crate::handle::error::{AttachError, EndReason};
-use crate::handle::options::{AcceptOptions, DEFAULT_MAX_MESSAGE_SIZE};
+use crate::handle::options::DEFAULT_MAX_MESSAGE_SIZE;
 use crate::handle::receiver::Receiver;
 use crate::handle::sender::Sender;
 
@@ -44,6 +46,32 @@ impl IncomingAttach {
         &self.request.attach
     }
 
+    /// The address of the node that the peer means: the source's when it receives, the target's when it sends. `None` for
+    /// a dynamic node, for a transaction coordinator, and where the peer named none.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        let attach = self.attach();
+        let address = match attach.role {
+            Role::Receiver => attach.source.as_ref().and_then(|source| source.address.as_ref()),
+            Role::Sender => attach.target.as_ref().and_then(TargetArchetype::address),
+        };
+        address.map(Str::as_str)
+    }
+
+    /// Whether the peer asks for a node to be made for it, under an address of this side's choice:
+    /// [`AcceptOptions::address`] (`AMQP 1.0 §3.5.3`, `§3.5.4`).
+    // L-045, L-046
+    #[must_use]
+    pub fn is_dynamic(&self) -> bool {
+        let attach = self.attach();
+        match attach.role {
+            Role::Receiver => attach.source.as_ref().is_some_and(|source| source.dynamic),
+            Role::Sender => {
+                matches!(&attach.target, Some(TargetArchetype::Target(target)) if target.dynamic)
+            }
+        }
+    }
+
     /// The session the link belongs to; links of one session have the same.
     #[must_use]
     pub fn session_id(&self) -> SessionId {
@@ -59,7 +87,8 @@ impl IncomingAttach {
     /// Accepts a link on which the peer sends. Credit is granted at once where the options say so.
     ///
     /// # Errors
-    /// When the link or connection has gone meanwhile, or the peer is not a sender.
+    /// When the link or connection has gone meanwhile, or the peer is not a sender, or the node it wants to be made was
+    /// given no address; the latter two refuse the link.
     pub fn accept_receiver(self, options: AcceptOptions) -> Result<Receiver, AttachError> {
         let (credit, on_drop) = (options.credit, options.on_drop);
         let name = self.request.attach.name.clone();
@@ -73,7 +102,8 @@ impl IncomingAttach {
     /// Accepts a link on which the peer receives.
     ///
     /// # Errors
-    /// When the link or connection has gone meanwhile, or the peer is not a receiver.
+    /// When the link or connection has gone meanwhile, or the peer is not a receiver, or the node it wants to be made was
+    /// given no address; the latter two refuse the link.
     pub fn accept_sender(self, options: AcceptOptions) -> Result<Sender, AttachError> {
         let name = self.request.attach.name.clone();
         let (link, mode) = self.accept(Role::Receiver, &options)?;
@@ -98,8 +128,12 @@ impl IncomingAttach {
         if self.request.attach.role != peer {
             return Err(AttachError::Invalid("the peer attached the other role".to_owned()));
         }
+        // L-045, L-046: a node that was made for the peer has an address.
+        if self.is_dynamic() && !options.names_node(peer) {
+            return Err(AttachError::Invalid("a dynamic node was not given an address".to_owned()));
+        }
         self.is_answered = true;
-        let reply = options.reply(AttachReply::granting(&self.request.attach));
+        let reply = options.reply(peer, AttachReply::granting(&self.request.attach));
         let (snd_mode, rcv_mode): (SenderSettleMode, ReceiverSettleMode) =
             (reply.snd_settle_mode, reply.rcv_settle_mode);
         let (id, attach) = (self.request.link, Arc::clone(&self.request.attach));
@@ -115,6 +149,7 @@ impl IncomingAttach {
             let key = state.add_link(id, LinkPhase::Attached);
             if let Some(slot) = state.links.get_mut(key) {
                 slot.inbox.mode = rcv_mode;
+                slot.draining = options.draining;
                 slot.attach = Some(attach);
             }
             Ok(key)

@@ -3,6 +3,7 @@
 //! Owns the server's options and the way from an accepted socket to a [`ServerConnection`]; what follows is the
 //! handles'. It never decides by itself who is let in.
 
+mod accept;
 mod authenticator;
 mod connection;
 mod handshake;
@@ -10,6 +11,7 @@ mod incoming;
 mod listener;
 mod options;
 
+pub use accept::AcceptOptions;
 pub use authenticator::{Authenticator, SaslDecision, SaslIdentity, SaslPolicy};
 pub use connection::ServerConnection;
 pub use handshake::HandshakeError;
@@ -18,5 +20,5 @@ pub use listener::{IncomingConnection, Listener};
 pub use options::ListenerOptions;
 
 pub use crate::engine::{ListStyle, SessionId};
-pub use crate::handle::options::AcceptOptions;
+pub use crate::handle::options::Draining;
 pub use crate::sasl::SaslRequest;

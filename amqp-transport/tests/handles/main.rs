@@ -6,6 +6,7 @@
     reason = "tests and their helpers fail by panicking"
 )]
 
+mod brokering;
 mod connecting;
 mod ending;
 mod flow;

@@ -5,10 +5,10 @@ use amqp_codec::{ErrorCondition, Value};
 use super::*;
 use crate::cbs::{CbsError, CbsServer, PutToken};
 use crate::client::{CbsClient, ConnectOptions, Connection, ManagementClient, SessionOptions};
-use crate::handle::options::AcceptOptions;
 use crate::management::{self, ManagementError, ManagementRequest};
 use crate::request_response::{Dialect, Status};
 use crate::secret::Secret;
+use crate::server::AcceptOptions;
 use crate::server::{Incoming, ListenerOptions, ServerConnection};
 
 /// A peer whose one node takes requests; the test answers them by hand.

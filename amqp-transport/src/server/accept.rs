@@ -1,0 +1,217 @@
+//! The application's answer to a link that a peer attached.
+//!
+//! A plain consuming builder; it never touches a connection.
+
+use amqp_codec::{
+    Fields, Multiple, ReceiverSettleMode, Role, SenderSettleMode, Source, Str, Symbol, Target,
+    TargetArchetype,
+};
+
+use crate::engine::{AttachReply, Settling};
+use crate::handle::options::{CreditMode, Draining, OnDrop};
+
+/// The application's answer to a link that a peer attached (`AMQP 1.0 §2.6.3`). The default grants what was asked.
+#[derive(Clone, Debug, Default)]
+pub struct AcceptOptions {
+    pub(crate) source: Option<Source>,
+    pub(crate) target: Option<Target>,
+    pub(crate) snd_settle_mode: Option<SenderSettleMode>,
+    pub(crate) rcv_settle_mode: Option<ReceiverSettleMode>,
+    pub(crate) settling: Settling,
+    pub(crate) max_message_size: Option<u64>,
+    pub(crate) initial_delivery_count: u32,
+    pub(crate) offered_capabilities: Multiple<Symbol>,
+    pub(crate) properties: Option<Fields>,
+    pub(crate) credit: CreditMode,
+    pub(crate) on_drop: OnDrop,
+    pub(crate) draining: Draining,
+    address: Option<Str>,
+    filters: Option<Vec<Symbol>>,
+    capabilities: Option<Vec<Symbol>>,
+}
+
+impl AcceptOptions {
+    /// Grants what the peer asked for.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The node's address, where it is not the one that was asked for; that of a dynamic node, which the peer leaves to
+    /// this side to name. It goes into the source of a link on which the peer receives, otherwise into the target.
+    /// Default what was asked for.
+    // L-045, L-046
+    #[must_use]
+    pub fn address(mut self, address: impl Into<Str>) -> Self {
+        self.address = Some(address.into());
+        self
+    }
+
+    /// The names of the filters that are honoured. Others that the peer asked for are left out of the answer, which is
+    /// how it learns that they are not in effect (`AMQP 1.0 §3.5.3`). Default all that were asked for.
+    // L-050
+    #[must_use]
+    pub fn filters(mut self, names: impl IntoIterator<Item = Symbol>) -> Self {
+        self.filters = Some(names.into_iter().collect());
+        self
+    }
+
+    /// The capabilities that the node has. Of those that the peer's terminus asks for, the answer repeats these
+    /// (`AMQP 1.0 §3.5.3`). Default all that were asked for.
+    // L-010
+    #[must_use]
+    pub fn node_capabilities(mut self, capabilities: impl IntoIterator<Item = Symbol>) -> Self {
+        self.capabilities = Some(capabilities.into_iter().collect());
+        self
+    }
+
+    /// Who answers a peer that wants its credit back (senders only). Default automatic.
+    #[must_use]
+    pub fn draining(mut self, draining: Draining) -> Self {
+        self.draining = draining;
+        self
+    }
+
+    /// The source as this side sees it. Default the peer's own.
+    #[must_use]
+    pub fn source(mut self, source: Source) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// The target as this side sees it. Default the peer's own.
+    #[must_use]
+    pub fn target(mut self, target: Target) -> Self {
+        self.target = Some(target);
+        self
+    }
+
+    /// The sender's settle mode granted. Default what was asked.
+    #[must_use]
+    pub fn snd_settle_mode(mut self, mode: SenderSettleMode) -> Self {
+        self.snd_settle_mode = Some(mode);
+        self
+    }
+
+    /// The receiver's settle mode granted. Default what was asked.
+    #[must_use]
+    pub fn rcv_settle_mode(mut self, mode: ReceiverSettleMode) -> Self {
+        self.rcv_settle_mode = Some(mode);
+        self
+    }
+
+    /// Who settles a message whose receiver told its outcome and left the settling to this side, as in mode second
+    /// (`AMQP 1.0 §2.6.12`); by application, each [`Receipt`](crate::Receipt) decides (senders only). Default automatic.
+    #[must_use]
+    pub fn settling(mut self, settling: Settling) -> Self {
+        self.settling = settling;
+        self
+    }
+
+    /// The largest message taken, in bytes. Default 1 MiB for a receiver, not said by a sender.
+    #[must_use]
+    pub fn max_message_size(mut self, bytes: u64) -> Self {
+        self.max_message_size = Some(bytes);
+        self
+    }
+
+    /// The delivery-count a sender starts from. Default 0.
+    #[must_use]
+    pub fn initial_delivery_count(mut self, count: u32) -> Self {
+        self.initial_delivery_count = count;
+        self
+    }
+
+    /// `attach.offered-capabilities`. Default none.
+    #[must_use]
+    pub fn offered_capabilities(mut self, capabilities: impl IntoIterator<Item = Symbol>) -> Self {
+        self.offered_capabilities = capabilities.into_iter().collect::<Multiple<Symbol>>();
+        self
+    }
+
+    /// `attach.properties`. Default none.
+    #[must_use]
+    pub fn properties(mut self, properties: Fields) -> Self {
+        self.properties = Some(properties);
+        self
+    }
+
+    /// How many messages the peer may send ahead (receivers only). Default [`CreditMode::Auto`] of 100.
+    #[must_use]
+    pub fn credit(mut self, credit: CreditMode) -> Self {
+        self.credit = credit;
+        self
+    }
+
+    /// What happens to a delivery that is dropped unsettled (receivers only). Default [`OnDrop::Release`].
+    #[must_use]
+    pub fn on_drop(mut self, on_drop: OnDrop) -> Self {
+        self.on_drop = on_drop;
+        self
+    }
+
+    /// Fills an answer that grants the attach of a peer in this role with what was chosen here.
+    pub(crate) fn reply(&self, peer: Role, mut reply: AttachReply) -> AttachReply {
+        if let Some(source) = &self.source {
+            reply.source = Some(source.clone());
+        }
+        if let Some(target) = &self.target {
+            reply.target = Some(TargetArchetype::Target(target.clone()));
+        }
+        match peer {
+            Role::Receiver => self.describe_source(reply.source.get_or_insert_default()),
+            Role::Sender => {
+                if let Some(TargetArchetype::Target(target)) = &mut reply.target {
+                    self.describe_target(target);
+                }
+            }
+        }
+        if let Some(mode) = self.snd_settle_mode {
+            reply.snd_settle_mode = mode;
+        }
+        if let Some(mode) = self.rcv_settle_mode {
+            reply.rcv_settle_mode = mode;
+        }
+        reply.settling = self.settling;
+        reply.max_message_size = self.max_message_size;
+        reply.initial_delivery_count = self.initial_delivery_count;
+        reply.offered_capabilities = self.offered_capabilities.clone();
+        reply.properties = self.properties.clone();
+        reply
+    }
+
+    /// Whether an address is given to the terminus that is this side's when the peer has this role.
+    pub(crate) fn names_node(&self, peer: Role) -> bool {
+        let address = match peer {
+            Role::Receiver => self.source.as_ref().and_then(|source| source.address.as_ref()),
+            Role::Sender => self.target.as_ref().and_then(|target| target.address.as_ref()),
+        };
+        self.address.is_some() || address.is_some()
+    }
+
+    fn describe_source(&self, source: &mut Source) {
+        if let Some(address) = &self.address {
+            source.address = Some(address.clone());
+        }
+        if let (Some(honoured), Some(filter)) = (&self.filters, &mut source.filter) {
+            filter.retain(|name, _| honoured.contains(name));
+            if filter.is_empty() {
+                source.filter = None;
+            }
+        }
+        self.restrict(&mut source.capabilities);
+    }
+
+    fn describe_target(&self, target: &mut Target) {
+        if let Some(address) = &self.address {
+            target.address = Some(address.clone());
+        }
+        self.restrict(&mut target.capabilities);
+    }
+
+    fn restrict(&self, asked: &mut Multiple<Symbol>) {
+        if let Some(capabilities) = &self.capabilities {
+            *asked = asked.iter().filter(|asked| capabilities.contains(asked)).cloned().collect();
+        }
+    }
+}
