@@ -170,11 +170,12 @@ impl Connection {
         let is_usable = link.is_usable();
         let LinkKind::Sender(sender) = &mut link.kind else { return false };
         let Some(session) = self.sessions.get_mut(link.session) else { return false };
-        if !is_usable || check_turn(session, sender, id, limit).is_err() {
+        if !is_usable || check_turn(session, sender, id, limit, &mut self.stalls).is_err() {
             return false;
         }
         let is_full = self.output.len() >= self.config.limits.output_high_water;
         if is_full {
+            self.stalls.output = self.stalls.output.wrapping_add(1);
             wait_in(&mut self.output_waiters, &mut sender.waits_for_output, id);
         }
         !is_full
