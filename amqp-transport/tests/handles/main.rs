@@ -13,6 +13,7 @@ mod flow;
 mod inbox;
 mod links;
 mod losing;
+mod recovering;
 mod settling;
 mod sockets;
 mod support;

@@ -3,16 +3,14 @@
 use std::{ops::Deref, sync::Arc};
 
 use amqp_codec::{DeliveryState, Rejected};
-use amqp_transport::client::Delivery;
+use amqp_transport::{client::Delivery, recovery::Received};
 
 use crate::{
     error::{Error, ErrorKind},
     message::ReceivedCommand,
     supervisor::{
-        failure,
-        live::Live,
-        receiving::{self, Received},
-        restored::{Ahead, QueueKind, Restored},
+        HubReceiver, Live, failure,
+        links::{self, Ahead, QueueLink},
     },
 };
 
@@ -58,7 +56,7 @@ impl Default for CommandOptions {
 /// Receives commands, over as many connections as it takes.
 #[derive(Debug)]
 pub struct CommandReceiver {
-    link: Restored<QueueKind>,
+    link: HubReceiver<QueueLink>,
 }
 
 /// A received command, locked for this device until it is settled or its lock lapses. Dropped unsettled it stays
@@ -71,7 +69,7 @@ pub struct Command {
 }
 
 impl CommandReceiver {
-    pub(crate) fn new(link: Restored<QueueKind>) -> Self {
+    pub(crate) fn new(link: HubReceiver<QueueLink>) -> Self {
         Self { link }
     }
 
@@ -84,7 +82,7 @@ impl CommandReceiver {
     /// # Cancel safety
     /// Safe: no command is lost.
     pub async fn recv(&self) -> Result<Command, Error> {
-        let Received { delivery, live } = receiving::next(&self.link).await?;
+        let Received { delivery, live } = links::next_of_queue(&self.link).await?;
         match delivery.message() {
             Ok(message) => Ok(Command { message: ReceivedCommand::new(message), delivery, live }),
             Err(error) => {
@@ -100,10 +98,7 @@ impl CommandReceiver {
     /// # Cancel safety
     /// Safe: the link is detached in the background.
     pub async fn close(&self) {
-        if let Some(attached) = self.link.take() {
-            // The link is gone either way.
-            let _ = attached.link.detach().await;
-        }
+        self.link.detach().await;
     }
 }
 

@@ -5,7 +5,7 @@ mod receipt;
 
 use std::sync::Arc;
 
-use tokio::{sync::watch, time::timeout};
+use tokio::sync::watch;
 
 pub use commands::{Command, CommandOptions, CommandReceiver};
 pub use receipt::SendReceipt;
@@ -16,9 +16,9 @@ use crate::{
     message::TelemetryMessage,
     path::{HubAddress, Identity},
     supervisor::{
-        ClientOptions, ConnectionStatus, Supervisor,
+        ClientOptions, ConnectionStatus, HubSender, Supervisor,
         endpoint::Target,
-        restored::{QueueKind, Restored, SenderKind},
+        links::{QueueLink, SenderLink},
         sending,
     },
 };
@@ -29,7 +29,7 @@ use crate::{
 pub struct DeviceClient {
     identity: DeviceString,
     supervisor: Arc<Supervisor>,
-    telemetry: Restored<SenderKind>,
+    telemetry: HubSender<SenderLink>,
 }
 
 impl DeviceClient {
@@ -55,7 +55,7 @@ impl DeviceClient {
         let target = Target::device(identity, &options);
         let supervisor = Supervisor::open(target, options).await?;
         let address = HubAddress::DeviceEvents(path_identity(identity)).to_string();
-        let telemetry = Restored::new(Arc::clone(&supervisor), SenderKind { address });
+        let telemetry = supervisor.sender(SenderLink::new(address, &supervisor));
         Ok(Self { identity: identity.clone(), supervisor, telemetry })
     }
 
@@ -98,14 +98,9 @@ impl DeviceClient {
     /// Safe: a link that was opened meanwhile is detached.
     pub async fn commands(&self, options: CommandOptions) -> Result<CommandReceiver, Error> {
         let address = HubAddress::DeviceBound(path_identity(&self.identity)).to_string();
-        let kind = QueueKind::new(address, options.ahead());
-        let link = Restored::new(Arc::clone(&self.supervisor), kind);
-        match timeout(self.supervisor.options().operation_timeout, link.attached()).await {
-            Ok(attached) => attached.map(drop)?,
-            Err(_) => {
-                return Err(Error::new(ErrorKind::Unreachable, "the hub did not open the link for commands"));
-            }
-        }
+        let queue = QueueLink::new(address, options.ahead(), &self.supervisor);
+        let link = self.supervisor.receiver(queue);
+        link.attached().await?;
         Ok(CommandReceiver::new(link))
     }
 

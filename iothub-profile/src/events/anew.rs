@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    supervisor::{ClientOptions, live::Live},
+    supervisor::{ClientOptions, Live},
 };
 
 /// A partition counts anew: what was read of it before is gone, and it is read from its start. No event of the new count
@@ -103,16 +103,16 @@ pub(crate) async fn check(
     options: &ClientOptions,
 ) -> Result<Option<PartitionRestart>, Error> {
     let lock = || place.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if lock().checked == live.generation {
+    if lock().checked == live.generation() {
         return Ok(None);
     }
     // Both are asked before the place changes: a call that fails or is dropped between them leaves it for the next.
     let event_hub = management::event_hub_info(live, options).await?;
     let info = management::partition_info_on(live, options, partition).await?;
     let mut place = lock();
-    let of_hub = place.check(&Seen::Hub(event_hub.created), live.generation);
+    let of_hub = place.check(&Seen::Hub(event_hub.created), live.generation());
     let given_up =
-        of_hub.or_else(|| place.check(&Seen::Last(info.last_enqueued_sequence_number), live.generation));
+        of_hub.or_else(|| place.check(&Seen::Last(info.last_enqueued_sequence_number), live.generation()));
     Ok(given_up.map(|position| PartitionRestart { partition: partition.to_string(), position }))
 }
 

@@ -12,7 +12,7 @@ use amqp_transport::{
 use crate::{
     clock::from_unix_millis,
     error::{Error, ErrorKind},
-    supervisor::{ClientOptions, Supervisor, failure, live::Live},
+    supervisor::{ClientOptions, Live, Supervisor, failure},
 };
 
 /// What an event hub says about one of its partitions.
@@ -85,7 +85,7 @@ async fn ask(
         None => "the question about the event hub".to_owned(),
     };
     let request = request(live, options, entity_type, partition)?;
-    let node = ManagementClient::open(&live.session, NODE)
+    let node = ManagementClient::open(live.session(), NODE)
         .await
         .map_err(|error| failure::of_attach(&error, NODE))?;
     node.request(&request).await.map_err(|error| failure::of_management(&error, &what))
@@ -98,6 +98,7 @@ fn request(
     partition: Option<&str>,
 ) -> Result<ManagementRequest, Error> {
     let event_hub = live
+        .context()
         .event_hub
         .as_ref()
         .ok_or_else(|| Error::new(ErrorKind::Protocol, "this is no event hub's connection"))?;
@@ -105,7 +106,7 @@ fn request(
     if let Some(id) = partition {
         request = request.with_property("partition", Value::from(id.to_owned()));
     }
-    if let Some(token) = live.endpoint.token(options)? {
+    if let Some(token) = live.context().endpoint.token(options)? {
         request = request.with_secret("security_token", &Secret::new(token.expose()));
     }
     Ok(request)

@@ -8,14 +8,14 @@ use super::StartPosition;
 use crate::{
     error::{Error, ErrorKind},
     message::ReceivedEvent,
-    supervisor::{
-        receiving,
-        restored::{PartitionKind, Restored},
-    },
+    supervisor::{HubReceiver, links::PartitionLink},
 };
 
 /// Reads a partition into a bounded channel until it fails for good or nobody listens.
-pub(crate) async fn read(link: Restored<PartitionKind>, events: mpsc::Sender<Result<ReceivedEvent, Error>>) {
+pub(crate) async fn read(
+    link: HubReceiver<PartitionLink>,
+    events: mpsc::Sender<Result<ReceivedEvent, Error>>,
+) {
     loop {
         let next = tokio::select! {
             biased;
@@ -29,7 +29,7 @@ pub(crate) async fn read(link: Restored<PartitionKind>, events: mpsc::Sender<Res
         }
         // Only now is the event certain to be seen: a new link starts after it.
         if let Some(position) = position {
-            link.kind.place.lock().unwrap_or_else(PoisonError::into_inner).follow(position);
+            link.blueprint().place.lock().unwrap_or_else(PoisonError::into_inner).follow(position);
         }
         if is_over {
             return;
@@ -37,15 +37,15 @@ pub(crate) async fn read(link: Restored<PartitionKind>, events: mpsc::Sender<Res
     }
 }
 
-async fn next_event(link: &Restored<PartitionKind>) -> Result<ReceivedEvent, Error> {
-    let delivery = receiving::next(link).await?.delivery;
+async fn next_event(link: &HubReceiver<PartitionLink>) -> Result<ReceivedEvent, Error> {
+    let delivery = link.recv().await?;
     let message = delivery.message();
     // Settling only tells the event hub that the event came; reading it again goes by position.
     let _ = delivery.accept();
     match message {
-        Ok(message) => Ok(ReceivedEvent::new(message, Arc::clone(&link.kind.partition))),
+        Ok(message) => Ok(ReceivedEvent::new(message, Arc::clone(&link.blueprint().partition))),
         Err(error) => {
-            let what = format!("an event of partition {} could not be read", link.kind.partition);
+            let what = format!("an event of partition {} could not be read", link.blueprint().partition);
             Err(Error::new(ErrorKind::Protocol, what).with_source(error))
         }
     }

@@ -17,11 +17,7 @@ use crate::{
     connection_string::ConnectionString,
     error::{Error, ErrorKind},
     message::ReceivedEvent,
-    supervisor::{
-        ClientOptions, ConnectionStatus, Supervisor,
-        endpoint::Target,
-        restored::{PartitionKind, Restored},
-    },
+    supervisor::{ClientOptions, ConnectionStatus, Supervisor, endpoint::Target, links::PartitionLink},
 };
 
 /// What to read, and from where.
@@ -183,14 +179,14 @@ impl EventsReader {
         let mut links = Vec::with_capacity(wanted.len());
         for id in wanted {
             let (position, last) = fixed_position(&supervisor, &id, &reader.position).await?;
-            let kind = PartitionKind {
+            let link = supervisor.receiver(PartitionLink {
+                supervisor: Arc::clone(&supervisor),
                 group: reader.group.clone(),
                 partition: Arc::from(id.as_str()),
                 prefetch: reader.prefetch,
-                place: Mutex::new(Place::new(position, last, &event_hub, live.generation)),
+                place: Mutex::new(Place::new(position, last, &event_hub, live.generation())),
                 restarts: restarts.clone(),
-            };
-            let link = Restored::new(Arc::clone(&supervisor), kind);
+            });
             link.attached().await?;
             links.push(link);
         }

@@ -6,17 +6,14 @@
 use amqp_transport::{
     Redirect,
     client::{AttachError, CreditMode, ReceiverOptions},
+    recovery::Established,
 };
 
 use crate::{
     error::{Error, ErrorKind},
     host::HostName,
     path::{Address, HubAddress, Segment},
-    supervisor::{
-        ClientOptions,
-        endpoint::{Endpoint, Established},
-        failure,
-    },
+    supervisor::{ClientOptions, endpoint::Endpoint, failure, hooks::HubContext},
 };
 
 /// An event hub of a namespace.
@@ -50,7 +47,7 @@ pub(crate) async fn follow(
     hub: &Endpoint,
     group: &str,
     options: &ClientOptions,
-) -> Result<Established, Error> {
+) -> Result<Established<HubContext>, Error> {
     let mut at = hub.connect(options).await?;
     let asked = HubAddress::TelemetryPartition {
         group: Segment::received(group),
@@ -66,7 +63,7 @@ pub(crate) async fn follow(
             Ok(link) => {
                 // The events are here: what was asked is answered by the one who has them.
                 let _ = link.detach().await;
-                if at.event_hub.is_none() {
+                if at.context.event_hub.is_none() {
                     return Err(Error::new(ErrorKind::Protocol, "the hub did not name its event hub"));
                 }
                 return Ok(at);
@@ -78,7 +75,7 @@ pub(crate) async fn follow(
         let _ = at.connection.close().await;
         address = event_hub.partition_address(group, PROBED_PARTITION);
         at = next.connect(options).await.map_err(|error| error.during("following the hub's redirect"))?;
-        at.event_hub = Some(event_hub);
+        at.context.event_hub = Some(event_hub);
     }
     Err(Error::new(ErrorKind::Refused, format!("the hub redirected more than {MAX_HOPS} times")))
 }

@@ -3,23 +3,21 @@
 use std::sync::Arc;
 
 use amqp_codec::DeliveryState;
-use amqp_transport::client::Delivery;
+use amqp_transport::{client::Delivery, recovery::Received};
 
 use crate::{
     error::{Error, ErrorKind},
     message::{FeedbackRecord, ReceivedMessage, parse_feedback},
     supervisor::{
-        failure,
-        live::Live,
-        receiving::{self, Received},
-        restored::{QueueKind, Restored},
+        HubReceiver, Live, failure,
+        links::{self, QueueLink},
     },
 };
 
 /// Receives feedback, over as many connections as it takes.
 #[derive(Debug)]
 pub struct FeedbackReceiver {
-    link: Restored<QueueKind>,
+    link: HubReceiver<QueueLink>,
 }
 
 /// Some records that came in one message, locked for this receiver until it is settled or its lock lapses.
@@ -31,7 +29,7 @@ pub struct FeedbackBatch {
 }
 
 impl FeedbackReceiver {
-    pub(crate) fn new(link: Restored<QueueKind>) -> Self {
+    pub(crate) fn new(link: HubReceiver<QueueLink>) -> Self {
         Self { link }
     }
 
@@ -44,7 +42,7 @@ impl FeedbackReceiver {
     /// # Cancel safety
     /// Safe: no batch is lost.
     pub async fn recv(&self) -> Result<FeedbackBatch, Error> {
-        let Received { delivery, live } = receiving::next(&self.link).await?;
+        let Received { delivery, live } = links::next_of_queue(&self.link).await?;
         let unreadable =
             || Error::new(ErrorKind::Protocol, "a message of the feedback queue could not be read");
         let message = delivery.message().map_err(|error| unreadable().with_source(error))?;
@@ -58,10 +56,7 @@ impl FeedbackReceiver {
     /// # Cancel safety
     /// Safe: the link is detached in the background.
     pub async fn close(&self) {
-        if let Some(attached) = self.link.take() {
-            // The link is gone either way.
-            let _ = attached.link.detach().await;
-        }
+        self.link.detach().await;
     }
 }
 

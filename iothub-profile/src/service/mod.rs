@@ -4,7 +4,7 @@ mod feedback;
 
 use std::sync::Arc;
 
-use tokio::{sync::watch, time::timeout};
+use tokio::sync::watch;
 
 pub use feedback::{FeedbackBatch, FeedbackReceiver};
 
@@ -14,10 +14,10 @@ use crate::{
     message::C2dMessage,
     path::HubAddress,
     supervisor::{
-        ClientOptions, ConnectionStatus, Supervisor,
+        ClientOptions, ConnectionStatus, HubSender, Supervisor,
         endpoint::Target,
         failure,
-        restored::{Ahead, QueueKind, Restored, SenderKind},
+        links::{Ahead, QueueLink, SenderLink},
         sending,
     },
 };
@@ -27,7 +27,7 @@ use crate::{
 #[derive(Debug)]
 pub struct ServiceClient {
     supervisor: Arc<Supervisor>,
-    commands: Restored<SenderKind>,
+    commands: HubSender<SenderLink>,
 }
 
 impl ServiceClient {
@@ -47,7 +47,7 @@ impl ServiceClient {
         let target = Target::service(service, &options)?;
         let supervisor = Supervisor::open(target, options).await?;
         let address = HubAddress::ServiceDeviceBound.to_string();
-        let commands = Restored::new(Arc::clone(&supervisor), SenderKind { address });
+        let commands = supervisor.sender(SenderLink::new(address, &supervisor));
         Ok(Self { supervisor, commands })
     }
 
@@ -88,14 +88,10 @@ impl ServiceClient {
     /// # Cancel safety
     /// Safe: a link that was opened meanwhile is detached.
     pub async fn feedback(&self) -> Result<FeedbackReceiver, Error> {
-        let kind = QueueKind::new(HubAddress::Feedback.to_string(), Ahead::Upto(FEEDBACK_CREDIT));
-        let link = Restored::new(Arc::clone(&self.supervisor), kind);
-        match timeout(self.supervisor.options().operation_timeout, link.attached()).await {
-            Ok(attached) => attached.map(drop)?,
-            Err(_) => {
-                return Err(Error::new(ErrorKind::Unreachable, "the hub did not open the link for feedback"));
-            }
-        }
+        let address = HubAddress::Feedback.to_string();
+        let queue = QueueLink::new(address, Ahead::Upto(FEEDBACK_CREDIT), &self.supervisor);
+        let link = self.supervisor.receiver(queue);
+        link.attached().await?;
         Ok(FeedbackReceiver::new(link))
     }
 

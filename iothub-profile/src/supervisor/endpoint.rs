@@ -5,7 +5,8 @@ use std::sync::Arc;
 use amqp_codec::Symbol;
 use amqp_transport::{
     Secret,
-    client::{CbsClient, ConnectOptions, Connection, Sasl, Session, SessionOptions, TlsOptions},
+    client::{CbsClient, ConnectOptions, Connection, Sasl, SessionOptions, TlsOptions},
+    recovery::Established,
 };
 
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
     sas::{KeyRule, SasToken},
     supervisor::{
         failure,
+        hooks::HubContext,
         options::{AuthMode, ClientOptions},
     },
 };
@@ -57,17 +59,6 @@ pub(crate) struct Endpoint {
     pub(crate) sasl_user: Option<String>,
     /// Whether there is TLS below AMQP.
     pub(crate) transport: EventHubsTransport,
-}
-
-/// A connection that is open and authenticated.
-#[derive(Debug)]
-pub(crate) struct Established {
-    pub(crate) connection: Connection,
-    pub(crate) session: Session,
-    pub(crate) endpoint: Endpoint,
-    pub(crate) cbs: Option<CbsClient>,
-    pub(crate) token: Option<SasToken>,
-    pub(crate) event_hub: Option<EventHub>,
 }
 
 impl Endpoint {
@@ -174,27 +165,22 @@ impl Endpoint {
     }
 
     /// Connects, authenticates and begins a session.
-    pub(crate) async fn connect(&self, options: &ClientOptions) -> Result<Established, Error> {
+    pub(crate) async fn connect(&self, options: &ClientOptions) -> Result<Established<HubContext>, Error> {
         let token = self.token(options)?;
         let connection = self.open_connection(token.as_ref(), options).await?;
         let session =
             connection.begin(SessionOptions::new()).await.map_err(|error| failure::of_begin(&error))?;
-        let mut established = Established {
-            connection,
-            session,
-            endpoint: self.clone(),
-            cbs: None,
-            token: token.clone(),
-            event_hub: None,
+        let cbs = match &token {
+            Some(token) if self.sasl_user.is_none() => {
+                let cbs =
+                    CbsClient::open(&session).await.map_err(|error| failure::of_attach(&error, "$cbs"))?;
+                self.put_token(&cbs, token).await?;
+                Some(cbs)
+            }
+            _ => None,
         };
-        if let (None, Some(token)) = (&self.sasl_user, &token) {
-            let cbs = CbsClient::open(&established.session)
-                .await
-                .map_err(|error| failure::of_attach(&error, "$cbs"))?;
-            self.put_token(&cbs, token).await?;
-            established.cbs = Some(cbs);
-        }
-        Ok(established)
+        let context = HubContext { endpoint: self.clone(), cbs, token, event_hub: None };
+        Ok(Established::new(connection, session, context))
     }
 
     /// Puts a token for this endpoint's resource.
@@ -234,6 +220,23 @@ impl Endpoint {
 }
 
 impl Target {
+    /// Where connecting begins.
+    pub(crate) fn address(&self) -> &HostName {
+        match self {
+            Self::Hub(endpoint) | Self::Telemetry { hub: endpoint, .. } | Self::EventHub(endpoint, _) => {
+                &endpoint.address
+            }
+        }
+    }
+
+    /// How many steps connecting takes at most, each of which may take the connect timeout.
+    pub(crate) fn steps(&self) -> u32 {
+        match self {
+            Self::Telemetry { .. } => STEPS_TO_EVENT_HUB,
+            Self::Hub(_) | Self::EventHub(..) => STEPS_TO_HUB,
+        }
+    }
+
     /// What a device's or module's connection string leads to.
     pub(crate) fn device(string: &DeviceString, options: &ClientOptions) -> Self {
         Self::Hub(Endpoint::device(string, options))
@@ -279,6 +282,12 @@ impl Target {
 fn provider_of(credential: &Credential, options: &ClientOptions) -> Option<Arc<dyn CredentialProvider>> {
     options.provider.clone().or_else(|| credential.provider())
 }
+
+/// The transport up to `open`, then the session and the token: each may take the connect timeout.
+const STEPS_TO_HUB: u32 = 2;
+
+/// The same for the hub and for up to three hosts that it redirects to.
+const STEPS_TO_EVENT_HUB: u32 = 8;
 
 /// The kind of token that hubs and event hubs take.
 const TOKEN_TYPE: &str = "servicebus.windows.net:sastoken";

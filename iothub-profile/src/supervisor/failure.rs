@@ -5,10 +5,10 @@ use amqp_transport::{
     ConnectionError, RemoteError,
     cbs::CbsError,
     client::{
-        AttachError, ConnectError, DetachReason, EndReason, OpenError, RecvError, SendError, SettleError,
-        TlsError,
+        AttachError, ConnectError, DetachReason, EndReason, OpenError, SendError, SettleError, TlsError,
     },
     management::ManagementError,
+    recovery::{LinkVerdict, RecoveryError},
     request_response::{RequestError, Status},
 };
 
@@ -17,15 +17,24 @@ use crate::{
     host::HostName,
 };
 
-/// What the end of a link asks for.
-#[derive(Debug)]
-pub(crate) enum LinkEnd {
-    /// The connection or session is gone with it: wait for the next.
-    ConnectionGone,
-    /// Attach again.
-    Again(Error),
-    /// Attaching again is useless.
-    Final(Error),
+// What recovery says by itself; what its hooks say is in the profile's words already.
+impl From<RecoveryError> for Error {
+    fn from(error: RecoveryError) -> Self {
+        match &error {
+            RecoveryError::Lost(lost) => of_lost_connection(lost),
+            RecoveryError::Closed => Self::new(ErrorKind::Closed, "the client is closed"),
+            RecoveryError::Begin(begin) => of_begin(begin),
+            RecoveryError::Attach { address, error } => of_attach(error, address),
+            RecoveryError::SessionEnded(EndReason::Remote(remote)) => of_remote(remote, "the session"),
+            RecoveryError::SessionEnded(_) | RecoveryError::Condemned => {
+                Self::new(ErrorKind::Unreachable, "the session ended")
+            }
+            RecoveryError::TimedOut { .. } | RecoveryError::NotConnected => {
+                Self::new(ErrorKind::Unreachable, error.to_string())
+            }
+            other => Self::new(ErrorKind::Protocol, other.to_string()),
+        }
+    }
 }
 
 /// A connection that could not be opened.
@@ -135,48 +144,40 @@ pub(crate) fn of_attach(error: &AttachError, address: &str) -> Error {
 }
 
 /// What it means that a link could not be attached.
-pub(crate) fn attach_end(error: &AttachError, address: &str) -> LinkEnd {
+pub(crate) fn attach_end(error: &AttachError, address: &str) -> LinkVerdict<Error> {
     let failure = of_attach(error, address);
     match error {
-        AttachError::Lost(_) => LinkEnd::ConnectionGone,
-        AttachError::SessionEnded(_) if failure.is_retryable() => LinkEnd::ConnectionGone,
-        _ if failure.is_retryable() => LinkEnd::Again(failure),
-        _ => LinkEnd::Final(failure),
+        AttachError::Lost(_) => LinkVerdict::Reconnect,
+        AttachError::SessionEnded(_) if failure.is_retryable() => LinkVerdict::Reconnect,
+        _ if failure.is_retryable() => LinkVerdict::AttachAgain(failure),
+        _ => LinkVerdict::GiveUp(failure),
     }
 }
 
 /// What the end of a link means for those who use it.
-pub(crate) fn link_end(reason: &DetachReason, address: &str) -> LinkEnd {
+pub(crate) fn link_end(reason: &DetachReason, address: &str) -> LinkVerdict<Error> {
     let what = format!("the link to {address}");
     match reason {
-        DetachReason::Lost(_) | DetachReason::SessionEnded(_) => LinkEnd::ConnectionGone,
+        DetachReason::Lost(_) | DetachReason::SessionEnded(_) => LinkVerdict::Reconnect,
         DetachReason::ByPeer => {
-            LinkEnd::Again(Error::new(ErrorKind::Unreachable, format!("the hub detached {what}")))
+            LinkVerdict::AttachAgain(Error::new(ErrorKind::Unreachable, format!("the hub detached {what}")))
         }
         // The link was there, so the right was: its token has ended, and connecting brings a fresh one or the reason.
         DetachReason::Remote(remote) if remote.condition == ErrorCondition::UNAUTHORIZED_ACCESS => {
-            LinkEnd::ConnectionGone
+            LinkVerdict::Reconnect
         }
         DetachReason::Remote(remote) => {
             let error = of_remote(remote, &what);
-            if error.is_retryable() { LinkEnd::Again(error) } else { LinkEnd::Final(error) }
+            if error.is_retryable() { LinkVerdict::AttachAgain(error) } else { LinkVerdict::GiveUp(error) }
         }
-        DetachReason::Local => LinkEnd::Final(Error::new(ErrorKind::Closed, format!("{what} is closed"))),
-        other => LinkEnd::Final(Error::new(ErrorKind::Protocol, format!("{what}: {other}"))),
+        DetachReason::Local => {
+            LinkVerdict::GiveUp(Error::new(ErrorKind::Closed, format!("{what} is closed")))
+        }
+        other => LinkVerdict::GiveUp(Error::new(ErrorKind::Protocol, format!("{what}: {other}"))),
     }
 }
 
-/// What the end of receiving means.
-pub(crate) fn recv_end(error: &RecvError, address: &str) -> LinkEnd {
-    match error {
-        RecvError::Lost(_) => LinkEnd::ConnectionGone,
-        RecvError::Detached(reason) => link_end(reason, address),
-        other => LinkEnd::Final(Error::new(ErrorKind::Protocol, other.to_string())),
-    }
-}
-
-/// A message that was handed over and has no outcome, or one that was refused before. For errors that prove that
-/// nothing was sent, see [`send_end`].
+/// A message that was handed over and has no outcome, or one that was refused before.
 pub(crate) fn of_send(error: &SendError) -> Error {
     let fate = match error {
         SendError::TooLarge { .. } => Fate::Refused,
@@ -221,15 +222,6 @@ fn told_of_send(error: &SendError) -> Error {
             None => Error::new(ErrorKind::Unreachable, error.to_string()),
         },
         other => Error::new(ErrorKind::Protocol, other.to_string()),
-    }
-}
-
-/// What a failure to hand a message over asks for; none where the message itself is at fault or the outcome unknown.
-pub(crate) fn send_end(error: &SendError, address: &str) -> Option<LinkEnd> {
-    match error {
-        SendError::Lost(_) => Some(LinkEnd::ConnectionGone),
-        SendError::Detached(reason) => Some(link_end(reason, address)),
-        _ => None,
     }
 }
 
@@ -441,7 +433,7 @@ mod tests {
     fn an_unknown_outcome_is_never_called_anything_else() {
         let lost = SendError::OutcomeUnknown(DetachReason::Lost(ConnectionError::EndOfStream));
         assert_eq!(of_send(&lost).kind(), ErrorKind::OutcomeUnknown);
-        assert!(send_end(&lost, "a").is_none(), "it must not be sent again");
+        assert_eq!(of_send(&lost).fate(), Some(Fate::Unknown), "it must not be sent again");
         assert_eq!(of_send(&SendError::NoOutcome).kind(), ErrorKind::OutcomeUnknown);
     }
 

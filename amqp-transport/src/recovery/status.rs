@@ -1,13 +1,12 @@
-//! What a client's connection is doing, as its owner sees it.
+//! What a recovering connection is doing, as its owner sees it.
 
-use std::{fmt, time::Duration};
+use std::fmt;
+use std::time::Duration;
 
-use crate::error::Error;
-
-/// The state of a client's connection. Changes come through [`tokio::sync::watch`]; only the latest is kept.
+/// The state of a recovering connection. Changes come through [`tokio::sync::watch`]; only the latest is kept.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum ConnectionStatus {
+pub enum RecoveryStatus<E> {
     /// The first attempt is under way.
     Connecting,
     /// Connected and authenticated.
@@ -17,32 +16,34 @@ pub enum ConnectionStatus {
     },
     /// Lost, and being connected again. Links and positions are restored afterwards.
     Reconnecting {
-        /// The number of the coming attempt, from 1.
+        /// The number of the coming attempt, from 1; one attempt tries all addresses once.
         attempt: u32,
         /// What happened to the last connection or attempt.
-        cause: Error,
+        cause: E,
         /// The pause before the coming attempt.
         pause: Duration,
     },
-    /// Given up: the error will not pass by itself.
-    Failed(Error),
+    /// Given up: the error will not pass by itself, or the bounds chosen are reached.
+    Failed(E),
     /// Closed by its owner.
     Closed,
 }
 
-impl ConnectionStatus {
+impl<E> RecoveryStatus<E> {
     /// True while connected and authenticated.
+    #[must_use]
     pub fn is_connected(&self) -> bool {
         matches!(self, Self::Connected { .. })
     }
 
     /// True when nothing will happen any more.
+    #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Failed(_) | Self::Closed)
     }
 }
 
-impl fmt::Display for ConnectionStatus {
+impl<E: fmt::Display> fmt::Display for RecoveryStatus<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connecting => f.write_str("connecting"),
