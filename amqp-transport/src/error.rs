@@ -200,15 +200,31 @@ impl ConnectionError {
 #[non_exhaustive]
 pub enum SaslFailure {
     /// The server's outcome was not ok.
-    #[error("authentication failed with sasl code {code:?}")]
+    #[error("authentication failed with sasl code {code:?}{}", objection(.detail.as_deref()))]
     Outcome {
         /// The outcome's code.
         code: SaslCode,
+        /// What the server objected, where the mechanism has words for it.
+        detail: Option<String>,
+    },
+    /// The peer goes without the SASL layer that is required here.
+    #[error("the peer leaves out the SASL layer, which is required here")]
+    LeftOut,
+    /// The server offers an empty list of mechanisms, which is no list.
+    #[error("the server offers no sasl mechanism at all")]
+    NothingOffered,
+    /// All that the server offers of what we may use would show a secret to onlookers.
+    #[error(
+        "{mechanism} shows its secret to whoever reads along: it is used over TLS or where that is allowed"
+    )]
+    NeedsTls {
+        /// The mechanism that was passed over.
+        mechanism: String,
     },
     /// The server does not offer the mechanism we are to use.
     #[error("the server does not offer {wanted}, it offers {offered}")]
     MechanismNotOffered {
-        /// The mechanism asked for.
+        /// The mechanisms that may be used, in the order of preference.
         wanted: String,
         /// What the server offers, separated by blanks.
         offered: String,
@@ -233,16 +249,20 @@ pub enum SaslFailure {
     },
 }
 
+fn objection(detail: Option<&str>) -> String {
+    detail.map(|detail| format!(", the server says {detail}")).unwrap_or_default()
+}
+
 impl SaslFailure {
     /// Whether trying again later has a chance: only a temporary system failure does.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Outcome { code } if *code == SaslCode::SysTemp)
+        matches!(self, Self::Outcome { code: SaslCode::SysTemp, .. })
     }
 
     /// Whether the credentials were refused.
     #[must_use]
     pub fn is_auth(&self) -> bool {
-        matches!(self, Self::Outcome { code } if *code == SaslCode::Auth)
+        matches!(self, Self::Outcome { code: SaslCode::Auth, .. })
     }
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 
 /// A secret text. `Debug` and `Display` show `<redacted>`; the text comes out through [`Secret::expose`] alone.
-#[derive(Clone, Eq, PartialEq)]
+#[derive(Clone, Default, Eq, PartialEq)]
 pub struct Secret(String);
 
 impl Secret {

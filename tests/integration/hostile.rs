@@ -10,7 +10,7 @@ use amqp_transport::engine::{
     Connection, ConnectionConfig, DetachCause, Event, InputStatus, LinkConfig, SaslLayer, SessionConfig,
     Side, Transmit,
 };
-use amqp_transport::sasl::Plain;
+use amqp_transport::sasl::{Channel, Choice, Plain};
 use amqp_transport::{ConnectionError, SaslFailure, Secret};
 use bytes::{Buf, Bytes, BytesMut};
 use serde_json::Value;
@@ -221,7 +221,8 @@ impl Victim {
             config.limits.pre_open_frame_size = 16 * 1024;
         }
         if case.prelude == "sasl_hdr" {
-            config.sasl = SaslLayer::Client(Box::new(Plain::new("user", Secret::new("pass"))));
+            config.sasl =
+                SaslLayer::Client(Choice::only(Channel::Private, Plain::new("user", Secret::new("pass"))));
         }
         let now = start();
         let mut victim = Self {

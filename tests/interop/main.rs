@@ -219,6 +219,7 @@ fn options(sasl: Sasl) -> ConnectOptions {
     ConnectOptions::new("interop")
         .hostname("localhost")
         .sasl(sasl)
+        .allow_secrets_without_tls()
         .max_frame_size(16 * 1024)
         .connect_timeout(PATIENCE)
 }

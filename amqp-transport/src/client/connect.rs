@@ -1,5 +1,6 @@
 //! From an address to an open connection.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,14 +9,20 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::options::ConnectOptions;
+use super::proxy::ProxyChoice;
+#[cfg(feature = "websocket")]
+use super::proxy::authority;
 use crate::driver::shared::{Role, Shared, State};
 use crate::driver::{self, clock};
 use crate::engine::{self, Side};
+use crate::error::ConnectionError;
 use crate::handle::connection::{Connection, wait_for};
-use crate::handle::error::{ConnectError, ConnectStage};
+use crate::handle::error::{ConnectError, ConnectStage, ProxyError};
+use crate::sasl::Channel;
 
 impl Connection {
-    /// Connects to a host and port: TCP, TLS where the options have it, SASL, `open`. All of it within
+    /// Connects to a host and port: through a proxy, with TLS and over a WebSocket where the options have them; then SASL
+    /// and `open`. All of it within
     /// [`ConnectOptions::connect_timeout`].
     ///
     /// # Errors
@@ -26,20 +33,37 @@ impl Connection {
     pub async fn connect(address: (&str, u16), options: ConnectOptions) -> Result<Self, ConnectError> {
         let (host, port) = address;
         let deadline = Deadline::after(options.connect_timeout);
-        let connected = deadline.run(ConnectStage::Tcp, TcpStream::connect((host, port))).await?;
-        let stream = connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
-        let stream = stream.map_err(|error| ConnectError::Unreachable {
-            address: format!("{host}:{port}"),
-            source: Arc::new(error),
+        let peer = Peer {
+            host: Some(host),
+            #[cfg(feature = "websocket")]
+            port: Some(port),
+            deadline,
+        };
+        let Some(proxy) = options.proxy.proxy_for(host, port).map_err(ConnectError::Proxy)? else {
+            let stream = deadline.run(ConnectStage::Tcp, socket(host, port)).await?;
+            let stream = stream.map_err(|source| ConnectError::Unreachable {
+                address: format!("{host}:{port}"),
+                source: Arc::new(source),
+            })?;
+            return Self::start(stream, options, peer).await;
+        };
+        let stream = deadline.run(ConnectStage::Proxy, socket(&proxy.host, proxy.port)).await?;
+        let stream = stream.map_err(|source| {
+            let source = Arc::new(source);
+            ConnectError::Proxy(ProxyError::Unreachable { address: proxy.address(), source })
         })?;
-        Self::start(stream, options, Some(host), deadline).await
+        let asking = driver::proxy::connect(Box::new(stream), &proxy, host, port);
+        let stream = deadline.run(ConnectStage::Proxy, asking).await?.map_err(ConnectError::Proxy)?;
+        Self::start(stream, options, peer).await
     }
 
     /// Opens a connection over a stream that is there already: an in-memory pipe, a tunnel, a socket set up by the
-    /// caller. TLS runs over it where the options have it, and then needs its server name.
+    /// caller. TLS and WebSocket run over it where the options have them; TLS then needs its server name.
+    ///
+    /// The caller answers for the stream: mechanisms that show a secret are used over it, as if it were private.
     ///
     /// # Errors
-    /// See [`ConnectError`].
+    /// See [`ConnectError`]; a proxy in the options cannot be used.
     ///
     /// # Cancel safety
     /// Safe: dropped before it is ready, the stream is dropped.
@@ -47,50 +71,83 @@ impl Connection {
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        if !matches!(options.proxy, ProxyChoice::Direct) {
+            return Err(ConnectError::Proxy(ProxyError::StreamGiven));
+        }
         let deadline = Deadline::after(options.connect_timeout);
-        Self::start(io, options, None, deadline).await
+        let mut options = options;
+        options.secrets_channel = Channel::Private;
+        let peer = Peer {
+            host: None,
+            #[cfg(feature = "websocket")]
+            port: None,
+            deadline,
+        };
+        Self::start(io, options, peer).await
     }
 
     #[cfg(feature = "tls")]
-    async fn start<IO>(
-        io: IO,
-        mut options: ConnectOptions,
-        host: Option<&str>,
-        deadline: Deadline,
-    ) -> Result<Self, ConnectError>
+    async fn start<IO>(io: IO, mut options: ConnectOptions, peer: Peer<'_>) -> Result<Self, ConnectError>
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let Some(tls) = options.tls.take() else { return Self::open(io, options, host, deadline).await };
-        let name = tls.server_name.as_deref().or(host).or(options.hostname.as_deref()).unwrap_or_default();
-        let handshake = driver::tls::connect(io, Arc::clone(&tls.config), name);
-        let stream = deadline.run(ConnectStage::Tls, handshake).await?.map_err(ConnectError::Tls)?;
-        Self::open(stream, options, host, deadline).await
+        let Some(tls) = options.tls.take() else { return Self::upgrade(io, options, peer, PLAIN_HTTP).await };
+        options.secrets_channel = Channel::Private;
+        let name = tls.server_name.as_deref().or(peer.host).or(options.hostname.as_deref());
+        let handshake = driver::tls::connect(io, Arc::clone(&tls.config), name.unwrap_or_default());
+        let stream = peer.deadline.run(ConnectStage::Tls, handshake).await?.map_err(ConnectError::Tls)?;
+        Self::upgrade(stream, options, peer, HTTPS).await
     }
 
     #[cfg(not(feature = "tls"))]
-    async fn start<IO>(
-        io: IO,
-        options: ConnectOptions,
-        host: Option<&str>,
-        deadline: Deadline,
-    ) -> Result<Self, ConnectError>
+    async fn start<IO>(io: IO, options: ConnectOptions, peer: Peer<'_>) -> Result<Self, ConnectError>
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        Self::open(io, options, host, deadline).await
+        Self::upgrade(io, options, peer, PLAIN_HTTP).await
     }
 
-    async fn open<IO>(
+    #[cfg(feature = "websocket")]
+    async fn upgrade<IO>(
         io: IO,
-        options: ConnectOptions,
-        host: Option<&str>,
-        deadline: Deadline,
+        mut options: ConnectOptions,
+        peer: Peer<'_>,
+        default_port: u16,
     ) -> Result<Self, ConnectError>
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let mut engine = engine::Connection::new(Side::Client, options.config(host), clock::now());
+        let Some(websocket) = options.websocket.take() else { return Self::open(io, options, peer).await };
+        let host = options.hostname.as_deref().or(peer.host).unwrap_or("localhost");
+        let host = match peer.port {
+            Some(port) if port != default_port => authority(host, port),
+            _ if host.contains(':') => format!("[{host}]"),
+            _ => host.to_owned(),
+        };
+        let asking = driver::websocket::connect(Box::new(io), &websocket, &host);
+        let stream = peer.deadline.run(ConnectStage::WebSocket, asking).await?;
+        Self::open(stream.map_err(ConnectError::WebSocket)?, options, peer).await
+    }
+
+    #[cfg(not(feature = "websocket"))]
+    async fn upgrade<IO>(
+        io: IO,
+        options: ConnectOptions,
+        peer: Peer<'_>,
+        _default_port: u16,
+    ) -> Result<Self, ConnectError>
+    where
+        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        Self::open(io, options, peer).await
+    }
+
+    async fn open<IO>(io: IO, options: ConnectOptions, peer: Peer<'_>) -> Result<Self, ConnectError>
+    where
+        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let config = options.config(peer.host).map_err(ConnectionError::Sasl)?;
+        let mut engine = engine::Connection::new(Side::Client, config, clock::now());
         // A fresh engine takes the command; should it not, the wait below tells why.
         let _ = engine.open();
         let shared = Shared::new(State::new(engine, Role::Client));
@@ -101,9 +158,24 @@ impl Connection {
             Some(reason) => Some(Err(reason)),
             None => state.remote_open.is_some().then_some(Ok(())),
         });
-        deadline.run(ConnectStage::Amqp, opened).await???;
+        peer.deadline.run(ConnectStage::Amqp, opened).await???;
         Ok(connection)
     }
+}
+
+async fn socket(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Whom a connection is to reach, and until when.
+#[derive(Clone, Copy)]
+struct Peer<'a> {
+    host: Option<&'a str>,
+    #[cfg(feature = "websocket")]
+    port: Option<u16>,
+    deadline: Deadline,
 }
 
 /// One deadline over several stages.
@@ -119,3 +191,8 @@ impl Deadline {
         tokio::time::timeout_at(self.0, future).await.map_err(|_| ConnectError::Timeout { stage })
     }
 }
+
+/// The ports that a `Host` field does not name.
+const PLAIN_HTTP: u16 = 80;
+#[cfg(feature = "tls")]
+const HTTPS: u16 = 443;

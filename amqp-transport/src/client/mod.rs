@@ -1,4 +1,4 @@
-//! Connecting to an AMQP peer: over TCP, over TLS, or over any stream that is there already.
+//! Connecting to an AMQP peer: over TCP, over TLS, over WebSocket, through a proxy, or over any stream that is there already.
 //!
 //! Owns the client's options and the way from an address to an open [`Connection`]; what follows is the handles'.
 
@@ -6,21 +6,33 @@ mod cbs;
 mod connect;
 mod management;
 mod options;
+pub(crate) mod proxy;
 mod request_link;
+mod sasl;
 #[cfg(feature = "tls")]
 mod tls_options;
+#[cfg(feature = "websocket")]
+mod websocket_options;
 
 pub use cbs::CbsClient;
 pub use management::ManagementClient;
-pub use options::{ConnectOptions, Sasl};
+pub use options::ConnectOptions;
+pub use proxy::{Proxy, ProxyRules};
+pub use sasl::{CustomSasl, Sasl};
 #[cfg(feature = "tls")]
 pub use tls_options::TlsOptions;
+#[cfg(feature = "websocket")]
+pub use websocket_options::WebSocketOptions;
 
+#[cfg(feature = "websocket")]
+pub use crate::driver::websocket::Subprotocol;
 pub use crate::handle::connection::Connection;
 pub use crate::handle::delivery::Delivery;
+#[cfg(feature = "websocket")]
+pub use crate::handle::error::WebSocketError;
 pub use crate::handle::error::{
-    AttachError, Blocked, ConnectError, ConnectStage, DetachReason, EndReason, OpenError, RecvError,
-    SendError, SettleError, TlsError,
+    AttachError, Blocked, ConnectError, ConnectStage, DetachReason, EndReason, OpenError, ProxyError,
+    RecvError, SendError, SettleError, TlsError,
 };
 pub use crate::handle::options::{
     CreditMode, LinkSource, LinkTarget, OnDrop, ReceiverOptions, SenderOptions, SessionOptions,

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use amqp_codec::{Fields, Multiple, Str, Symbol};
 
+use super::proxy::{Proxy, ProxyChoice, ProxyRules};
+use super::sasl::Sasl;
 #[cfg(feature = "tls")]
 use super::tls_options::TlsOptions;
-use crate::engine::{ConnectionConfig, Limits, SaslLayer};
-use crate::sasl;
-use crate::secret::Secret;
+#[cfg(feature = "websocket")]
+use super::websocket_options::WebSocketOptions;
+use crate::engine::{ConnectionConfig, Limits};
+use crate::error::SaslFailure;
+use crate::sasl::Channel;
 
 /// Settings of a client's connection (`AMQP 1.0 §2.7.1`).
 #[derive(Clone, Debug)]
@@ -22,33 +26,14 @@ pub struct ConnectOptions {
     offered_capabilities: Multiple<Symbol>,
     desired_capabilities: Multiple<Symbol>,
     sasl: Sasl,
+    pub(crate) secrets_channel: Channel,
     limits: Limits,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<TlsOptions>,
+    #[cfg(feature = "websocket")]
+    pub(crate) websocket: Option<WebSocketOptions>,
+    pub(crate) proxy: ProxyChoice,
     pub(crate) connect_timeout: Duration,
-}
-
-/// How a client authenticates (`AMQP 1.0 §5.3`). There is no downgrade: a peer that does not offer the mechanism, or
-/// leaves SASL out, ends the attempt.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub enum Sasl {
-    /// No SASL layer at all.
-    None,
-    /// ANONYMOUS (RFC 4505): the SASL layer without credentials.
-    #[default]
-    Anonymous,
-    /// PLAIN (RFC 4616). Only over TLS or a trusted pipe: the password travels as it is.
-    Plain {
-        /// The user.
-        user: String,
-        /// The password.
-        password: Secret,
-    },
-    /// EXTERNAL (RFC 4422): the identity is the TLS certificate's.
-    External,
-    /// MSSBCBS: no credentials now, a token on `$cbs` later.
-    Mssbcbs,
 }
 
 impl ConnectOptions {
@@ -65,9 +50,13 @@ impl ConnectOptions {
             offered_capabilities: Multiple::default(),
             desired_capabilities: Multiple::default(),
             sasl: Sasl::default(),
+            secrets_channel: Channel::Open,
             limits: defaults.limits,
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "websocket")]
+            websocket: None,
+            proxy: ProxyChoice::Direct,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
         }
     }
@@ -128,6 +117,14 @@ impl ConnectOptions {
         self
     }
 
+    /// Lets mechanisms that show a password or token be used without TLS: whoever reads along can then log in. For
+    /// networks that nobody else is on. Default they are not used there.
+    #[must_use]
+    pub fn allow_secrets_without_tls(mut self) -> Self {
+        self.secrets_channel = Channel::Private;
+        self
+    }
+
     /// Bounds on memory, time and counts. Default finite, see [`Limits`].
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -143,7 +140,31 @@ impl ConnectOptions {
         self
     }
 
-    /// Time for TCP, TLS, SASL and `open` together. Default 30 s.
+    /// Speaks AMQP over a WebSocket, after TLS where there is TLS. Default not.
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn websocket(mut self, websocket: WebSocketOptions) -> Self {
+        self.websocket = Some(websocket);
+        self
+    }
+
+    /// Connects through this proxy. One that cannot be used is an error: there is no direct connection instead. Default
+    /// none, whatever the environment says.
+    #[must_use]
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = ProxyChoice::Via(proxy);
+        self
+    }
+
+    /// Connects through the proxy that these rules name for the host, if they name one. With
+    /// [`ProxyRules::from_environment`] these are the user's own settings.
+    #[must_use]
+    pub fn proxy_rules(mut self, rules: ProxyRules) -> Self {
+        self.proxy = ProxyChoice::ByRules(rules);
+        self
+    }
+
+    /// Time for TCP, a proxy, TLS, a WebSocket, SASL and `open` together. Default 30 s.
     #[must_use]
     pub fn connect_timeout(mut self, time_out: Duration) -> Self {
         self.connect_timeout = time_out;
@@ -151,7 +172,7 @@ impl ConnectOptions {
     }
 
     /// The engine's settings, with `host` where no hostname was chosen.
-    pub(crate) fn config(self, host: Option<&str>) -> ConnectionConfig {
+    pub(crate) fn config(self, host: Option<&str>) -> Result<ConnectionConfig, SaslFailure> {
         let mut config = ConnectionConfig::new(self.container_id);
         config.hostname = self.hostname.or_else(|| host.map(|host| Str::from(host.to_owned())));
         config.max_frame_size = self.max_frame_size;
@@ -164,14 +185,8 @@ impl ConnectOptions {
         // The deadline over all stages is kept outside the engine and tells which stage was late.
         let handshake = self.connect_timeout.saturating_add(Duration::from_secs(1));
         config.limits.handshake_time_out = config.limits.handshake_time_out.max(handshake);
-        config.sasl = match self.sasl {
-            Sasl::None => SaslLayer::None,
-            Sasl::Anonymous => SaslLayer::Client(Box::new(sasl::Anonymous::default())),
-            Sasl::Plain { user, password } => SaslLayer::Client(Box::new(sasl::Plain::new(user, password))),
-            Sasl::External => SaslLayer::Client(Box::new(sasl::External::default())),
-            Sasl::Mssbcbs => SaslLayer::Client(Box::new(sasl::Mssbcbs)),
-        };
-        config
+        config.sasl = self.sasl.layer(self.secrets_channel)?;
+        Ok(config)
     }
 }
 

@@ -33,11 +33,9 @@ impl State {
             Event::Sent { link, user } => self.on_sent(link, user),
             Event::Writable { link } => self.on_writable(link),
             Event::SaslInit { mechanism, initial_response, hostname } => {
-                if let Role::Listener(listener) = &mut self.role {
-                    listener.sasl = Some(SaslQuestion { mechanism, initial_response, hostname });
-                    self.life.notify_all(&mut self.wakes);
-                }
+                self.on_sasl(SaslQuestion::Init { mechanism, initial_response, hostname });
             }
+            Event::SaslResponse { response } => self.on_sasl(SaslQuestion::Response(response)),
             Event::Opened { remote } => self.on_opened(remote),
             Event::SessionRequested { session, .. } => {
                 if let Role::Listener(listener) = &self.role {
@@ -109,6 +107,13 @@ impl State {
         if slot.queue.has_waiting() {
             let credit = usize::try_from(self.engine.link_credit(link)).unwrap_or(usize::MAX);
             slot.queue.notify(credit.clamp(1, NOTIFY_AT_ONCE), &mut self.wakes);
+        }
+    }
+
+    fn on_sasl(&mut self, question: SaslQuestion) {
+        if let Role::Listener(listener) = &mut self.role {
+            listener.sasl = Some(question);
+            self.life.notify_all(&mut self.wakes);
         }
     }
 

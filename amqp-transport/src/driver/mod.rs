@@ -1,4 +1,4 @@
-//! The only room with sockets, TLS, a clock and sleeping.
+//! The only room with sockets, TLS, WebSocket, a clock and sleeping.
 //!
 //! Owns one task per connection that moves octets between a stream and the engine, and the state that task shares with
 //! the handles. It never waits for anything while it holds the lock, and it spawns nothing else.
@@ -8,15 +8,22 @@ pub(crate) mod clock;
 pub(crate) mod dispatch;
 #[cfg(feature = "tls")]
 mod first_bytes;
+mod http_head;
 mod inbox;
 pub(crate) mod link;
+pub(crate) mod proxy;
+#[cfg(any(feature = "scram", feature = "websocket"))]
+pub(crate) mod random;
 pub(crate) mod shared;
 mod slab;
+pub(crate) mod stream;
 mod task;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 mod trace;
 pub(crate) mod wait;
+#[cfg(feature = "websocket")]
+pub(crate) mod websocket;
 
 use std::sync::Arc;
 

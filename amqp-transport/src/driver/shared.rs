@@ -99,23 +99,29 @@ pub(crate) enum Role {
 pub(crate) struct ListenerState {
     /// How sessions that the peer begins are accepted.
     pub(crate) session_config: SessionConfig,
-    /// The peer's choice of a mechanism, until someone decides.
+    /// What the peer said in its SASL exchange, until someone answers.
     pub(crate) sasl: Option<SaslQuestion>,
     /// Attaches that nobody has taken yet; bounded by the engine's limit on links.
     pub(crate) incoming: AttachQueue,
     pub(crate) takers: WaitQueue,
 }
 
-/// What the peer's `sasl-init` asks.
-pub(crate) struct SaslQuestion {
-    pub(crate) mechanism: Symbol,
-    pub(crate) initial_response: Option<Bytes>,
-    pub(crate) hostname: Option<Str>,
+/// What the peer says in its SASL exchange.
+pub(crate) enum SaslQuestion {
+    /// Its `sasl-init`.
+    Init { mechanism: Symbol, initial_response: Option<Bytes>, hostname: Option<Str> },
+    /// Its answer to a challenge.
+    Response(Bytes),
 }
 
 impl std::fmt::Debug for SaslQuestion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SaslQuestion").field("mechanism", &self.mechanism).finish_non_exhaustive()
+        match self {
+            Self::Init { mechanism, .. } => {
+                f.debug_struct("Init").field("mechanism", mechanism).finish_non_exhaustive()
+            }
+            Self::Response(_) => f.write_str("Response"),
+        }
     }
 }
 

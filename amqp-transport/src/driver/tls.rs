@@ -5,6 +5,7 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConfig, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -48,6 +49,13 @@ where
         .into_fallible()
         .await
         .map_err(|(error, io)| classify(&error, io.spoken(), ""))
+}
+
+/// The certificates the peer presented, its own first, as DER.
+pub(crate) fn peer_certificates<IO>(stream: &ServerStream<IO>) -> Vec<Bytes> {
+    let (_, session) = stream.get_ref();
+    let certificates = session.peer_certificates().unwrap_or_default();
+    certificates.iter().map(|certificate| Bytes::copy_from_slice(certificate)).collect()
 }
 
 fn classify(error: &io::Error, spoken: Spoken, expected: &str) -> TlsError {

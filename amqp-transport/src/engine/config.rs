@@ -10,7 +10,7 @@ use amqp_codec::{
 use bytes::Bytes;
 
 use super::limits::Limits;
-use crate::sasl::ClientMechanism;
+use crate::sasl::Choice;
 
 /// Which end of the connection the engine plays.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,8 +27,8 @@ pub enum SaslLayer {
     /// No SASL layer: the AMQP header comes first. A listener answers a SASL header with the AMQP one and ends.
     #[default]
     None,
-    /// A client that authenticates by this mechanism, and with no other: there is no downgrade.
-    Client(Box<dyn ClientMechanism>),
+    /// A client that authenticates by one of these mechanisms, and in no other way: there is no downgrade.
+    Client(Choice),
     /// A listener that offers these mechanisms.
     Listener {
         /// The names announced, at least one.

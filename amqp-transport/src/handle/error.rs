@@ -50,6 +50,120 @@ pub enum TlsError {
     Other(String),
 }
 
+/// Why a WebSocket could not be set up (OASIS amqp-wsb v1.0, RFC 6455).
+#[cfg(feature = "websocket")]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WebSocketError {
+    /// The server answered the upgrade with another status than 101.
+    #[error("the server refuses a WebSocket here, it answered with HTTP status {status}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The peer's side of the upgrade is not what RFC 6455 asks for.
+    #[error("the peer's WebSocket handshake is wrong: {what}")]
+    Malformed {
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The peer does not speak AMQP on the WebSocket, or another draft of it (WS-001).
+    #[error("the peer's subprotocol is {}, which is none of ours", .offered.as_deref().unwrap_or("left out"))]
+    Subprotocol {
+        /// What it offered or chose.
+        offered: Option<String>,
+    },
+    /// A client asked for a path that is not served.
+    #[error("the peer asked for a path that is not served here")]
+    Path,
+    /// The head of the peer's message is longer than this side reads.
+    #[error("the head of the peer's answer is longer than {limit} octets")]
+    TooLong {
+        /// The bound.
+        limit: usize,
+    },
+    /// The stream failed or ended before the upgrade was through.
+    #[error("the stream ended during the WebSocket handshake: {detail}")]
+    Lost {
+        /// What the system said.
+        detail: String,
+    },
+    /// Settings given by this side cannot be used.
+    #[error("the WebSocket settings cannot be used: {what}")]
+    Settings {
+        /// What is wrong with them.
+        what: &'static str,
+    },
+}
+
+/// Why a proxy could not be used. There is no way around it: nothing is connected to directly instead.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// The proxy's address cannot be read. The address itself may hold a password and is not repeated.
+    #[error("the proxy's address cannot be used: {what}")]
+    Address {
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The proxy cannot be reached.
+    #[error("cannot reach the proxy {address}")]
+    Unreachable {
+        /// What was tried, `host:port`.
+        address: String,
+        /// What the system said.
+        #[source]
+        source: Arc<io::Error>,
+    },
+    /// The proxy wants credentials, or others than it got (HTTP status 407).
+    #[error("the proxy {address} wants {}", if *.had_credentials { "other credentials" } else { "credentials" })]
+    Unauthorized {
+        /// The proxy, `host:port`.
+        address: String,
+        /// Whether it was given some.
+        had_credentials: bool,
+    },
+    /// The proxy does not connect to where it was asked to.
+    #[error("the proxy {address} refuses the connection with HTTP status {status}")]
+    Refused {
+        /// The proxy, `host:port`.
+        address: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The proxy answered something that is not HTTP, or too much of it.
+    #[error("the proxy {address} does not answer as an HTTP proxy: {what}")]
+    Malformed {
+        /// The proxy, `host:port`.
+        address: String,
+        /// What is wrong with its answer.
+        what: &'static str,
+    },
+    /// The stream to the proxy failed or ended before it had answered.
+    #[error("the proxy {address} ended the connection before it answered: {detail}")]
+    Lost {
+        /// The proxy, `host:port`.
+        address: String,
+        /// What the system said.
+        detail: String,
+    },
+    /// A proxy was configured for a stream that is connected already.
+    #[error("a proxy cannot be used over a stream that is connected already")]
+    StreamGiven,
+}
+
+impl ProxyError {
+    /// Whether trying again may help without a change of settings.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Lost { .. } => true,
+            Self::Refused { status, .. } => *status >= 500,
+            _ => false,
+        }
+    }
+}
+
 /// Why a connection could not be opened.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -66,6 +180,13 @@ pub enum ConnectError {
     /// TLS could not be set up.
     #[error("cannot set up TLS: {0}")]
     Tls(#[source] TlsError),
+    /// The proxy could not be used.
+    #[error("cannot connect through the proxy: {0}")]
+    Proxy(#[source] ProxyError),
+    /// The WebSocket could not be set up.
+    #[cfg(feature = "websocket")]
+    #[error("cannot set up the WebSocket: {0}")]
+    WebSocket(#[source] WebSocketError),
     /// Not finished within `connect_timeout`.
     #[error("{stage} took longer than the connect timeout")]
     Timeout {
@@ -99,8 +220,12 @@ impl From<ConnectionError> for ConnectError {
 pub enum ConnectStage {
     /// Resolving the name and connecting the socket.
     Tcp,
+    /// Waiting for the proxy's answer.
+    Proxy,
     /// The TLS handshake.
     Tls,
+    /// The WebSocket's upgrade.
+    WebSocket,
     /// Protocol headers, SASL and the exchange of `open`.
     Amqp,
 }
@@ -109,7 +234,9 @@ impl std::fmt::Display for ConnectStage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Tcp => "connecting the socket",
+            Self::Proxy => "connecting through the proxy",
             Self::Tls => "the TLS handshake",
+            Self::WebSocket => "the WebSocket handshake",
             Self::Amqp => "opening the AMQP connection",
         })
     }
@@ -123,6 +250,13 @@ impl ConnectError {
             Self::Unreachable { .. } | Self::Timeout { .. } => true,
             Self::Tls(error) => matches!(error, TlsError::Truncated | TlsError::Other(_)),
             Self::NotAmqp(_) => false,
+            Self::Proxy(error) => error.is_retryable(),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(error) => match error {
+                WebSocketError::Lost { .. } => true,
+                WebSocketError::Refused { status } => *status >= 500,
+                _ => false,
+            },
             Self::Lost(error) => error.is_retryable(),
         }
     }

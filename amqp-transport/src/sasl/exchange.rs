@@ -6,17 +6,20 @@ use amqp_codec::{
 };
 use bytes::Bytes;
 
+use super::choice::Choice;
 use super::mechanism::ClientMechanism;
 use crate::error::SaslFailure;
 
 /// The client's side of one exchange.
 #[derive(Debug)]
 pub(crate) struct ClientExchange {
-    mechanism: Box<dyn ClientMechanism>,
+    /// What may be chosen, until the offer is there.
+    choice: Option<Choice>,
+    /// What was chosen.
+    mechanism: Option<Box<dyn ClientMechanism>>,
     hostname: Option<Str>,
     rounds_left: u32,
     round_limit: u32,
-    has_started: bool,
 }
 
 /// What a client does next.
@@ -27,58 +30,56 @@ pub(crate) enum ClientStep {
 }
 
 impl ClientExchange {
-    pub(crate) fn new(mechanism: Box<dyn ClientMechanism>, hostname: Option<Str>, round_limit: u32) -> Self {
-        Self { mechanism, hostname, rounds_left: round_limit, round_limit, has_started: false }
+    pub(crate) fn new(choice: Choice, hostname: Option<Str>, round_limit: u32) -> Self {
+        Self { choice: Some(choice), mechanism: None, hostname, rounds_left: round_limit, round_limit }
     }
 
     pub(crate) fn handle(&mut self, frame: SaslPerformative) -> Result<ClientStep, SaslFailure> {
-        match frame {
-            SaslPerformative::Mechanisms(offer) if !self.has_started => self.start(&offer),
-            SaslPerformative::Challenge(challenge) if self.has_started => {
+        match (frame, &mut self.mechanism) {
+            (SaslPerformative::Mechanisms(offer), None) => self.start(&offer),
+            (SaslPerformative::Challenge(challenge), Some(mechanism)) => {
                 self.rounds_left = self
                     .rounds_left
                     .checked_sub(1)
                     .ok_or(SaslFailure::TooManyRounds { limit: self.round_limit })?;
-                let response = self.mechanism.respond(&challenge.challenge)?;
+                let response = mechanism.respond(&challenge.challenge)?;
                 Ok(ClientStep::Send(SaslPerformative::Response(SaslResponse { response })))
             }
-            SaslPerformative::Outcome(outcome) if self.has_started => {
+            (SaslPerformative::Outcome(outcome), Some(mechanism)) => {
                 if outcome.code != SaslCode::Ok {
-                    return Err(SaslFailure::Outcome { code: outcome.code });
+                    return Err(SaslFailure::Outcome { code: outcome.code, detail: mechanism.refusal() });
                 }
-                self.mechanism.finish(outcome.additional_data.as_deref())?;
+                // what authenticates the server has its say before anything else is sent.
+                mechanism.finish(outcome.additional_data.as_deref())?;
                 Ok(ClientStep::Authenticated)
             }
             // a server does not send what only a client sends, and nothing twice.
-            SaslPerformative::Mechanisms(_) => {
+            (SaslPerformative::Mechanisms(_), Some(_)) => {
                 Err(SaslFailure::Unexpected { what: "a second list of mechanisms" })
             }
-            SaslPerformative::Init(_) => Err(SaslFailure::Unexpected { what: "sasl-init from the server" }),
-            SaslPerformative::Response(_) => {
+            (SaslPerformative::Init(_), _) => {
+                Err(SaslFailure::Unexpected { what: "sasl-init from the server" })
+            }
+            (SaslPerformative::Response(_), _) => {
                 Err(SaslFailure::Unexpected { what: "sasl-response from the server" })
             }
-            SaslPerformative::Challenge(_) | SaslPerformative::Outcome(_) => {
+            (SaslPerformative::Challenge(_) | SaslPerformative::Outcome(_), None) => {
                 Err(SaslFailure::Unexpected { what: "an answer before the list of mechanisms" })
             }
         }
     }
 
-    // exactly the mechanism asked for, or none.
     fn start(&mut self, offer: &SaslMechanisms) -> Result<ClientStep, SaslFailure> {
-        let wanted = self.mechanism.name();
-        if !offer.sasl_server_mechanisms.iter().any(|offered| *offered == wanted) {
-            let offered: Vec<&str> = offer.sasl_server_mechanisms.iter().map(Symbol::as_str).collect();
-            return Err(SaslFailure::MechanismNotOffered {
-                wanted: wanted.to_owned(),
-                offered: offered.join(" "),
-            });
-        }
-        self.has_started = true;
-        Ok(ClientStep::Send(SaslPerformative::Init(SaslInit {
-            mechanism: Symbol::from_static(wanted),
-            initial_response: self.mechanism.initial_response(),
+        let twice = SaslFailure::Unexpected { what: "a second list of mechanisms" };
+        let mut mechanism = self.choice.take().ok_or(twice)?.take(offer)?;
+        let initial_response = mechanism.initial_response()?;
+        let init = SaslInit {
+            mechanism: Symbol::from_static(mechanism.name()),
+            initial_response,
             hostname: self.hostname.clone(),
-        })))
+        };
+        self.mechanism = Some(mechanism);
+        Ok(ClientStep::Send(SaslPerformative::Init(init)))
     }
 }
 

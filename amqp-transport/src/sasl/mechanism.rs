@@ -12,8 +12,17 @@ pub trait ClientMechanism: fmt::Debug + Send + Sync {
     /// The mechanism's registered name.
     fn name(&self) -> &'static str;
 
+    /// What an onlooker learns from it. Default a secret, so that a mechanism is used without TLS only when it says
+    /// that it may be.
+    fn exposure(&self) -> Exposure {
+        Exposure::Secret
+    }
+
     /// What goes with `sasl-init`; absent differs from empty.
-    fn initial_response(&mut self) -> Option<Bytes>;
+    ///
+    /// # Errors
+    /// When the credentials cannot be said in this mechanism; nothing is sent then.
+    fn initial_response(&mut self) -> Result<Option<Bytes>, SaslFailure>;
 
     /// Answers a challenge.
     ///
@@ -32,6 +41,20 @@ pub trait ClientMechanism: fmt::Debug + Send + Sync {
         let _ = additional_data;
         Ok(())
     }
+
+    /// What the server objected, when the mechanism has a way to say so. It may go into errors and logs.
+    fn refusal(&self) -> Option<String> {
+        None
+    }
+}
+
+/// What an onlooker learns from a mechanism.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Exposure {
+    /// Nothing that lets him in.
+    Nothing,
+    /// A password or token: only for a [`Channel::Private`](super::Channel::Private).
+    Secret,
 }
 
 /// ANONYMOUS (RFC 4505), with an optional trace for the server's log.
@@ -46,12 +69,16 @@ impl ClientMechanism for Anonymous {
         "ANONYMOUS"
     }
 
-    fn initial_response(&mut self) -> Option<Bytes> {
-        self.trace.take().map(Bytes::from)
+    fn exposure(&self) -> Exposure {
+        Exposure::Nothing
+    }
+
+    fn initial_response(&mut self) -> Result<Option<Bytes>, SaslFailure> {
+        Ok(self.trace.take().map(Bytes::from))
     }
 }
 
-/// PLAIN (RFC 4616). Only ever over TLS or a trusted pipe; the caller answers for that.
+/// PLAIN (RFC 4616). It shows the password, and so is used over a private channel alone.
 #[derive(Clone, Debug)]
 pub struct Plain {
     user: String,
@@ -71,14 +98,18 @@ impl ClientMechanism for Plain {
     }
 
     // authzid NUL authcid NUL password.
-    fn initial_response(&mut self) -> Option<Bytes> {
-        let password = self.password.expose().as_bytes();
-        let mut response = BytesMut::with_capacity(self.user.len() + password.len() + 2);
+    fn initial_response(&mut self) -> Result<Option<Bytes>, SaslFailure> {
+        let (user, password) = (self.user.as_str(), self.password.expose());
+        if [user, password].iter().any(|part| part.is_empty() || part.contains('\0')) {
+            let detail = "PLAIN needs a user and a password, both without a NUL".to_owned();
+            return Err(SaslFailure::Mechanism { detail });
+        }
+        let mut response = BytesMut::with_capacity(user.len() + password.len() + 2);
         response.put_u8(0);
-        response.put_slice(self.user.as_bytes());
+        response.put_slice(user.as_bytes());
         response.put_u8(0);
-        response.put_slice(password);
-        Some(response.freeze())
+        response.put_slice(password.as_bytes());
+        Ok(Some(response.freeze()))
     }
 }
 
@@ -94,9 +125,13 @@ impl ClientMechanism for External {
         "EXTERNAL"
     }
 
+    fn exposure(&self) -> Exposure {
+        Exposure::Nothing
+    }
+
     // empty, not absent.
-    fn initial_response(&mut self) -> Option<Bytes> {
-        Some(Bytes::from(self.authzid.clone()))
+    fn initial_response(&mut self) -> Result<Option<Bytes>, SaslFailure> {
+        Ok(Some(Bytes::from(self.authzid.clone())))
     }
 }
 
@@ -109,8 +144,12 @@ impl ClientMechanism for Mssbcbs {
         "MSSBCBS"
     }
 
-    fn initial_response(&mut self) -> Option<Bytes> {
-        None
+    fn exposure(&self) -> Exposure {
+        Exposure::Nothing
+    }
+
+    fn initial_response(&mut self) -> Result<Option<Bytes>, SaslFailure> {
+        Ok(None)
     }
 }
 
@@ -120,10 +159,18 @@ mod tests {
 
     #[test]
     fn initial_responses_are_as_registered() {
-        assert_eq!(Anonymous::default().initial_response(), None);
-        assert_eq!(Plain::new("u", Secret::new("p")).initial_response().unwrap(), &b"\0u\0p"[..]);
-        assert_eq!(External::default().initial_response(), Some(Bytes::new()));
-        assert_eq!(Mssbcbs.initial_response(), None);
+        assert_eq!(Anonymous::default().initial_response(), Ok(None));
+        assert_eq!(Plain::new("u", Secret::new("p")).initial_response().unwrap().unwrap(), &b"\0u\0p"[..]);
+        assert_eq!(External::default().initial_response(), Ok(Some(Bytes::new())));
+        assert_eq!(Mssbcbs.initial_response(), Ok(None));
+    }
+
+    //
+    #[test]
+    fn plain_is_not_said_with_what_it_cannot_carry() {
+        for (user, password) in [("", "p"), ("u", ""), ("u\0v", "p"), ("u", "p\0q")] {
+            assert!(Plain::new(user, Secret::from(password)).initial_response().is_err());
+        }
     }
 
     #[test]

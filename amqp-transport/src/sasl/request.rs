@@ -2,6 +2,7 @@
 
 use std::str;
 
+use super::bearer::{self, BearerFields};
 use crate::secret::Secret;
 
 /// What a client asks by its `sasl-init`.
@@ -29,6 +30,17 @@ pub enum SaslRequest {
     },
     /// MSSBCBS: a token will come on `$cbs`.
     Mssbcbs,
+    /// XOAUTH2 or OAUTHBEARER.
+    Bearer {
+        /// The user of XOAUTH2, or the identity to act as of OAUTHBEARER where one is asked for.
+        user: Option<String>,
+        /// The host that is meant, if told.
+        host: Option<String>,
+        /// The port that is meant, if told.
+        port: Option<u16>,
+        /// The token, without the word `Bearer`.
+        token: Secret,
+    },
     /// A mechanism this library knows nothing of.
     Other {
         /// Its name.
@@ -47,15 +59,25 @@ impl SaslRequest {
     /// # Errors
     /// When it is missing or has another form than the mechanism's.
     pub fn parse(mechanism: &str, initial_response: Option<&[u8]>) -> Result<Self, MalformedResponse> {
+        if !KNOWN.contains(&mechanism) {
+            return Ok(Self::Other { mechanism: mechanism.to_owned() });
+        }
         let text = initial_response.map(text).transpose()?;
         Ok(match mechanism {
             "ANONYMOUS" => Self::Anonymous { trace: text.map(str::to_owned) },
             "EXTERNAL" => Self::External { authzid: text.unwrap_or_default().to_owned() },
             "MSSBCBS" => Self::Mssbcbs,
             "PLAIN" => plain(text.ok_or(MalformedResponse)?)?,
+            bearer::XOAUTH2 => of_bearer(bearer::read_xoauth2(text.ok_or(MalformedResponse)?)?),
+            bearer::OAUTHBEARER => of_bearer(bearer::read_oauthbearer(text.ok_or(MalformedResponse)?)?),
             other => Self::Other { mechanism: other.to_owned() },
         })
     }
+}
+
+fn of_bearer(fields: BearerFields) -> SaslRequest {
+    let BearerFields { user, host, port, token } = fields;
+    SaslRequest::Bearer { user, host, port, token }
 }
 
 fn text(response: &[u8]) -> Result<&str, MalformedResponse> {
@@ -79,6 +101,9 @@ fn plain(text: &str) -> Result<SaslRequest, MalformedResponse> {
         password: Secret::from(password),
     })
 }
+
+/// Mechanisms whose initial response is read here.
+const KNOWN: [&str; 6] = ["ANONYMOUS", "EXTERNAL", "MSSBCBS", "PLAIN", bearer::XOAUTH2, bearer::OAUTHBEARER];
 
 #[cfg(test)]
 mod tests {

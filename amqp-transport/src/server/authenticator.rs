@@ -1,28 +1,49 @@
 //! Who is let in: the application's word on a peer's SASL exchange.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use amqp_codec::{Str, Symbol};
 use bytes::Bytes;
 
-use crate::sasl::SaslRequest;
+use crate::sasl::{SaslRequest, ServerMechanism};
+#[cfg(feature = "scram")]
+use crate::{
+    driver::random,
+    sasl::scram::{ScramDecoy, ScramHash, ScramServer, ScramStore},
+};
 
-/// Decides on credentials (`AMQP 1.0 §5.3`).
+/// Decides on credentials (`AMQP 1.0 §5.3`) of the mechanisms that [`SaslRequest`] knows.
 pub trait Authenticator: Send + Sync {
-    /// Decides on what a peer presented. `hostname` is the host the peer means, from its `sasl-init`.
+    /// Decides on what a peer presented.
     ///
     /// Called once for each connection from the task that runs its handshake. It must not block for long.
-    fn authenticate(&self, request: &SaslRequest, hostname: Option<&str>) -> SaslDecision;
+    fn authenticate(&self, request: &SaslRequest, peer: &SaslPeer) -> SaslDecision;
 }
 
 impl<F> Authenticator for F
 where
-    F: Fn(&SaslRequest, Option<&str>) -> SaslDecision + Send + Sync,
+    F: Fn(&SaslRequest, &SaslPeer) -> SaslDecision + Send + Sync,
 {
-    fn authenticate(&self, request: &SaslRequest, hostname: Option<&str>) -> SaslDecision {
-        self(request, hostname)
+    fn authenticate(&self, request: &SaslRequest, peer: &SaslPeer) -> SaslDecision {
+        self(request, peer)
     }
+}
+
+/// What is known of a peer before it has authenticated.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct SaslPeer {
+    /// The host the peer means, from its `sasl-init`.
+    pub hostname: Option<Str>,
+    /// Its address; `None` when the stream was no socket of a listener.
+    pub address: Option<SocketAddr>,
+    /// Whether it speaks TLS to this listener.
+    pub is_encrypted: bool,
+    /// The certificate it presented in TLS and those above it, each as DER; they are verified where the listener's TLS
+    /// settings ask for a client certificate. Empty without one. EXTERNAL means this identity.
+    pub certificates: Vec<Bytes>,
 }
 
 /// An [`Authenticator`]'s word.
@@ -52,25 +73,74 @@ impl SaslDecision {
 pub struct SaslPolicy {
     pub(crate) mechanisms: Vec<Symbol>,
     pub(crate) authenticator: Arc<dyn Authenticator>,
+    pub(crate) custom: Vec<(Symbol, MechanismFactory)>,
     pub(crate) allows_no_sasl: bool,
     pub(crate) greeting: Option<Bytes>,
 }
 
+/// Makes one mechanism for one connection; `None` when that is not possible at the moment.
+pub(crate) type MechanismFactory = Arc<dyn Fn(&SaslPeer) -> Option<Box<dyn ServerMechanism>> + Send + Sync>;
+
 impl SaslPolicy {
     /// Offers these mechanisms in this order, and refuses peers that leave SASL out.
+    ///
+    /// A listener that offers none and does not [allow to leave SASL out](Self::allow_no_sasl) lets nobody in.
     pub fn new(mechanisms: impl IntoIterator<Item = Symbol>, authenticator: Arc<dyn Authenticator>) -> Self {
         Self {
             mechanisms: mechanisms.into_iter().collect(),
             authenticator,
+            custom: Vec::new(),
             allows_no_sasl: false,
             greeting: None,
         }
     }
 
+    /// Offers nothing yet and refuses peers that leave SASL out: to be followed by [`mechanism`](Self::mechanism) or
+    /// `scram`.
+    #[must_use]
+    pub fn empty() -> Self {
+        let nobody = |_: &SaslRequest, _: &SaslPeer| SaslDecision::Refuse;
+        Self::new([], Arc::new(nobody))
+    }
+
+    /// Offers one more mechanism, of the application's own making. `make` makes one for every exchange; `None` tells the
+    /// peer to try later. It goes before one of the same name that the authenticator would decide on.
+    #[must_use]
+    pub fn mechanism<F>(mut self, name: Symbol, make: F) -> Self
+    where
+        F: Fn(&SaslPeer) -> Option<Box<dyn ServerMechanism>> + Send + Sync + 'static,
+    {
+        if !self.mechanisms.contains(&name) {
+            self.mechanisms.push(name.clone());
+        }
+        self.custom.push((name, Arc::new(make)));
+        self
+    }
+
+    /// Offers SCRAM with these hashes to the users of a store. `decoy` answers for users that do not exist.
+    #[cfg(feature = "scram")]
+    #[must_use]
+    pub fn scram(
+        mut self,
+        hashes: impl IntoIterator<Item = ScramHash>,
+        store: &Arc<dyn ScramStore>,
+        decoy: &ScramDecoy,
+    ) -> Self {
+        for hash in hashes {
+            let (store, decoy) = (Arc::clone(store), decoy.clone());
+            self = self.mechanism(Symbol::from_static(hash.mechanism()), move |_| {
+                let nonce = random::text::<18>()?;
+                let server = ScramServer::new(hash, Arc::clone(&store), decoy.clone(), nonce).ok()?;
+                Some(Box::new(server))
+            });
+        }
+        self
+    }
+
     /// Offers ANONYMOUS to everyone, and lets in peers that leave SASL out.
     #[must_use]
     pub fn open_to_all() -> Self {
-        let everyone = |_: &SaslRequest, _: Option<&str>| SaslDecision::Accept { identity: None };
+        let everyone = |_: &SaslRequest, _: &SaslPeer| SaslDecision::Accept { identity: None };
         Self::new([Symbol::from_static("ANONYMOUS")], Arc::new(everyone)).allow_no_sasl()
     }
 

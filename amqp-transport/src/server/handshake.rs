@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amqp_codec::SaslCode;
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use super::authenticator::{SaslDecision, SaslIdentity};
+use super::authenticator::{SaslIdentity, SaslPeer};
 use super::connection::ServerConnection;
+use super::exchange::Exchange;
 use super::options::ListenerOptions;
 use crate::driver::shared::{ListenerState, Role, SaslQuestion, Shared, State};
 use crate::driver::{self, clock};
@@ -17,8 +19,10 @@ use crate::engine::{self, Side};
 use crate::error::ConnectionError;
 use crate::handle::connection::{Connection, wait_for};
 use crate::handle::error::TlsError;
+#[cfg(feature = "websocket")]
+use crate::handle::error::WebSocketError;
 use crate::handle::stream::Spoken;
-use crate::sasl::SaslRequest;
+use crate::sasl::ServerStep;
 
 /// Why a peer did not become a connection.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -33,6 +37,10 @@ pub enum HandshakeError {
     /// TLS could not be set up.
     #[error("cannot set up TLS: {0}")]
     Tls(#[source] TlsError),
+    /// The peer asked for a WebSocket, or should have, and did not get it.
+    #[cfg(feature = "websocket")]
+    #[error("cannot set up the WebSocket: {0}")]
+    WebSocket(#[from] WebSocketError),
     /// The peer does not speak AMQP 1.0.
     #[error("the peer does not speak AMQP 1.0, it sent {spoken}")]
     NotAmqp {
@@ -92,22 +100,53 @@ where
 #[cfg(feature = "tls")]
 async fn secure<IO>(
     io: IO,
-    peer: Option<SocketAddr>,
+    address: Option<SocketAddr>,
     options: &ListenerOptions,
 ) -> Result<ServerConnection, HandshakeError>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    match &options.tls {
-        Some(config) => open(driver::tls::accept(io, Arc::clone(config)).await?, peer, options).await,
-        None => open(io, peer, options).await,
-    }
+    let Some(config) = &options.tls else {
+        return upgrade(io, SaslPeer { address, ..SaslPeer::default() }, options).await;
+    };
+    let stream = driver::tls::accept(io, Arc::clone(config)).await?;
+    let certificates = driver::tls::peer_certificates(&stream);
+    let peer = SaslPeer { address, is_encrypted: true, certificates, ..SaslPeer::default() };
+    upgrade(stream, peer, options).await
 }
 
 #[cfg(not(feature = "tls"))]
 async fn secure<IO>(
     io: IO,
-    peer: Option<SocketAddr>,
+    address: Option<SocketAddr>,
+    options: &ListenerOptions,
+) -> Result<ServerConnection, HandshakeError>
+where
+    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    upgrade(io, SaslPeer { address, ..SaslPeer::default() }, options).await
+}
+
+#[cfg(feature = "websocket")]
+async fn upgrade<IO>(
+    io: IO,
+    peer: SaslPeer,
+    options: &ListenerOptions,
+) -> Result<ServerConnection, HandshakeError>
+where
+    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let Some(websocket) = &options.websocket else { return open(io, peer, options).await };
+    match driver::websocket::accept(Box::new(io), websocket).await? {
+        driver::websocket::Accepted::WebSocket(stream) => open(*stream, peer, options).await,
+        driver::websocket::Accepted::Plain(stream) => open(stream, peer, options).await,
+    }
+}
+
+#[cfg(not(feature = "websocket"))]
+async fn upgrade<IO>(
+    io: IO,
+    peer: SaslPeer,
     options: &ListenerOptions,
 ) -> Result<ServerConnection, HandshakeError>
 where
@@ -118,7 +157,7 @@ where
 
 async fn open<IO>(
     io: IO,
-    peer: Option<SocketAddr>,
+    peer: SaslPeer,
     options: &ListenerOptions,
 ) -> Result<ServerConnection, HandshakeError>
 where
@@ -131,16 +170,29 @@ where
     driver::spawn(io, Arc::clone(&shared));
     // From here on dropping this future closes the connection.
     let connection = Connection::new(shared);
-    let mut identity = SaslIdentity::default();
+    let (mut identity, mut exchange) = (SaslIdentity::default(), None);
     loop {
-        match next_step(&connection).await? {
-            Step::Opened => return Ok(ServerConnection::new(connection, identity, peer)),
-            Step::Sasl(question) => {
-                let mechanism = question.mechanism.to_string();
-                let Some(accepted) = decide(&connection, question, options).await? else {
-                    return Err(HandshakeError::Refused { mechanism });
-                };
-                identity = accepted;
+        let step = match next_step(&connection).await? {
+            Step::Opened => return Ok(ServerConnection::new(connection, identity, peer.address)),
+            Step::Sasl(SaslQuestion::Init { mechanism, initial_response, hostname }) => {
+                identity.hostname = hostname.clone();
+                let peer = SaslPeer { hostname, ..peer.clone() };
+                let (begun, step) =
+                    Exchange::start(&options.sasl, peer, mechanism, initial_response.as_deref());
+                exchange = Some(begun);
+                step
+            }
+            Step::Sasl(SaslQuestion::Response(response)) => match &mut exchange {
+                Some(exchange) => exchange.step(&response),
+                None => ServerStep::Refuse,
+            },
+        };
+        let mechanism = exchange.as_ref().map(|exchange| exchange.mechanism.clone()).unwrap_or_default();
+        match answer(&connection, step, options.sasl.greeting.as_ref()).await? {
+            Answered::Asked => {}
+            Answered::LetIn(user) => (identity.user, identity.mechanism) = (user, Some(mechanism)),
+            Answered::Refused => {
+                return Err(HandshakeError::Refused { mechanism: mechanism.as_str().to_owned() });
             }
         }
     }
@@ -166,34 +218,41 @@ async fn next_step(connection: &Connection) -> Result<Step, HandshakeError> {
     Ok(step.await??)
 }
 
-/// Asks the authenticator, outside any lock, and tells the peer. `None` when the peer is not let in.
-async fn decide(
+enum Answered {
+    Asked,
+    LetIn(Option<String>),
+    Refused,
+}
+
+/// Tells the peer what a step of its exchange came to.
+async fn answer(
     connection: &Connection,
-    question: SaslQuestion,
-    options: &ListenerOptions,
-) -> Result<Option<SaslIdentity>, HandshakeError> {
-    // a malformed response is a failed authentication, not a broken protocol.
-    let decision = match SaslRequest::parse(&question.mechanism, question.initial_response.as_deref()) {
-        Ok(request) => options.sasl.authenticator.authenticate(&request, question.hostname.as_deref()),
-        Err(_) => SaslDecision::Refuse,
+    step: ServerStep,
+    greeting: Option<&Bytes>,
+) -> Result<Answered, HandshakeError> {
+    let (code, answered, additional_data) = match step {
+        ServerStep::Challenge(challenge) => {
+            connection.shared().with(|state| {
+                // Too many rounds, or the peer went away: the next step finds the reason.
+                let _ = state.engine.sasl_challenge(challenge);
+                state.is_touched = true;
+            })?;
+            return Ok(Answered::Asked);
+        }
+        ServerStep::Accept { identity, additional_data } => {
+            (SaslCode::Ok, Answered::LetIn(identity), additional_data.or_else(|| greeting.cloned()))
+        }
+        ServerStep::Refuse => (SaslCode::Auth, Answered::Refused, None),
+        ServerStep::TemporaryFailure => (SaslCode::SysTemp, Answered::Refused, None),
     };
-    let (code, user) = match decision {
-        SaslDecision::Accept { identity } => (SaslCode::Ok, identity),
-        SaslDecision::Refuse => (SaslCode::Auth, None),
-        SaslDecision::TemporaryFailure => (SaslCode::SysTemp, None),
-    };
-    let is_accepted = code == SaslCode::Ok;
-    let greeting = options.sasl.greeting.clone().filter(|_| is_accepted);
     connection.shared().with(|state| {
         // No answer due: the peer went away, which the next step finds.
-        let _ = state.engine.sasl_outcome(code, greeting);
+        let _ = state.engine.sasl_outcome(code, additional_data);
         state.is_touched = true;
     })?;
-    if is_accepted {
-        let mechanism = Some(question.mechanism);
-        return Ok(Some(SaslIdentity { mechanism, user, hostname: question.hostname }));
+    if matches!(answered, Answered::Refused) {
+        // The outcome must reach the peer before the stream ends.
+        wait_for(connection.shared(), |state| state.is_socket_done.then_some(())).await?;
     }
-    // The outcome must reach the peer before the stream ends.
-    wait_for(connection.shared(), |state| state.is_socket_done.then_some(())).await?;
-    Ok(None)
+    Ok(answered)
 }

@@ -6,19 +6,28 @@
 mod accept;
 mod authenticator;
 mod connection;
+mod exchange;
 mod handshake;
 mod incoming;
 mod listener;
 mod options;
+#[cfg(feature = "websocket")]
+mod websocket_options;
 
 pub use accept::AcceptOptions;
-pub use authenticator::{Authenticator, SaslDecision, SaslIdentity, SaslPolicy};
+pub use authenticator::{Authenticator, SaslDecision, SaslIdentity, SaslPeer, SaslPolicy};
 pub use connection::ServerConnection;
 pub use handshake::HandshakeError;
 pub use incoming::{Incoming, IncomingAttach};
 pub use listener::{IncomingConnection, Listener};
 pub use options::ListenerOptions;
+#[cfg(feature = "websocket")]
+pub use websocket_options::WebSocketAccept;
 
+#[cfg(feature = "websocket")]
+pub use crate::driver::websocket::Subprotocol;
 pub use crate::engine::{ListStyle, SessionId};
+#[cfg(feature = "websocket")]
+pub use crate::handle::error::WebSocketError;
 pub use crate::handle::options::Draining;
-pub use crate::sasl::SaslRequest;
+pub use crate::sasl::{SaslRequest, ServerMechanism, ServerStep};

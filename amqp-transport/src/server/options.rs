@@ -7,6 +7,8 @@ use std::time::Duration;
 use amqp_codec::{Fields, Multiple, Str, Symbol};
 
 use super::authenticator::SaslPolicy;
+#[cfg(feature = "websocket")]
+use super::websocket_options::WebSocketAccept;
 use crate::engine::{ConnectionConfig, Limits, ListStyle, SaslLayer, WithoutSasl};
 use crate::handle::options::SessionOptions;
 
@@ -25,6 +27,8 @@ pub struct ListenerOptions {
     pub(crate) session: SessionOptions,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    #[cfg(feature = "websocket")]
+    pub(crate) websocket: Option<WebSocketAccept>,
     pub(crate) handshake_timeout: Duration,
 }
 
@@ -45,6 +49,8 @@ impl ListenerOptions {
             session: SessionOptions::default(),
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "websocket")]
+            websocket: None,
             handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
         }
     }
@@ -54,6 +60,14 @@ impl ListenerOptions {
     #[must_use]
     pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
         self.tls = Some(config);
+        self
+    }
+
+    /// Takes WebSockets, after TLS where there is TLS. Default none.
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn websocket(mut self, websocket: WebSocketAccept) -> Self {
+        self.websocket = Some(websocket);
         self
     }
 
@@ -120,7 +134,7 @@ impl ListenerOptions {
         self
     }
 
-    /// Time for TLS, headers, SASL and `open` together. Default 30 s.
+    /// Time for TLS, a WebSocket's upgrade, headers, SASL and `open` together. Default 30 s.
     #[must_use]
     pub fn handshake_timeout(mut self, time_out: Duration) -> Self {
         self.handshake_timeout = time_out;
@@ -140,8 +154,8 @@ impl ListenerOptions {
         let handshake = self.handshake_timeout.saturating_add(Duration::from_secs(1));
         config.limits.handshake_time_out = config.limits.handshake_time_out.max(handshake);
         config.list_style = self.list_style;
-        // a SASL layer without a mechanism does not exist.
-        if !self.sasl.mechanisms.is_empty() {
+        // a SASL layer without a mechanism does not exist; where it is required all the same, nobody is let in.
+        if !(self.sasl.mechanisms.is_empty() && self.sasl.allows_no_sasl) {
             let without_sasl =
                 if self.sasl.allows_no_sasl { WithoutSasl::Allow } else { WithoutSasl::Refuse };
             config.sasl = SaslLayer::Listener { mechanisms: self.sasl.mechanisms.clone(), without_sasl };

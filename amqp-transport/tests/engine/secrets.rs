@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use amqp_transport::Secret;
 use amqp_transport::engine::{Event, Outgoing, Payload, SaslLayer, Settlement, Transmit, WithoutSasl};
-use amqp_transport::sasl::Plain;
+use amqp_transport::sasl::{Channel, Choice, Plain};
 use bytes::Bytes;
 
 use crate::pair::{Pair, config};
@@ -23,7 +23,7 @@ fn tells_nothing(shown: &impl Debug) {
 #[test]
 fn a_password_is_not_printed_on_its_way_out_or_in() {
     let mut client = config("c");
-    client.sasl = SaslLayer::Client(Box::new(Plain::new("user", Secret::new(SECRET))));
+    client.sasl = SaslLayer::Client(Choice::only(Channel::Private, Plain::new("user", Secret::new(SECRET))));
     let mut server = config("s");
     server.sasl = SaslLayer::Listener { mechanisms: vec!["PLAIN".into()], without_sasl: WithoutSasl::Refuse };
     let mut pair = Pair::new(client, server);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use amqp_codec::{ErrorCondition, Symbol};
 use amqp_transport::client::{ConnectError, ConnectStage, Connection, EndReason, Sasl, SessionOptions};
 use amqp_transport::server::{
-    HandshakeError, ListenerOptions, SaslDecision, SaslPolicy, SaslRequest, ServerConnection,
+    HandshakeError, ListenerOptions, SaslDecision, SaslPeer, SaslPolicy, SaslRequest, ServerConnection,
 };
 use amqp_transport::{ConnectionError, SaslFailure, Secret, Spoken};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -166,9 +166,9 @@ async fn heartbeats_keep_an_idle_connection() {
 }
 
 fn plain_only() -> ListenerOptions {
-    let authenticator = |request: &SaslRequest, host: Option<&str>| match request {
+    let authenticator = |request: &SaslRequest, peer: &SaslPeer| match request {
         SaslRequest::Plain { authcid, password, .. } if password.expose() == "right" => {
-            SaslDecision::accept(format!("{authcid}@{}", host.unwrap_or_default()))
+            SaslDecision::accept(format!("{authcid}@{}", peer.hostname.as_deref().unwrap_or_default()))
         }
         SaslRequest::Plain { authcid, .. } if authcid == "later" => SaslDecision::TemporaryFailure,
         _ => SaslDecision::Refuse,

@@ -16,7 +16,10 @@ use std::{
 use amqp_codec::{Error, ErrorCondition, Symbol};
 use amqp_transport::{
     ConnectionError, SessionOptions,
-    server::{Incoming, ListStyle, ListenerOptions, SaslDecision, SaslPolicy, SaslRequest, ServerConnection},
+    server::{
+        Incoming, ListStyle, ListenerOptions, SaslDecision, SaslPeer, SaslPolicy, SaslRequest,
+        ServerConnection,
+    },
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -204,7 +207,7 @@ fn options(hub: &Arc<Hub>, certificate: Certificate) -> ListenerOptions {
 
 fn sasl_policy(hub: &Arc<Hub>) -> SaslPolicy {
     let hub = Arc::clone(hub);
-    let authenticate = move |request: &SaslRequest, _: Option<&str>| decide(&hub, request);
+    let authenticate = move |request: &SaslRequest, _: &SaslPeer| decide(&hub, request);
     // The order is Azure's.
     let mechanisms = ["EXTERNAL", "MSSBCBS", "ANONYMOUS", "PLAIN"].map(Symbol::from_static);
     SaslPolicy::new(mechanisms, Arc::new(authenticate)).allow_no_sasl().greeting("Welcome!")

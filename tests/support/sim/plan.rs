@@ -5,7 +5,7 @@ use std::time::Duration;
 use amqp_codec::Symbol;
 use amqp_transport::Secret;
 use amqp_transport::engine::{ConnectionConfig, ListStyle, SaslLayer, SessionConfig, Side, WithoutSasl};
-use amqp_transport::sasl::{Anonymous, Plain};
+use amqp_transport::sasl::{Anonymous, Channel, Choice, Plain};
 
 use super::rng::Rng;
 
@@ -90,9 +90,12 @@ impl Plan {
         match rng.below(4) {
             0 => {
                 let plain = Plain::new("user", Secret::from("password".to_owned()));
-                (SaslLayer::Client(Box::new(plain)), offer(WithoutSasl::Refuse))
+                (SaslLayer::Client(Choice::only(Channel::Private, plain)), offer(WithoutSasl::Refuse))
             }
-            1 => (SaslLayer::Client(Box::new(Anonymous::default())), offer(WithoutSasl::Refuse)),
+            1 => (
+                SaslLayer::Client(Choice::only(Channel::Open, Anonymous::default())),
+                offer(WithoutSasl::Refuse),
+            ),
             2 => (SaslLayer::None, offer(WithoutSasl::Allow)),
             _ => (SaslLayer::None, SaslLayer::None),
         }

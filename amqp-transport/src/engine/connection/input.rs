@@ -89,6 +89,9 @@ impl Connection {
                 };
                 if header == Some(expected) {
                     self.client_headers_agree();
+                } else if header == Some(ProtocolHeader::AMQP) {
+                    // A-023 from the other side: SASL is not given up because the peer does without.
+                    self.finish(ConnectionError::Sasl(SaslFailure::LeftOut));
                 } else {
                     // F-003, F-010: no frame, no close.
                     self.finish(ConnectionError::HeaderMismatch { offered: octets });

@@ -31,9 +31,9 @@ impl Connection {
 
     pub(super) fn client_headers_agree(&mut self) {
         match mem::take(&mut self.config.sasl) {
-            SaslLayer::Client(mechanism) => {
+            SaslLayer::Client(choice) => {
                 let hostname = self.config.hostname.clone();
-                let exchange = ClientExchange::new(mechanism, hostname, self.config.limits.sasl_rounds);
+                let exchange = ClientExchange::new(choice, hostname, self.config.limits.sasl_rounds);
                 self.phase = Phase::ClientSasl(Box::new(exchange));
             }
             _ => self.enter_frames(),
@@ -62,7 +62,7 @@ impl Connection {
             self.phase = Phase::SecondHeader;
         } else {
             //
-            self.finish(ConnectionError::Sasl(SaslFailure::Outcome { code }));
+            self.finish(ConnectionError::Sasl(SaslFailure::Outcome { code, detail: None }));
         }
     }
 

@@ -1,0 +1,96 @@
+//! AMQP over WebSocket (OASIS amqp-wsb v1.0, RFC 6455): the upgrade, and the stream of octets inside.
+//!
+//! Owns the two handshakes and the mapping of a stream onto binary messages. Frames, masks and the closing handshake are
+//! the library's. It knows nothing of AMQP's own frames: they and messages have no common boundaries (WS-004).
+
+mod io;
+mod upgrade;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tungstenite::protocol::Role;
+
+use super::http_head::{Head, HeadError, MAX_HEAD, read_head};
+use super::random;
+use super::stream::{BoxedStream, Prefixed};
+use crate::client::WebSocketOptions;
+use crate::handle::error::WebSocketError;
+use crate::server::WebSocketAccept;
+
+pub(crate) use io::WebSocketIo;
+pub use upgrade::Subprotocol;
+
+/// What a peer of a listener turned out to speak.
+pub(crate) enum Accepted {
+    WebSocket(Box<WebSocketIo>),
+    /// AMQP without a WebSocket, as far as its first octets tell.
+    Plain(Prefixed),
+}
+
+/// Asks a server for a WebSocket to `host`, and checks its answer (WS-001).
+pub(crate) async fn connect(
+    mut io: BoxedStream,
+    options: &WebSocketOptions,
+    host: &str,
+) -> Result<WebSocketIo, WebSocketError> {
+    let key = random::text::<16>().ok_or(WebSocketError::Settings { what: "there are no random numbers" })?;
+    let request = upgrade::request(host, &options.path, &key, &options.subprotocols)?;
+    io.write_all(request.as_bytes()).await.map_err(|error| lost(&error))?;
+    io.flush().await.map_err(|error| lost(&error))?;
+    let mut buffer = BytesMut::new();
+    let head = read_head(&mut io, &mut buffer).await.map_err(unread)?;
+    let head = Head::parse(&head).map_err(|what| WebSocketError::Malformed { what })?;
+    upgrade::check_response(&head, &key, &options.subprotocols)?;
+    Ok(WebSocketIo::new(io, &buffer, Role::Client, options.max_message_size))
+}
+
+/// Answers a client's upgrade, or goes on without one where that is allowed.
+pub(crate) async fn accept(
+    mut io: BoxedStream,
+    options: &WebSocketAccept,
+) -> Result<Accepted, WebSocketError> {
+    let mut buffer = BytesMut::new();
+    if options.takes_plain {
+        while buffer.len() < HTTP_GET.len() && HTTP_GET.starts_with(&buffer) {
+            if io.read_buf(&mut buffer).await.map_err(|error| lost(&error))? == 0 {
+                break;
+            }
+        }
+        if !buffer.starts_with(HTTP_GET) {
+            return Ok(Accepted::Plain(Prefixed::new(buffer.freeze(), io)));
+        }
+    }
+    let answer = match read_head(&mut io, &mut buffer).await {
+        Ok(head) => match Head::parse(&head) {
+            Ok(head) => upgrade::respond(&head, &options.subprotocols, options.paths.as_deref()),
+            Err(what) => upgrade::Answer::bad_request(WebSocketError::Malformed { what }),
+        },
+        Err(error) => upgrade::Answer::bad_request(unread(error)),
+    };
+    io.write_all(answer.text.as_bytes()).await.map_err(|error| lost(&error))?;
+    io.flush().await.map_err(|error| lost(&error))?;
+    if let Some(reason) = answer.refused {
+        // The peer reads the answer or not: it is refused either way.
+        let _ = io.shutdown().await;
+        return Err(reason);
+    }
+    Ok(Accepted::WebSocket(Box::new(WebSocketIo::new(io, &buffer, Role::Server, options.max_message_size))))
+}
+
+fn unread(error: HeadError) -> WebSocketError {
+    match error {
+        HeadError::TooLong => WebSocketError::TooLong { limit: MAX_HEAD },
+        HeadError::Malformed(what) => WebSocketError::Malformed { what },
+        HeadError::Lost(error) => lost(&error),
+    }
+}
+
+fn lost(error: &std::io::Error) -> WebSocketError {
+    WebSocketError::Lost { detail: error.to_string() }
+}
+
+/// What tells an upgrade from an AMQP protocol header.
+const HTTP_GET: &[u8] = b"GET ";
+
+/// Octets of the longest message taken by default.
+pub(crate) const DEFAULT_MAX_MESSAGE: usize = 4 * 1024 * 1024;

@@ -1,0 +1,65 @@
+//! How a listener takes WebSockets.
+
+use crate::driver::websocket::{DEFAULT_MAX_MESSAGE, Subprotocol};
+
+/// Settings of a listener's WebSockets (OASIS amqp-wsb v1.0).
+///
+/// The WebSocket library writes the frames it moves to the `log` crate at level `trace`, secrets in them included: do not
+/// record that level of target `tungstenite`.
+#[derive(Clone, Debug)]
+pub struct WebSocketAccept {
+    pub(crate) paths: Option<Vec<String>>,
+    pub(crate) subprotocols: Vec<Subprotocol>,
+    pub(crate) max_message_size: usize,
+    pub(crate) takes_plain: bool,
+}
+
+impl WebSocketAccept {
+    /// Any path and either subprotocol, on the port on which peers without a WebSocket are taken too: the first octets
+    /// tell which it is.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            paths: None,
+            subprotocols: vec![Subprotocol::Amqp, Subprotocol::AmqpWsb10],
+            max_message_size: DEFAULT_MAX_MESSAGE,
+            takes_plain: true,
+        }
+    }
+
+    /// Takes nothing but WebSockets on this port.
+    #[must_use]
+    pub fn only(mut self) -> Self {
+        self.takes_plain = false;
+        self
+    }
+
+    /// Takes these paths alone; others get HTTP status 404. Default any.
+    #[must_use]
+    pub fn paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.paths = Some(paths.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Takes these subprotocols alone, the preferred one first; others get HTTP status 400. Default `amqp`, then
+    /// `AMQPWSB10`.
+    #[must_use]
+    pub fn subprotocols(mut self, subprotocols: impl IntoIterator<Item = Subprotocol>) -> Self {
+        self.subprotocols = subprotocols.into_iter().collect();
+        self
+    }
+
+    /// The largest WebSocket message taken, in bytes. It has no relation to AMQP's frames and messages: a peer may pack
+    /// many into one. Default 4 MiB.
+    #[must_use]
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.max_message_size = bytes;
+        self
+    }
+}
+
+impl Default for WebSocketAccept {
+    fn default() -> Self {
+        Self::new()
+    }
+}
