@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use amqp_codec::{Attach, DeliveryState, Error};
+use amqp_codec::{Attach, DeliveryState, Error, ReceiverSettleMode};
 
 use super::shared::{LinkPhase, LinkSlot};
 use super::wait::Place;
@@ -119,7 +119,7 @@ impl LinkInner {
         &self,
         delivery: DeliveryId,
         outcome: DeliveryState,
-        settlement: Settlement,
+        settlement: impl FnOnce(ReceiverSettleMode) -> Settlement,
     ) -> Result<(), SettleError> {
         self.connection
             .shared
@@ -131,6 +131,7 @@ impl LinkInner {
                     return Err(too_late(reason));
                 }
                 state.is_touched = true;
+                let settlement = settlement(slot.inbox.mode);
                 state
                     .engine
                     .settle(slot.id, delivery, outcome, settlement)

@@ -28,6 +28,11 @@ pub(crate) struct Wakes {
 }
 
 impl Wakes {
+    /// Whether there is nothing to do. Later wakers are there only beside a first one.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.first.is_none() && self.dropped.is_none()
+    }
+
     pub(crate) fn wake(&mut self, waker: Waker) {
         match &self.first {
             None => self.first = Some(waker),

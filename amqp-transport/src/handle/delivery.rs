@@ -141,10 +141,10 @@ impl Delivery {
             return Ok(());
         }
         if self.mode() == ReceiverSettleMode::First {
-            return self.link.settle(self.inner.id, state, Settlement::Settled);
+            return self.link.settle(self.inner.id, state, |_| Settlement::Settled);
         }
         let confirmation = Waiting::begin(&self)?;
-        self.link.settle(self.inner.id, state.clone(), Settlement::Unsettled)?;
+        self.link.settle(self.inner.id, state.clone(), |_| Settlement::Unsettled)?;
         match confirmation.settled().await? {
             // The sender's last word counts: it may have given the message to somebody else meanwhile.
             Some(other) if !goes_along(&other, &state) => Err(SettleError::Overruled(Some(other))),
@@ -164,11 +164,10 @@ impl Delivery {
             return Ok(());
         }
         // D-015: in mode second the receiver tells its outcome and the sender settles first.
-        let settlement = match self.mode() {
+        self.link.settle(self.inner.id, state, |mode| match mode {
             ReceiverSettleMode::First => Settlement::Settled,
             ReceiverSettleMode::Second => Settlement::Unsettled,
-        };
-        self.link.settle(self.inner.id, state, settlement)
+        })
     }
 
     fn mode(&self) -> ReceiverSettleMode {
@@ -180,7 +179,7 @@ impl Drop for Delivery {
     fn drop(&mut self) {
         if !self.is_done && self.on_drop == OnDrop::Release {
             // Gone already: the peer delivers again by itself.
-            let _ = self.link.settle(self.inner.id, DeliveryState::Released, Settlement::Settled);
+            let _ = self.link.settle(self.inner.id, DeliveryState::Released, |_| Settlement::Settled);
         }
     }
 }
