@@ -36,7 +36,8 @@ pub struct DecodeLimits {
 ///
 /// `Lenient` accepts exactly these, and nothing else that `Strict` refuses:
 /// 1. an empty array without an element constructor (`e0 01 00`), which serde_amqp and fe2o3 write (T-042);
-/// 2. a message without a body section, which several peers send for an empty body (M-003);
+/// 2. a message with other sections but without a body, which several peers send for an empty body (M-003); no octets at
+///    all are no message;
 /// 3. a flow that sets link fields without a handle: they mean nothing there and are dropped, where closing the
 ///    connection would punish a harmless habit (AMQP 1.0 §2.7.4).
 ///

@@ -156,10 +156,10 @@ impl<'a> Walker<'a> {
         Ok(Some(section))
     }
 
-    /// Checks that there was a body.
+    /// Checks that there was a body. What has no section at all is no message to anybody (M-003).
     #[inline]
     pub(super) fn finish(&self) -> Result<()> {
-        if self.last_body.is_some() || !self.cursor.limits().is_strict() {
+        if self.last_body.is_some() || (self.sections > 0 && !self.cursor.limits().is_strict()) {
             return Ok(());
         }
         Err(self.cursor.error(DecodeErrorKind::MissingBody, "message"))

@@ -64,7 +64,7 @@ fn show(octets: &Bytes, kind: DecodeAs, as_dump: bool) -> Result<String, DecodeE
                 frame(octets, &limits)?;
                 Ok(dump::FrameLine(octets).to_string())
             }
-            DecodeAs::Header => header(octets).map(|header| header.to_string()),
+            DecodeAs::Header => protocol_header(octets).map(|header| header.to_string()),
             DecodeAs::Value => values(octets, &limits).map(|values| lines(&values)),
             DecodeAs::Message => sections(octets, &limits).map(|values| lines(&values)),
         };
@@ -101,16 +101,19 @@ fn values(octets: &Bytes, limits: &DecodeLimits) -> Result<Vec<Amqp>, DecodeErro
 /// The sections of a message as they are, their order checked.
 fn sections(octets: &Bytes, limits: &DecodeLimits) -> Result<Vec<Amqp>, DecodeError> {
     MessageView::parse(octets.clone(), limits)?.to_message()?;
-    if octets.is_empty() { Ok(Vec::new()) } else { values(octets, limits) }
+    values(octets, limits)
 }
 
 fn header(octets: &Bytes) -> Result<Value, DecodeError> {
+    let ProtocolHeader { id, major, minor, revision } = protocol_header(octets)?;
+    let id = id.octet();
+    Ok(json!(["protocol-header", { "id": id, "major": major, "minor": minor, "revision": revision }]))
+}
+
+fn protocol_header(octets: &Bytes) -> Result<ProtocolHeader, DecodeError> {
     let truncated =
         DecodeError { kind: DecodeErrorKind::Truncated, offset: octets.len(), what: "protocol header" };
-    let octets: &[u8; 8] = octets.as_ref().try_into().map_err(|_| truncated)?;
-    ProtocolHeader::parse(octets)?;
-    let [_, _, _, _, id, major, minor, revision] = octets;
-    Ok(json!(["protocol-header", { "id": id, "major": major, "minor": minor, "revision": revision }]))
+    ProtocolHeader::parse(octets.as_ref().try_into().map_err(|_| truncated)?)
 }
 
 fn frame(octets: &Bytes, limits: &DecodeLimits) -> Result<Value, DecodeError> {
@@ -235,6 +238,18 @@ mod tests {
             shown += 1;
         }
         assert!(shown > 300, "{shown}");
+    }
+
+    #[test]
+    fn the_readable_form_is_no_json() {
+        let shown = |octets: &'static [u8], kind| show(&Bytes::from_static(octets), kind, true).unwrap();
+        assert_eq!(shown(b"AMQP\x00\x01\x00\x00", DecodeAs::Header), "AMQP 1.0.0");
+        assert_eq!(shown(b"AMQP\x03\x01\x00\x00", DecodeAs::Header), "SASL 1.0.0");
+        assert_eq!(shown(&[0, 0, 0, 8, 2, 0, 0, 7], DecodeAs::Frame), "7: (empty)");
+        let described = [0x00, 0x53, 0x77, 0xa1, 1, b'x'];
+        let message = show(&Bytes::copy_from_slice(&described), DecodeAs::Message, true).unwrap();
+        assert_eq!(message, shown(&[0x00, 0x53, 0x77, 0xa1, 1, b'x'], DecodeAs::Value));
+        assert!(!message.starts_with('['), "{message}");
     }
 
     #[test]
