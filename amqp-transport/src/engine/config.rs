@@ -4,12 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use amqp_codec::{
-    Attach, DeliveryTag, Fields, Multiple, ReceiverSettleMode, Role, SenderSettleMode, Source, Str, Symbol,
-    Target, TargetArchetype,
+    Attach, DeliveryState, DeliveryTag, Fields, Multiple, ReceiverSettleMode, Role, SenderSettleMode, Source,
+    Str, Symbol, Target, TargetArchetype,
 };
 use bytes::Bytes;
 
 use super::limits::Limits;
+use super::suspended::SuspendedLink;
 use crate::sasl::Choice;
 
 /// Which end of the connection the engine plays.
@@ -163,6 +164,11 @@ pub struct LinkConfig {
     pub desired_capabilities: Multiple<Symbol>,
     /// `attach.properties`.
     pub properties: Option<Fields>,
+    /// What is kept so that the link can be resumed. Default nothing.
+    pub retention: Retention,
+    /// The link that is resumed by this attach, which has its name and role (L-009). A sender goes on from its
+    /// delivery-count. Default none: a fresh link.
+    pub resume: Option<Box<SuspendedLink>>,
 }
 
 impl LinkConfig {
@@ -195,6 +201,8 @@ impl LinkConfig {
             offered_capabilities: Multiple::default(),
             desired_capabilities: Multiple::default(),
             properties: None,
+            retention: Retention::Forget,
+            resume: None,
         }
     }
 }
@@ -223,6 +231,10 @@ pub struct AttachReply {
     pub desired_capabilities: Multiple<Symbol>,
     /// `attach.properties`.
     pub properties: Option<Fields>,
+    /// What is kept so that the link can be resumed. Default nothing.
+    pub retention: Retention,
+    /// Our half of the link that the peer resumes, where we still have it. Default none: to us the link is a fresh one.
+    pub resume: Option<Box<SuspendedLink>>,
 }
 
 impl AttachReply {
@@ -240,8 +252,24 @@ impl AttachReply {
             offered_capabilities: Multiple::default(),
             desired_capabilities: Multiple::default(),
             properties: None,
+            retention: Retention::Forget,
+            resume: None,
         }
     }
+}
+
+/// What a link keeps of its unsettled deliveries, so that it can be resumed after a loss (AMQP 1.0 §2.6.13).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Retention {
+    /// Nothing: what is unsettled when the link ends is given up.
+    #[default]
+    Forget,
+    /// The unsettled deliveries; [`Event::LinkSuspended`](super::Event::LinkSuspended) hands them out.
+    Keep {
+        /// Octets of messages that a sender keeps so that they can be sent again. A message beyond that is sent all the
+        /// same; if the link is lost and the receiver does not have all of it, its outcome is unknown. Receivers keep none.
+        payload_octets: usize,
+    },
 }
 
 /// One message to send.
@@ -258,12 +286,14 @@ pub struct Outgoing<'a> {
     pub tag: Option<DeliveryTag>,
     /// The caller's own number, given back in [`Event::Settled`](super::Event::Settled).
     pub user: u32,
+    /// The state of the delivery at its sender: that it belongs to a transaction (AMQP 1.0 §4.4.1). Default none.
+    pub state: Option<Box<DeliveryState>>,
 }
 
 impl<'a> Outgoing<'a> {
     /// A message of format 0 under the engine's own tag.
     pub fn new(payload: impl Into<Payload<'a>>, settlement: Settlement, user: u32) -> Self {
-        Self { payload: payload.into(), settlement, message_format: 0, tag: None, user }
+        Self { payload: payload.into(), settlement, message_format: 0, tag: None, user, state: None }
     }
 }
 

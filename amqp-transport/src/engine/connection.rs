@@ -231,6 +231,7 @@ impl Connection {
         self.write_close(error);
         // C-019: counted from here, whether or not the close gets through to a peer that does not read.
         self.timers.set(Timer::Close, Some(self.now + self.config.limits.close_time_out));
+        self.suspend_all();
         self.drop_endpoints();
         if !self.endpoint.is_discarding() {
             self.finish(ConnectionError::Closed);

@@ -180,6 +180,15 @@ impl<T> Unsettled<T> {
         (self.in_ring, self.dead) = (0, 0);
     }
 
+    /// Takes everything out, oldest first; the next id stays.
+    pub(crate) fn drain(&mut self) -> Vec<T> {
+        let mut all: Vec<T> = std::mem::take(&mut self.stragglers).into_values().collect();
+        self.base = self.next();
+        all.extend(self.ring.drain(..).flatten());
+        (self.in_ring, self.dead) = (0, 0);
+        all
+    }
+
     /// What is held, oldest first, the dead among it.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.stragglers.values().chain(self.ring.iter().filter_map(Option::as_ref))

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::config::DetachKind;
 use super::ids::{DeliveryId, LinkId, SessionId};
+use super::suspended::SuspendedLink;
 use crate::error::ConnectionError;
 
 /// Something happened.
@@ -88,6 +89,43 @@ pub enum Event {
         cause: DetachCause,
         /// The error given with the detach (or the session's end): the peer's, or ours after a violation.
         error: Option<Error>,
+    },
+    /// A link attached with [`Retention::Keep`](super::Retention) is no longer attached, and may be resumed. Comes before
+    /// [`Event::LinkDetached`] or, where the connection ended, before [`Event::Closed`]. Not where either side closed
+    /// the link for good.
+    LinkSuspended {
+        /// The link; its id is stale.
+        link: LinkId,
+        /// What the next attach of it needs.
+        state: Box<SuspendedLink>,
+    },
+    /// Sender: the link was resumed, and this delivery of before can neither be concluded nor sent again: its outcome is
+    /// unknown.
+    Unresolved {
+        /// The link.
+        link: LinkId,
+        /// The caller's number of the message.
+        user: u32,
+    },
+    /// Receiver: the sender resumed a delivery whose message the application has whole: it may be settled under its new
+    /// id.
+    DeliveryResumed {
+        /// The link.
+        link: LinkId,
+        /// Its new id.
+        delivery: DeliveryId,
+        /// Its tag, the same as before.
+        tag: DeliveryTag,
+    },
+    /// Receiver: a delivery of before the link was resumed is settled by its sender, or taken back: nothing more
+    /// will come of it.
+    SettledBefore {
+        /// The link.
+        link: LinkId,
+        /// Its tag.
+        tag: DeliveryTag,
+        /// The state the sender gave, if any.
+        state: Option<DeliveryState>,
     },
     /// Sender: a [`try_send`](super::Connection::try_send) that was turned away may succeed now, or credit appeared.
     Writable {
@@ -182,6 +220,8 @@ pub struct IncomingDelivery {
     pub is_settled: bool,
     /// The sender's state, for instance that it belongs to a transaction.
     pub state: Option<Box<DeliveryState>>,
+    /// Whether it was begun before the link was resumed, and completed now.
+    pub is_resumed: bool,
 }
 
 /// Who detached a link.
@@ -256,6 +296,24 @@ impl fmt::Debug for Event {
                 .field("kind", kind)
                 .field("cause", cause)
                 .field("error", error)
+                .finish(),
+            Self::LinkSuspended { link, state } => {
+                f.debug_struct("LinkSuspended").field("link", link).field("state", state).finish()
+            }
+            Self::Unresolved { link, user } => {
+                f.debug_struct("Unresolved").field("link", link).field("user", user).finish()
+            }
+            Self::DeliveryResumed { link, delivery, tag } => f
+                .debug_struct("DeliveryResumed")
+                .field("link", link)
+                .field("delivery", delivery)
+                .field("tag", tag)
+                .finish(),
+            Self::SettledBefore { link, tag, state } => f
+                .debug_struct("SettledBefore")
+                .field("link", link)
+                .field("tag", tag)
+                .field("state", state)
                 .finish(),
             Self::Writable { link } => f.debug_struct("Writable").field("link", link).finish(),
             Self::Sent { link, user } => {

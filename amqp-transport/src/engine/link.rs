@@ -15,6 +15,7 @@ use super::endpoint_state::{Endpoint, Half};
 use super::event::{DetachCause, Event};
 use super::ids::{LinkId, SessionId};
 use super::receiver::ReceiverState;
+use super::retained::Termini;
 use super::sender::SenderState;
 use super::violation::{EngineError, Violation};
 
@@ -49,6 +50,10 @@ pub(crate) struct Link {
     is_refused: bool,
     /// We refused it: its end is no news.
     is_silent: bool,
+    /// We have closed it for good.
+    is_closing: bool,
+    /// The termini as last agreed, where the link may be resumed.
+    pub(crate) termini: Option<Box<Termini>>,
     detach_cause: DetachCause,
     detach_error: Option<Error>,
 }
@@ -79,6 +84,15 @@ impl LinkKind {
 impl Link {
     fn key(&self) -> (bool, Str) {
         name_key(self.kind.role(), &self.name)
+    }
+
+    pub(crate) fn name(&self) -> &Str {
+        &self.name
+    }
+
+    /// Whether we have closed it for good.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing
     }
 
     /// Whether the peer took its attach back before we answered it, which the application has heard.
@@ -122,10 +136,22 @@ impl Connection {
         if self.names.contains_key(&name_key(config.role, &config.name)) {
             return Err(EngineError::State("a link of this name and role exists"));
         }
+        if config.resume.as_ref().is_some_and(|link| link.role != config.role || link.name != config.name) {
+            return Err(EngineError::State("the suspended link has another name or role"));
+        }
+        let frame_limit = self.output.frame_limit();
+        let mut config = config;
+        if let Some(resume) = &config.resume {
+            config.initial_delivery_count = resume.delivery_count;
+        }
         let id = self.insert_link(session.index, config.role, config.name.clone(), &config)?;
         let Some(link) = self.links.get_mut(id.index) else { return Err(EngineError::Stale) };
         link.endpoint = Endpoint::opened_here();
-        let attach = Attach {
+        let resume = config.resume.take();
+        let unsettled = resume.as_ref().map(|resume| resume.deliveries.clone());
+        let termini = Termini { source: config.source.clone(), target: config.target.clone() };
+        link.retain(config.retention, resume, termini);
+        let mut attach = Attach {
             name: config.name,
             handle: link.local_handle,
             role: config.role,
@@ -141,14 +167,26 @@ impl Connection {
             properties: config.properties,
             ..Attach::default()
         };
+        if let Some(unsettled) = unsettled {
+            link.tell_unsettled(&mut attach, &unsettled, frame_limit);
+        }
         self.request_attach(id, attach)?;
         Ok(id)
     }
 
     pub(super) fn accept_attached(&mut self, id: LinkId, reply: AttachReply) -> Result<(), EngineError> {
         self.require_open()?;
+        let frame_limit = self.output.frame_limit();
+        let mut reply = reply;
         let link = self.answerable(id)?;
         let role = link.kind.role();
+        let resume = reply.resume.take().filter(|resume| resume.role == role && resume.name == link.name);
+        if let Some(resume) = &resume {
+            reply.initial_delivery_count = resume.delivery_count;
+        }
+        let unsettled = resume.as_ref().map(|resume| resume.deliveries.clone());
+        let termini = Termini { source: reply.source.clone(), target: reply.target.clone() };
+        link.retain(reply.retention, resume, termini);
         link.snd_settle_mode = reply.snd_settle_mode;
         link.rcv_settle_mode = reply.rcv_settle_mode;
         link.settling = reply.settling;
@@ -160,7 +198,7 @@ impl Connection {
             }
             LinkKind::Receiver(_) => link.max_message_size = reply.max_message_size.filter(|max| *max > 0),
         }
-        let attach = Attach {
+        let mut attach = Attach {
             name: link.name.clone(),
             handle: link.local_handle,
             role,
@@ -176,7 +214,14 @@ impl Connection {
             ..Attach::default()
         };
         link.endpoint.local = Half::Open;
+        if let Some(unsettled) = unsettled {
+            link.tell_unsettled(&mut attach, &unsettled, frame_limit);
+        }
+        let theirs = link.remote_attach.clone();
         self.write_attach(id, &attach)?;
+        if let Some(theirs) = theirs {
+            self.begin_resuming(id, theirs.unsettled.as_ref(), theirs.incomplete_unsettled);
+        }
         self.announce_credit(id);
         Ok(())
     }
@@ -228,6 +273,7 @@ impl Connection {
             return Ok(());
         }
         link.endpoint.local = Half::Closed;
+        link.is_closing = kind.is_closed();
         // What it asked for is not kept for a peer that may never answer.
         link.remote_attach = None;
         link.detach_cause = cause;
@@ -279,6 +325,8 @@ impl Connection {
             owes_echo: false,
             is_refused: false,
             is_silent: false,
+            is_closing: false,
+            termini: None,
             detach_cause: DetachCause::Local,
             detach_error: None,
         });
@@ -402,6 +450,14 @@ impl Connection {
         let Some(link) = self.links.get(index) else { return };
         let id = link.id;
         let is_silent = link.is_silent;
+        let may_be_resumed = match cause {
+            DetachCause::Stolen => false,
+            DetachCause::Refused | DetachCause::NoHandle => true,
+            _ => kind == DetachKind::Suspended && !link.is_closing,
+        };
+        if may_be_resumed && let Some(state) = self.suspend(index) {
+            self.events.push(Event::LinkSuspended { link: id, state });
+        }
         self.forget_link(index);
         if !is_silent {
             self.events.push(Event::LinkDetached { link: id, kind, cause, error });

@@ -18,9 +18,14 @@ mod limits;
 mod link;
 mod output;
 mod receiver;
+mod receiver_resume;
+mod resume;
+mod resume_table;
+mod retained;
 mod sender;
 mod session;
 mod stats;
+mod suspended;
 mod tags;
 mod timers;
 mod transmit;
@@ -28,13 +33,14 @@ mod violation;
 mod window;
 
 pub use config::{
-    AttachReply, ConnectionConfig, DetachKind, LinkConfig, ListStyle, Outgoing, Payload, SaslLayer,
-    SessionConfig, Settlement, Settling, Side, WithoutSasl,
+    AttachReply, ConnectionConfig, DetachKind, LinkConfig, ListStyle, Outgoing, Payload, Retention,
+    SaslLayer, SessionConfig, Settlement, Settling, Side, WithoutSasl,
 };
 pub use connection::{Connection, InputStatus};
 pub use event::{DetachCause, EndCause, Event, IncomingDelivery};
 pub use ids::{DeliveryId, LinkId, SessionId};
 pub use limits::Limits;
 pub use stats::{LinkStats, SessionStats, Stalls, Stats};
+pub use suspended::{SuspendedLink, UnsettledDelivery};
 pub use transmit::Transmit;
 pub use violation::{EngineError, Scope, TrySendError, Violation};

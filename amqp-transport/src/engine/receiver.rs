@@ -14,7 +14,9 @@ use super::endpoint_state::Half;
 use super::event::{Event, IncomingDelivery};
 use super::ids::{DeliveryId, LinkId};
 use super::link::{Link, LinkKind};
+use super::retained::Survivors;
 use super::session::{Session, unattached_handle, window_violation};
+use super::suspended::UnsettledDelivery;
 use super::tags::HighestTag;
 use super::violation::{EngineError, Scope, Violation};
 use super::window::ReceiverCredit;
@@ -23,21 +25,35 @@ use super::window::ReceiverCredit;
 #[derive(Debug)]
 pub(crate) struct ReceiverState {
     pub(crate) credit: ReceiverCredit,
-    partial: Option<Box<Partial>>,
+    pub(crate) partial: Option<Box<Partial>>,
+    /// What is kept for resuming the link.
+    pub(crate) survivors: Option<Box<Survivors>>,
     highest_tag: HighestTag,
     /// Octets of whole messages that came.
     pub(crate) octets: u64,
 }
 
 /// A delivery whose last frame has not come.
-struct Partial {
-    id: u32,
-    tag: DeliveryTag,
-    message_format: Option<u32>,
-    is_settled: bool,
-    state: Option<Box<DeliveryState>>,
-    octets: Vec<u8>,
-    transfers: u32,
+pub(crate) struct Partial {
+    pub(crate) id: u32,
+    pub(crate) tag: DeliveryTag,
+    pub(crate) message_format: Option<u32>,
+    pub(crate) is_settled: bool,
+    pub(crate) state: Option<Box<DeliveryState>>,
+    pub(crate) octets: Vec<u8>,
+    pub(crate) transfers: u32,
+    pub(crate) kind: PartialKind,
+}
+
+/// Where a delivery comes from.
+#[derive(Debug)]
+pub(crate) enum PartialKind {
+    /// It is a new one.
+    Fresh,
+    /// It goes on from before the link was resumed.
+    Resumed(Box<UnsettledDelivery>),
+    /// The sender resumes what we know nothing of: it is dropped (D-019).
+    Ignored,
 }
 
 /// An unsettled delivery of the peer's.
@@ -60,7 +76,13 @@ impl fmt::Debug for Partial {
 
 impl ReceiverState {
     pub(crate) fn new() -> Self {
-        Self { credit: ReceiverCredit::new(), partial: None, highest_tag: HighestTag::default(), octets: 0 }
+        Self {
+            credit: ReceiverCredit::new(),
+            partial: None,
+            survivors: None,
+            highest_tag: HighestTag::default(),
+            octets: 0,
+        }
     }
 }
 
@@ -146,6 +168,18 @@ impl Connection {
         receiver.credit.on_delivery().map_err(|_| {
             Violation::link(ErrorCondition::TRANSFER_LIMIT_EXCEEDED, "a delivery beyond the link's credit")
         })?;
+        if transfer.resume {
+            let verdict = self.resumed_transfer(session_index, link_index, (id, tag), transfer, &payload);
+            self.note_drained(link_index);
+            return verdict;
+        }
+        // L-037: our map was not whole, so that nothing proves this to be new.
+        if receiver.survivors.as_ref().is_some_and(|survivors| survivors.is_incomplete) {
+            return Err(Violation::link(
+                ErrorCondition::NOT_ALLOWED,
+                "a new delivery before the unsettled map was told whole",
+            ));
+        }
         // D-012 to D-014
         if transfer.aborted {
             skip_id(session);
@@ -172,6 +206,7 @@ impl Connection {
                 state: transfer.state.take(),
                 octets,
                 transfers: 1,
+                kind: PartialKind::Fresh,
             }));
             return Ok(());
         }
@@ -182,6 +217,11 @@ impl Connection {
         }
         if let LinkKind::Receiver(receiver) = &mut link.kind {
             receiver.octets += payload.len() as u64;
+            if let Some(survivors) = &mut receiver.survivors
+                && !is_settled
+            {
+                survivors.hold(tag, None);
+            }
         }
         let delivery = IncomingDelivery {
             id: DeliveryId(id),
@@ -190,6 +230,7 @@ impl Connection {
             message_format: transfer.message_format.unwrap_or(0),
             is_settled,
             state: transfer.state.take(),
+            is_resumed: false,
         };
         self.events.push(Event::Delivery { link: link.id, delivery });
         self.note_drained(link_index);
@@ -204,11 +245,7 @@ impl Connection {
         transfer: &mut Transfer,
         payload: Bytes,
     ) -> Result<(), Violation> {
-        let (Some(session), Some(link)) =
-            (self.sessions.get_mut(session_index), self.links.get_mut(link_index))
-        else {
-            return Ok(());
-        };
+        let Some(link) = self.links.get_mut(link_index) else { return Ok(()) };
         let LinkKind::Receiver(receiver) = &mut link.kind else { return Ok(()) };
         let Some(partial) = &mut receiver.partial else { return Ok(()) };
         check_continuation(partial, transfer)?;
@@ -221,11 +258,20 @@ impl Connection {
         }
         if transfer.aborted {
             let id = partial.id;
+            if let PartialKind::Resumed(_) = &partial.kind {
+                self.events.push(Event::SettledBefore { link: link.id, tag: partial.tag, state: None });
+            }
             self.release_partial(link_index);
             self.release_incoming(session_index, link_index, id);
             self.note_drained(link_index);
             return Ok(());
         }
+        let is_wanted = match &partial.kind {
+            PartialKind::Fresh => true,
+            PartialKind::Resumed(before) => !before.is_whole,
+            PartialKind::Ignored => false,
+        };
+        let payload = if is_wanted { payload } else { Bytes::new() };
         // L-040: checked as it grows.
         check_size(partial.octets.len() + payload.len(), link.max_message_size)?;
         let limit = self.config.limits.partial_delivery_bytes;
@@ -244,9 +290,32 @@ impl Connection {
         }
         let Some(partial) = receiver.partial.take() else { return Ok(()) };
         self.partial_bytes = self.partial_bytes.saturating_sub(partial.octets.len());
-        receiver.octets += partial.octets.len() as u64;
-        if partial.is_settled && release(session, link, partial.id) {
-            link.unsettled = link.unsettled.saturating_sub(1);
+        self.complete(session_index, link_index, *partial);
+        Ok(())
+    }
+
+    /// The last frame of a delivery of several has come.
+    pub(super) fn complete(&mut self, session_index: u32, link_index: u32, partial: Partial) {
+        if partial.is_settled || matches!(partial.kind, PartialKind::Ignored) {
+            self.release_incoming(session_index, link_index, partial.id);
+        }
+        let is_resumed = match &partial.kind {
+            PartialKind::Ignored => return self.note_drained(link_index),
+            PartialKind::Resumed(before) if before.is_whole => {
+                self.whole_resumed(session_index, link_index, &partial);
+                return self.note_drained(link_index);
+            }
+            PartialKind::Resumed(_) => true,
+            PartialKind::Fresh => false,
+        };
+        let Some(link) = self.links.get_mut(link_index) else { return };
+        if let LinkKind::Receiver(receiver) = &mut link.kind {
+            receiver.octets += partial.octets.len() as u64;
+            if let Some(survivors) = &mut receiver.survivors
+                && !partial.is_settled
+            {
+                survivors.hold(partial.tag, None);
+            }
         }
         let delivery = IncomingDelivery {
             id: DeliveryId(partial.id),
@@ -255,10 +324,10 @@ impl Connection {
             message_format: partial.message_format.unwrap_or(0),
             is_settled: partial.is_settled,
             state: partial.state,
+            is_resumed,
         };
         self.events.push(Event::Delivery { link: link.id, delivery });
         self.note_drained(link_index);
-        Ok(())
     }
 
     /// Forgets what has come of a delivery that will not be completed.
@@ -271,7 +340,7 @@ impl Connection {
         }
     }
 
-    fn release_incoming(&mut self, session_index: u32, link_index: u32, id: u32) {
+    pub(super) fn release_incoming(&mut self, session_index: u32, link_index: u32, id: u32) {
         if let (Some(session), Some(link)) =
             (self.sessions.get_mut(session_index), self.links.get_mut(link_index))
             && release(session, link, id)
@@ -328,8 +397,16 @@ impl Connection {
             return Err(EngineError::State("the delivery is another link's"));
         }
         let is_settled = settlement.is_settled();
+        let tag = entry.tag;
+        if let LinkKind::Receiver(ReceiverState { survivors: Some(survivors), .. }) = &mut link.kind {
+            if is_settled {
+                survivors.release(&tag);
+            } else {
+                survivors.tell(&tag, &state);
+            }
+        }
         if is_settled {
-            session.tags.remove(id, entry.tag);
+            session.tags.remove(id, tag);
             incoming.remove(delivery.0);
             link.unsettled = link.unsettled.saturating_sub(1);
         }
@@ -352,6 +429,9 @@ impl Connection {
                 return Visit::Bury;
             };
             link.unsettled = link.unsettled.saturating_sub(1);
+            if let LinkKind::Receiver(ReceiverState { survivors: Some(survivors), .. }) = &mut link.kind {
+                survivors.release(&entry.tag);
+            }
             events.push(Event::RemoteSettled {
                 link: entry.link,
                 delivery: DeliveryId(id),
@@ -400,13 +480,18 @@ fn pass_id(session: &mut Session, id: Option<u32>) {
     }
 }
 
-fn skip_id(session: &mut Session) {
+pub(crate) fn skip_id(session: &mut Session) {
     if let Some(incoming) = &mut session.incoming {
         incoming.skip();
     }
 }
 
-fn hold_id(session: &mut Session, link: &mut Link, tag: DeliveryTag, limit: usize) -> Result<(), Violation> {
+pub(crate) fn hold_id(
+    session: &mut Session,
+    link: &mut Link,
+    tag: DeliveryTag,
+    limit: usize,
+) -> Result<(), Violation> {
     let Some(incoming) = &mut session.incoming else { return Ok(()) };
     let LinkKind::Receiver(receiver) = &mut link.kind else { return Ok(()) };
     let held = || incoming.iter().map(|entry| (entry.link, entry.tag));
@@ -450,7 +535,7 @@ fn check_continuation(partial: &Partial, transfer: &Transfer) -> Result<(), Viol
 }
 
 // L-039, L-040
-fn check_size(size: usize, limit: Option<u64>) -> Result<(), Violation> {
+pub(crate) fn check_size(size: usize, limit: Option<u64>) -> Result<(), Violation> {
     match limit {
         Some(limit) if size as u64 > limit => {
             Err(Violation::link(ErrorCondition::MESSAGE_SIZE_EXCEEDED, "a message beyond max-message-size"))
@@ -459,7 +544,7 @@ fn check_size(size: usize, limit: Option<u64>) -> Result<(), Violation> {
     }
 }
 
-fn add_partial(
+pub(crate) fn add_partial(
     held: &mut usize,
     limit: usize,
     octets: &mut Vec<u8>,
@@ -476,6 +561,6 @@ fn add_partial(
     Ok(())
 }
 
-fn invalid(detail: &'static str) -> Violation {
+pub(crate) fn invalid(detail: &'static str) -> Violation {
     Violation::link(ErrorCondition::INVALID_FIELD, detail)
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::{fmt, mem};
 
 use amqp_codec::{
-    DeliveryState, DeliveryTag, Disposition, ErrorCondition, Flow, Role, SenderSettleMode, Transfer,
+    DeliveryState, DeliveryTag, Disposition, Encode, ErrorCondition, Flow, Role, SenderSettleMode, Transfer,
 };
 use bytes::Bytes;
 
@@ -13,8 +13,9 @@ use super::connection::Connection;
 use super::delivery::{Visit, queue_disposition};
 use super::event::{Event, EventQueue};
 use super::ids::{DeliveryId, LinkId};
-use super::link::LinkKind;
+use super::link::{Link, LinkKind};
 use super::output::{HEAD_ROOM, Output};
+use super::retained::Retained;
 use super::session::Session;
 use super::stats::Stalls;
 use super::violation::{EngineError, TrySendError, Violation};
@@ -34,6 +35,8 @@ pub(crate) struct SenderState {
     wants_turn: bool,
     /// Octets of the messages sent.
     pub(crate) octets: u64,
+    /// What is kept for resuming the link.
+    pub(crate) retained: Option<Box<Retained>>,
 }
 
 /// A message that does not leave at once: larger than a frame, or than is copied.
@@ -50,8 +53,16 @@ pub(crate) struct Large {
 pub(crate) struct OutgoingEntry {
     pub(crate) link: LinkId,
     user: u32,
+    /// Its number among what is retained, where the link retains.
+    number: u32,
     /// Whether the receiver's outcome is with the application, which is to settle.
     is_told: bool,
+}
+
+impl OutgoingEntry {
+    pub(crate) fn new(link: LinkId, user: u32, number: u32) -> Self {
+        Self { link, user, number, is_told: false }
+    }
 }
 
 impl SenderState {
@@ -63,6 +74,7 @@ impl SenderState {
             waits_for_output: false,
             wants_turn: true,
             octets: 0,
+            retained: None,
         }
     }
 }
@@ -79,15 +91,22 @@ impl fmt::Debug for Large {
 }
 
 impl Large {
+    /// A message of which nothing is written yet, and whose end is nobody's news.
+    pub(crate) fn new(transfer: Transfer, payload: Bytes, user: u32) -> Self {
+        Self { transfer, payload, user, has_started: false, is_aborted: false }
+    }
+
     /// Writes the next frame; `true` when more follow.
-    fn cut(&mut self, session: &mut Session, output: &mut Output) -> bool {
-        self.transfer.aborted = self.is_aborted;
+    pub(crate) fn cut(&mut self, session: &mut Session, output: &mut Output) -> bool {
+        self.transfer.aborted |= self.is_aborted;
         output.partial_transfer(session.local_channel, &mut self.transfer, &mut self.payload);
         session.window.on_sent();
         if self.transfer.more && !mem::replace(&mut self.has_started, true) {
             // Continuations repeat the number alone (D-002 to D-004, D-006).
             self.transfer.delivery_tag = None;
             self.transfer.message_format = None;
+            self.transfer.state = None;
+            self.transfer.resume = false;
         }
         self.transfer.more
     }
@@ -115,6 +134,15 @@ impl Connection {
             return Err(TrySendError::Link(EngineError::Stale));
         };
         let unsettled_limit = if is_settled { usize::MAX } else { self.config.limits.unsettled };
+        if sender
+            .retained
+            .as_ref()
+            .is_some_and(|retained| retained.is_incomplete || !retained.resuming.is_empty())
+        {
+            // What was begun before goes first.
+            sender.wants_turn = true;
+            return Err(TrySendError::Busy);
+        }
         check_turn(session, sender, id, unsettled_limit, &mut self.stalls)?;
         if self.output.len() >= self.config.limits.output_high_water {
             self.stalls.output = self.stalls.output.wrapping_add(1);
@@ -124,27 +152,33 @@ impl Connection {
 
         // D-002, D-003: one number a delivery, in the order of sending.
         let delivery_id = session.outgoing.next_id();
+        let tag = outgoing.tag.unwrap_or_else(|| match &mut sender.retained {
+            Some(retained) => retained.take_tag(),
+            None => DeliveryTag::from(delivery_id),
+        });
+        let head_room = HEAD_ROOM + outgoing.state.as_ref().map_or(0, |state| state.encoded_len());
         let transfer = Transfer {
             handle: link.local_handle,
             delivery_id: Some(delivery_id),
-            delivery_tag: Some(outgoing.tag.unwrap_or_else(|| DeliveryTag::from(delivery_id))),
+            delivery_tag: Some(tag),
             message_format: Some(outgoing.message_format),
             settled: is_settled.then_some(true),
+            state: outgoing.state,
             ..Transfer::default()
         };
         let payload = outgoing.payload;
+        let number = match &mut sender.retained {
+            Some(retained) if !is_settled => {
+                retained.keep(tag, outgoing.message_format, &payload, outgoing.user)
+            }
+            _ => 0,
+        };
         sender.octets = sender.octets.wrapping_add(payload.len() as u64);
-        if payload.len() <= COPY_UP_TO && payload.len() + HEAD_ROOM <= self.output.frame_limit() as usize {
+        if payload.len() <= COPY_UP_TO && payload.len() + head_room <= self.output.frame_limit() as usize {
             self.output.transfer(session.local_channel, &transfer, payload.as_slice());
             session.window.on_sent();
         } else {
-            let mut large = Box::new(Large {
-                transfer,
-                payload: payload.into_bytes(),
-                user: outgoing.user,
-                has_started: false,
-                is_aborted: false,
-            });
+            let mut large = Box::new(Large::new(transfer, payload.into_bytes(), outgoing.user));
             // The first frame leaves at once: numbers appear on the wire in their order.
             if large.cut(session, &mut self.output) {
                 sender.large = Some(large);
@@ -157,7 +191,7 @@ impl Connection {
         if is_settled {
             session.outgoing.skip();
         } else {
-            session.outgoing.push(OutgoingEntry { link: id, user: outgoing.user, is_told: false });
+            session.outgoing.push(OutgoingEntry::new(id, outgoing.user, number));
             link.unsettled += 1;
         }
         Ok(DeliveryId(delivery_id))
@@ -193,9 +227,10 @@ impl Connection {
         let limit = self.config.limits.unsettled;
         if let Some(owner) = self.sessions.get_mut(session) {
             let had_room = owner.outgoing.len() < limit;
-            if owner.outgoing.remove(delivery_id).is_some()
+            if let Some(entry) = owner.outgoing.remove(delivery_id)
                 && let Some(link) = self.links.get_mut(id.index)
             {
+                link.forget_sent(entry);
                 link.unsettled = link.unsettled.saturating_sub(1);
                 if !had_room {
                     self.wake_session(session);
@@ -228,11 +263,12 @@ impl Connection {
             return;
         }
         let Some(done) = sender.large.take() else { return };
+        let has_turn = mem::take(&mut sender.wants_turn) && sender.credit.credit() > 0;
         if !done.is_aborted {
             self.events.push(Event::Sent { link: id, user: done.user });
         }
-        if mem::take(&mut sender.wants_turn) && sender.credit.credit() > 0 {
-            self.events.push(Event::Writable { link: id });
+        if has_turn {
+            self.tell_writable(id);
         }
     }
 
@@ -243,7 +279,10 @@ impl Connection {
                 && let LinkKind::Sender(sender) = &mut link.kind
             {
                 sender.waits_for_output = false;
-                self.events.push(Event::Writable { link: id });
+                self.tell_writable(id);
+                if self.output.len() >= self.config.limits.output_high_water {
+                    break;
+                }
             }
         }
     }
@@ -261,7 +300,7 @@ impl Connection {
         }
         if sender.credit.credit() > 0 && (had_none || sender.wants_turn) && sender.large.is_none() {
             sender.wants_turn = false;
-            self.events.push(Event::Writable { link: id });
+            self.tell_writable(id);
         }
         if flow.drain {
             self.events.push(Event::DrainRequested { link: id });
@@ -303,17 +342,17 @@ impl Connection {
         let is_leaving = large.is_some_and(|large| large.transfer.delivery_id == Some(delivery.0));
         let index = link.session;
         let Some(session) = self.sessions.get_mut(index) else { return Err(EngineError::Stale) };
-        let entry = session.outgoing.get(delivery.0).filter(|entry| entry.link == id);
+        let entry = session.outgoing.get(delivery.0).filter(|entry| entry.link == id).copied();
         // A message that is still leaving goes whole before it is settled, unless its receiver has decided already.
-        if entry.is_none_or(|entry| is_leaving && !entry.is_told) {
-            return Ok(false);
-        }
+        let Some(entry) = entry.filter(|entry| !is_leaving || entry.is_told) else { return Ok(false) };
         let had_room = session.outgoing.len() < self.config.limits.unsettled;
         session.outgoing.remove(delivery.0);
         queue_disposition(&mut session.dispositions, Role::Sender, delivery.0, true, Some(state));
         session.mark_dirty(&mut self.dirty);
         let link = self.link_mut(id)?;
         link.unsettled = link.unsettled.saturating_sub(1);
+        link.forget_sent(entry);
+        self.end_incomplete(id.index);
         if !had_room {
             self.wake_session(index);
         }
@@ -354,6 +393,7 @@ impl Connection {
         let state = disposition.state;
         let is_final = disposition.settled || state.as_ref().is_some_and(DeliveryState::is_outcome);
         let had_room = session.outgoing.len() < self.config.limits.unsettled;
+        let mut incomplete = Vec::new();
         let removed = session.outgoing.visit_range(disposition.first, last, |id, entry| {
             let Some(link) = links.checked_mut(entry.link.index, entry.link.generation) else {
                 return Visit::Bury;
@@ -375,6 +415,9 @@ impl Connection {
                 return Visit::Keep;
             }
             link.unsettled = link.unsettled.saturating_sub(1);
+            if link.forget_sent(*entry) {
+                incomplete.push(entry.link);
+            }
             if !disposition.settled {
                 // D-015, D-029: the receiver has decided, settling is ours.
                 queue_disposition(dispositions, Role::Sender, id, true, state.clone());
@@ -391,6 +434,34 @@ impl Connection {
         if removed > 0 && !had_room {
             self.wake_session(index);
         }
+        for link in incomplete {
+            self.end_incomplete(link.index);
+        }
+    }
+
+    /// Whether link, session and output let another delivery start now; if not, the link is told when they may.
+    pub(super) fn claim_turn(&mut self, id: LinkId) -> Result<(), TrySendError> {
+        let stale = TrySendError::Link(EngineError::Stale);
+        let link = self.links.get_mut(id.index).ok_or_else(|| stale.clone())?;
+        let session = self.sessions.get_mut(link.session).ok_or(stale)?;
+        let sender = link.sender().map_err(TrySendError::Link)?;
+        check_turn(session, sender, id, self.config.limits.unsettled, &mut self.stalls)?;
+        if self.output.len() >= self.config.limits.output_high_water {
+            wait_in(&mut self.output_waiters, &mut sender.waits_for_output, id);
+            return Err(TrySendError::OutputFull);
+        }
+        Ok(())
+    }
+}
+
+impl Link {
+    /// A delivery of ours is settled. `true` when it was the last of a link whose maps were not whole.
+    fn forget_sent(&mut self, entry: OutgoingEntry) -> bool {
+        let LinkKind::Sender(SenderState { retained: Some(retained), .. }) = &mut self.kind else {
+            return false;
+        };
+        retained.forget(entry.number);
+        retained.is_incomplete && self.unsettled == 0
     }
 }
 

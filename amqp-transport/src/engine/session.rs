@@ -528,12 +528,12 @@ impl Connection {
             self.send_piece(halted);
         }
         let Some(session) = self.sessions.get_mut(index) else { return };
-        while let Some(waiter) = session.waiters.pop_front() {
+        for waiter in std::mem::take(&mut session.waiters) {
             if let Some(link) = self.links.checked_mut(waiter.index, waiter.generation)
                 && let LinkKind::Sender(sender) = &mut link.kind
             {
                 sender.is_waiting = false;
-                self.events.push(Event::Writable { link: waiter });
+                self.tell_writable(waiter);
             }
         }
     }

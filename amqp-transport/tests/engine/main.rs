@@ -13,6 +13,7 @@ mod flow;
 mod links;
 mod pair;
 mod regressions;
+mod resume;
 mod sasl;
 mod scale;
 mod script;

@@ -220,6 +220,7 @@ impl Connection {
         self.output.cut_transfers();
         self.write_close(Some(wire_error(&error)));
         self.failure = Some(error.clone());
+        self.suspend_all();
         self.tell_closed(error);
         self.timers.clear();
         // C-019: counted from here, whether or not the close gets through to a peer that does not read.
@@ -235,6 +236,7 @@ impl Connection {
         self.phase = Phase::Over;
         self.output.cut_transfers();
         let reason = self.failure.get_or_insert(reason).clone();
+        self.suspend_all();
         self.tell_closed(reason);
         self.timers.clear();
         self.drop_endpoints();

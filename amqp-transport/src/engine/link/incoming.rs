@@ -83,7 +83,14 @@ impl Connection {
             }
             return Ok(());
         }
-        self.events.push(Event::LinkAttached { link: id, attach });
+        match (&link.kind, &mut link.termini) {
+            // L-010: what either side has authority over.
+            (LinkKind::Sender(_), Some(termini)) => termini.target.clone_from(&attach.target),
+            (LinkKind::Receiver(_), Some(termini)) => termini.source.clone_from(&attach.source),
+            (_, None) => {}
+        }
+        self.events.push(Event::LinkAttached { link: id, attach: Arc::clone(&attach) });
+        self.begin_resuming(id, attach.unsettled.as_ref(), attach.incomplete_unsettled);
         Ok(())
     }
 
