@@ -151,7 +151,7 @@ fn every_row_of_the_resume_table_ends_both_ends_alike() {
         ("R-09", with(&received(4)), with(&received(9)), &[], &["resumed message"], 1),
         ("R-10", with(&received(9)), with(&received(4)), &["unresolved"], &["settled before -"], 0),
         ("R-11", with(&received(4)), with(&accepted), &["settled accepted"], &["settled before accepted"], 0),
-        ("R-12", with(&accepted), absent.clone(), &["settled accepted"], &[], 0),
+        ("R-12", with(&accepted), absent, &["settled accepted"], &[], 0),
         ("R-13", with(&accepted), null(), &["settled accepted"], &["settled before accepted"], 0),
         ("R-13", with(&accepted), with(&received(4)), &["settled accepted"], &["settled before accepted"], 0),
         ("R-14", with(&accepted), with(&accepted), &["settled accepted"], &["settled before accepted"], 0),
