@@ -16,7 +16,7 @@ pub use entries::Entries;
 pub use ordered_map::{AnnotationKey, Annotations, ApplicationProperties, Fields, Multiple, OrderedMap};
 
 pub(crate) use entries::Keys;
-pub(crate) use ordered_map::{AlwaysArray, MapKey};
+pub(crate) use ordered_map::AlwaysArray;
 
 use duplicates::{Fingerprint, has_duplicates};
 

@@ -83,6 +83,12 @@ impl<'a> Cursor<'a> {
         Self { bytes, rest, limits, depth_left: limits.max_depth, nodes_left: limits.max_nodes }
     }
 
+    /// A cursor at `rest`, a part of `bytes`.
+    #[inline(always)]
+    pub(crate) fn at(bytes: &'a Bytes, rest: &'a [u8], limits: &'a DecodeLimits) -> Self {
+        Self { bytes, rest, limits, depth_left: limits.max_depth, nodes_left: limits.max_nodes }
+    }
+
     /// Octets from the start of the buffer.
     #[inline]
     pub fn offset(&self) -> usize {

@@ -66,8 +66,8 @@ pub use frame::{
 };
 pub use limits::{DecodeLimits, Strictness};
 pub use message::{
-    Body, BodyData, BodyRef, BodySequences, Header, Message, MessageId, MessageParts, MessageView,
-    Properties,
+    Body, BodyData, BodyRef, BodySequences, Header, Message, MessageId, MessageIdRef, MessageParts,
+    MessageView, Properties, Sections,
     batch::{BATCHED_MESSAGE_FORMAT, BatchBuilder, BatchFull},
 };
 pub use number::{Decimal32, Decimal64, Decimal128, SerialNumber, Timestamp, Uuid};

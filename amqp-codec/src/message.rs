@@ -10,10 +10,11 @@ mod sections;
 mod view;
 
 use alloc::{boxed::Box, string::String, vec::Vec};
+use core::ops::{Deref, DerefMut};
 
 use bytes::{Bytes, BytesMut};
 
-pub use id::MessageId;
+pub use id::{MessageId, MessageIdRef};
 pub use parts::{BodyRef, MessageParts};
 pub use sections::{Header, Properties};
 pub use view::{BodyData, BodySequences, MessageView};
@@ -33,22 +34,32 @@ use sections::{BodyKind, Section, Walker};
 
 /// A message with all its sections decoded.
 ///
+/// The sections other than the body are fields of [`Sections`] and reached as if they were the message's own:
+/// `message.properties`. They lie in one box that is made when the first of them is set, so that a message is seven words
+/// to move, and one of data alone allocates nothing.
+///
 /// Compared by content: absent sections are not equal to empty ones.
 // M-011: delivery annotations are apart from the others. M-022: the footer is behind the body.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Message {
+    /// The body.
+    pub body: Body,
+    sections: Option<Box<Sections>>,
+}
+
+/// The sections of a message other than its body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sections {
     /// How the message is to be delivered.
     pub header: Option<Header>,
     /// Annotations for the next hop only.
     pub delivery_annotations: Option<Annotations>,
     /// Annotations for all hops.
     pub message_annotations: Option<Annotations>,
-    /// The standard properties; boxed, so that a message without them is cheap to move.
-    pub properties: Option<Box<Properties>>,
+    /// The standard properties.
+    pub properties: Option<Properties>,
     /// The sender's own properties.
     pub application_properties: Option<ApplicationProperties>,
-    /// The body.
-    pub body: Body,
     /// What can only be known after the body, such as a hash.
     pub footer: Option<Annotations>,
 }
@@ -56,6 +67,8 @@ pub struct Message {
 /// The body of a message.
 // M-020, M-021: lists that follow each other; one value of any type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+// A tag of a whole word, for the reason that `Value` has one.
+#[repr(usize)]
 pub enum Body {
     /// No body section. Not legal, yet sent by some peers (see [`Strictness`](crate::Strictness)).
     #[default]
@@ -71,14 +84,19 @@ pub enum Body {
 }
 
 impl Message {
+    /// A message of a body and other sections.
+    pub fn new(body: Body, sections: Sections) -> Self {
+        Self { body, sections: Some(Box::new(sections)) }
+    }
+
     /// A message with octets as its body.
     pub fn data(body: impl Into<Bytes>) -> Self {
-        Self { body: Body::Data(body.into()), ..Self::default() }
+        Self { body: Body::Data(body.into()), sections: None }
     }
 
     /// A message with a value as its body.
     pub fn value(body: impl Into<Value>) -> Self {
-        Self { body: Body::Value(body.into()), ..Self::default() }
+        Self { body: Body::Value(body.into()), sections: None }
     }
 
     /// Decodes a whole message. Octets of the body share `bytes`.
@@ -88,11 +106,12 @@ impl Message {
     #[inline]
     pub fn decode(bytes: &Bytes, limits: &DecodeLimits) -> Result<Self, DecodeError> {
         match sections::lone_data(bytes) {
-            Some(data) => Ok(Self { body: Body::Data(data), ..Self::default() }),
+            Some(start) => Ok(Self { body: Body::Data(bytes.slice(start..)), sections: None }),
             None => Self::decode_sections(bytes, limits),
         }
     }
 
+    #[inline(never)]
     fn decode_sections(bytes: &Bytes, limits: &DecodeLimits) -> Result<Self, DecodeError> {
         let mut message = Self::default();
         let mut walker = Walker::new(bytes, limits);
@@ -103,36 +122,23 @@ impl Message {
         Ok(message)
     }
 
-    #[inline(always)]
     fn read_section(&mut self, section: Section, cursor: &mut Cursor<'_>) -> Result<(), DecodeError> {
+        if let Section::Body(kind) = section {
+            return self.body.read_section(kind, cursor);
+        }
+        let sections = self.sections.get_or_insert_default();
         match section {
-            Section::Header => self.header = Some(sections::decode_header(cursor)?),
-            Section::DeliveryAnnotations => self.delivery_annotations = Some(Annotations::decode(cursor)?),
-            Section::MessageAnnotations => self.message_annotations = Some(Annotations::decode(cursor)?),
-            Section::Properties => self.properties = Some(Box::new(sections::decode_properties(cursor)?)),
+            Section::Header => sections.header = Some(sections::decode_header(cursor)?),
+            Section::DeliveryAnnotations => {
+                sections.delivery_annotations = Some(Annotations::decode(cursor)?)
+            }
+            Section::MessageAnnotations => sections.message_annotations = Some(Annotations::decode(cursor)?),
+            Section::Properties => sections.properties = Some(sections::decode_properties(cursor)?),
             Section::ApplicationProperties => {
-                self.application_properties = Some(ApplicationProperties::decode(cursor)?);
+                sections.application_properties = Some(ApplicationProperties::decode(cursor)?);
             }
-            Section::Body(BodyKind::Data) => {
-                let data = Bytes::decode(cursor)?;
-                self.body = match core::mem::take(&mut self.body) {
-                    Body::Data(first) => Body::DataSections(alloc::vec![first, data]),
-                    Body::DataSections(mut sections) => {
-                        sections.push(data);
-                        Body::DataSections(sections)
-                    }
-                    _ => Body::Data(data),
-                };
-            }
-            Section::Body(BodyKind::Sequence) => {
-                let list = List::decode(cursor)?;
-                match &mut self.body {
-                    Body::Sequence(sections) => sections.push(list),
-                    body => *body = Body::Sequence(alloc::vec![list]),
-                }
-            }
-            Section::Body(BodyKind::Value) => self.body = Body::Value(Value::decode(cursor)?),
-            Section::Footer => self.footer = Some(Annotations::decode(cursor)?),
+            Section::Footer => sections.footer = Some(Annotations::decode(cursor)?),
+            Section::Body(_) => {}
         }
         Ok(())
     }
@@ -172,16 +178,24 @@ impl Message {
         self.message_annotations.as_ref()?.get(key)
     }
 
+    /// The message with another body.
+    #[must_use]
+    pub fn with_body(self, body: Body) -> Self {
+        Self { body, ..self }
+    }
+
     /// The message with this header.
     #[must_use]
-    pub fn with_header(self, header: Header) -> Self {
-        Self { header: Some(header), ..self }
+    pub fn with_header(mut self, header: Header) -> Self {
+        self.header = Some(header);
+        self
     }
 
     /// The message with these properties.
     #[must_use]
-    pub fn with_properties(self, properties: Properties) -> Self {
-        Self { properties: Some(Box::new(properties)), ..self }
+    pub fn with_properties(mut self, properties: Properties) -> Self {
+        self.properties = Some(properties);
+        self
     }
 
     /// The message with one more application property.
@@ -245,25 +259,35 @@ impl Message {
     }
 }
 
+impl Deref for Message {
+    type Target = Sections;
+
+    /// The sections, all absent if none was ever set.
+    #[inline]
+    fn deref(&self) -> &Sections {
+        self.sections.as_deref().unwrap_or(&NO_SECTIONS)
+    }
+}
+
+impl DerefMut for Message {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Sections {
+        self.sections.get_or_insert_default()
+    }
+}
+
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        self.body == other.body && **self == **other
+    }
+}
+
+impl Eq for Message {}
+
 impl Encode for Message {
     fn encode(&self, out: &mut impl Sink) {
-        if let Some(header) = &self.header {
-            header.encode(out);
-        }
-        let annotations = [
-            (&self.delivery_annotations, DELIVERY_ANNOTATIONS),
-            (&self.message_annotations, MESSAGE_ANNOTATIONS),
-        ];
-        for (annotations, descriptor) in annotations {
-            if let Some(annotations) = annotations {
-                write_section(out, descriptor, annotations);
-            }
-        }
-        if let Some(properties) = &self.properties {
-            properties.encode(out);
-        }
-        if let Some(properties) = &self.application_properties {
-            write_section(out, APPLICATION_PROPERTIES, properties);
+        if let Some(sections) = &self.sections {
+            sections.encode_before_body(out);
         }
         match &self.body {
             Body::Empty => {}
@@ -272,9 +296,57 @@ impl Encode for Message {
             Body::Sequence(lists) => lists.iter().for_each(|list| write_section(out, SEQUENCE, list)),
             Body::Value(value) => write_section(out, VALUE, value),
         }
-        if let Some(footer) = &self.footer {
+        if let Some(footer) = self.sections.as_ref().and_then(|sections| sections.footer.as_ref()) {
             write_section(out, FOOTER, footer);
         }
+    }
+}
+
+impl Sections {
+    fn encode_before_body(&self, out: &mut impl Sink) {
+        if let Some(header) = &self.header {
+            header.encode(out);
+        }
+        if let Some(annotations) = &self.delivery_annotations {
+            write_section(out, DELIVERY_ANNOTATIONS, annotations);
+        }
+        if let Some(annotations) = &self.message_annotations {
+            write_section(out, MESSAGE_ANNOTATIONS, annotations);
+        }
+        if let Some(properties) = &self.properties {
+            properties.encode(out);
+        }
+        if let Some(properties) = &self.application_properties {
+            write_section(out, APPLICATION_PROPERTIES, properties);
+        }
+    }
+}
+
+impl Body {
+    /// One more body section, its descriptor read.
+    fn read_section(&mut self, kind: BodyKind, cursor: &mut Cursor<'_>) -> Result<(), DecodeError> {
+        match kind {
+            BodyKind::Data => {
+                let data = Bytes::decode(cursor)?;
+                *self = match core::mem::take(self) {
+                    Self::Data(first) => Self::DataSections(alloc::vec![first, data]),
+                    Self::DataSections(mut sections) => {
+                        sections.push(data);
+                        Self::DataSections(sections)
+                    }
+                    _ => Self::Data(data),
+                };
+            }
+            BodyKind::Sequence => {
+                let list = List::decode(cursor)?;
+                match self {
+                    Self::Sequence(sections) => sections.push(list),
+                    body => *body = Self::Sequence(alloc::vec![list]),
+                }
+            }
+            BodyKind::Value => *self = Self::Value(Value::decode(cursor)?),
+        }
+        Ok(())
     }
 }
 
@@ -295,6 +367,16 @@ pub(crate) fn write_section(out: &mut impl Sink, descriptor: u8, content: &impl 
 pub(crate) fn misplaced(cursor: &Cursor<'_>) -> DecodeError {
     cursor.error(DecodeErrorKind::SectionOrder, "message")
 }
+
+/// What a message without a box has.
+static NO_SECTIONS: Sections = Sections {
+    header: None,
+    delivery_annotations: None,
+    message_annotations: None,
+    properties: None,
+    application_properties: None,
+    footer: None,
+};
 
 pub(crate) const HEADER: u8 = 0x70;
 pub(crate) const DELIVERY_ANNOTATIONS: u8 = 0x71;

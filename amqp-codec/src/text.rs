@@ -151,6 +151,27 @@ impl<'a> TextRef<'a> {
         Str(Text::copy_from(code::STRING8, self.0))
     }
 
+    /// A string, constructor included.
+    #[inline]
+    pub(crate) fn read_string(cursor: &mut Cursor<'a>) -> Result<Self> {
+        Self::read(cursor, &STRING)
+    }
+
+    /// A symbol, constructor included.
+    #[inline]
+    pub(crate) fn read_symbol(cursor: &mut Cursor<'a>) -> Result<Self> {
+        Self::read(cursor, &SYMBOL)
+    }
+
+    #[inline(always)]
+    fn read(cursor: &mut Cursor<'a>, kind: &Kind) -> Result<Self> {
+        let octets = cursor.read_sized(kind.small, kind.large, kind.name)?;
+        if !is_ascii(octets) && !(kind.is_valid)(octets) {
+            return Err(cursor.error(kind.fault, kind.name));
+        }
+        Ok(Self(octets))
+    }
+
     /// The text of a symbol, with octets of its own.
     pub(crate) fn to_symbol(self) -> Symbol {
         Symbol(Text::copy_from(code::SYMBOL8, self.0))

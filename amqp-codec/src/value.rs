@@ -22,6 +22,10 @@ use crate::{
 
 /// Any AMQP value.
 #[derive(Clone, Debug, Default)]
+// A tag of a whole word keeps every payload aligned: values are moved in whole words then. With a tag of one octet they are
+// moved in odd pieces that wait for the stores before them, which made an owned decode a fifth
+// slower.
+#[repr(usize)]
 pub enum Value {
     /// The empty value.
     #[default]

@@ -80,7 +80,12 @@ fn check(id: &str, octets: &[u8]) {
         ("sasl", cost(|| drop(black_box(from_bytes::<SaslPerformative>(&bytes, &performative))))),
         ("frame", cost(|| drop(black_box(AmqpFrame::decode(&bytes, &performative))))),
         ("message", cost(|| drop(black_box(Message::decode(&bytes, &message))))),
-        ("view", cost(|| drop(black_box(MessageView::parse(bytes.clone(), &message))))),
+        (
+            "view",
+            cost(|| {
+                black_box(MessageView::parse(&bytes, &message).is_ok());
+            }),
+        ),
     ];
     for (kind, cost) in costs {
         let is_owned = matches!(kind, "value" | "message");

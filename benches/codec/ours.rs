@@ -84,7 +84,7 @@ fn telemetry_view() -> Work {
     let octets = to_bytes(&telemetry());
     let limits = DecodeLimits::message();
     repeat(move || {
-        let view = MessageView::parse(black_box(&octets).clone(), &limits).unwrap();
+        let view = MessageView::parse(black_box(&octets), &limits).unwrap();
         black_box(&view.body_bytes().unwrap());
         black_box(&view.message_id().unwrap());
         black_box(&view.application_property("region").unwrap());

@@ -47,7 +47,10 @@ fn every_hostile_input_is_walked_to_its_end() {
         let walked = frames.by_ref().count();
         assert!(walked <= bytes.len() / 8 + 1, "{walked} frames in {} octets", bytes.len());
         assert!(frames.position() <= bytes.len());
-        let _ = (AmqpFrame::decode(&bytes, &limits), MessageView::parse(bytes, &DecodeLimits::message()));
+        let _ = (
+            AmqpFrame::decode(&bytes, &limits),
+            MessageView::parse(&bytes, &DecodeLimits::message()).is_ok(),
+        );
         count += 1;
     }
     assert!(count > 90, "{count} inputs");

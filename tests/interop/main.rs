@@ -49,7 +49,10 @@ async fn proton_c_broker() {
         let delivery = within(receiver.recv()).await.unwrap();
         let message = delivery.message().unwrap();
         assert_eq!(message.body_bytes().as_deref(), Some(format!("message {number}").as_bytes()));
-        assert_eq!(message.properties.and_then(|p| p.message_id), Some(MessageId::Ulong(number.into())));
+        assert_eq!(
+            message.properties.as_ref().and_then(|p| p.message_id.clone()),
+            Some(MessageId::Ulong(number.into()))
+        );
         delivery.accept().unwrap();
     }
     within(connection.close()).await.unwrap();
@@ -92,7 +95,7 @@ async fn round_trip(session: &Session, queue: &str, body: &[u8]) {
         let delivery = within(receiver.recv()).await.unwrap();
         let received = delivery.message().unwrap();
         assert_eq!(received.body_bytes().as_deref(), Some(body));
-        let properties = received.application_properties.unwrap();
+        let properties = received.application_properties.as_ref().unwrap();
         assert_eq!(properties.get("number").and_then(|value| value.as_i64()), Some(i64::from(number)));
         delivery.accept().unwrap();
     }

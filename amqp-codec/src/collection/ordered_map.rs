@@ -40,14 +40,8 @@ pub enum AnnotationKey {
 
 /// What a key type must offer to be decoded, written and looked up.
 pub(crate) trait MapKey: Decode + Encode + Fingerprint {
-    /// The constructor of a short text key.
-    const SHORT: u8;
-
     /// The text by which the key is looked up.
     fn text(&self) -> Option<&[u8]>;
-
-    /// Reads one key and says whether it is this text, without making a value of it.
-    fn reads_as(cursor: &mut Cursor<'_>, text: &str) -> Result<bool>;
 
     /// Whether a value may stand in a map with such keys.
     fn allows(_value: &Value) -> bool {
@@ -79,28 +73,14 @@ impl Fingerprint for AnnotationKey {
 }
 
 impl MapKey for Symbol {
-    const SHORT: u8 = code::SYMBOL8;
-
     fn text(&self) -> Option<&[u8]> {
         Some(self.as_octets())
-    }
-
-    fn reads_as(cursor: &mut Cursor<'_>, text: &str) -> Result<bool> {
-        let octets = cursor.read_sized(code::SYMBOL8, code::SYMBOL32, "symbol")?;
-        Ok(octets == text.as_bytes())
     }
 }
 
 impl MapKey for Str {
-    const SHORT: u8 = code::STRING8;
-
     fn text(&self) -> Option<&[u8]> {
         Some(self.as_octets())
-    }
-
-    fn reads_as(cursor: &mut Cursor<'_>, text: &str) -> Result<bool> {
-        let octets = cursor.read_sized(code::STRING8, code::STRING32, "string")?;
-        Ok(octets == text.as_bytes())
     }
 
     // M-018: application properties are simple values.
@@ -110,19 +90,10 @@ impl MapKey for Str {
 }
 
 impl MapKey for AnnotationKey {
-    const SHORT: u8 = code::SYMBOL8;
-
     fn text(&self) -> Option<&[u8]> {
         match self {
             Self::Symbol(symbol) => Some(symbol.as_octets()),
             Self::Ulong(_) => None,
-        }
-    }
-
-    fn reads_as(cursor: &mut Cursor<'_>, text: &str) -> Result<bool> {
-        match cursor.peek() {
-            Some(code::ULONG | code::SMALL_ULONG | code::ULONG0) => u64::decode(cursor).map(|_| false),
-            _ => Symbol::reads_as(cursor, text),
         }
     }
 }

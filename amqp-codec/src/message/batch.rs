@@ -105,5 +105,5 @@ impl BatchBuilder {
 /// # Errors
 /// [`DecodeError`] if the payload is not a message; the iterator's items are errors where a section is malformed.
 pub fn messages(payload: Bytes, limits: &DecodeLimits) -> Result<BodyData, DecodeError> {
-    MessageView::parse(payload, limits).map(|view| view.body_data())
+    MessageView::parse(&payload, limits).map(|view| view.body_data())
 }

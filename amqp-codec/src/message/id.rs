@@ -11,7 +11,7 @@ use crate::{
     format_code as code,
     number::Uuid,
     sink::{Encode, Sink},
-    text::Str,
+    text::{Str, TextRef},
     value::Value,
 };
 
@@ -32,6 +32,49 @@ impl MessageId {
     /// The text of a text id.
     pub fn as_str(&self) -> Option<&str> {
         if let Self::String(text) = self { Some(text.as_str()) } else { None }
+    }
+}
+
+/// The id of a message in the buffer it was received in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageIdRef<'a> {
+    /// A number.
+    Ulong(u64),
+    /// A uuid.
+    Uuid(Uuid),
+    /// Octets.
+    Binary(&'a [u8]),
+    /// Text.
+    String(TextRef<'a>),
+}
+
+impl<'a> MessageIdRef<'a> {
+    /// The text of a text id.
+    pub fn as_str(&self) -> Option<&'a str> {
+        if let Self::String(text) = self { Some(text.as_str()) } else { None }
+    }
+
+    /// The id with octets of its own.
+    pub fn to_id(&self) -> MessageId {
+        match *self {
+            Self::Ulong(number) => MessageId::Ulong(number),
+            Self::Uuid(uuid) => MessageId::Uuid(uuid),
+            Self::Binary(octets) => MessageId::Binary(Bytes::copy_from_slice(octets)),
+            Self::String(text) => MessageId::String(text.to_str()),
+        }
+    }
+
+    // M-013: these four types and no other.
+    #[inline]
+    pub(super) fn read(cursor: &mut Cursor<'a>) -> Result<Self, DecodeError> {
+        match cursor.peek() {
+            Some(code::ULONG | code::SMALL_ULONG | code::ULONG0) => u64::decode(cursor).map(Self::Ulong),
+            Some(code::UUID) => Uuid::decode(cursor).map(Self::Uuid),
+            Some(code::BINARY8 | code::BINARY32) => {
+                cursor.read_sized(code::BINARY8, code::BINARY32, "binary").map(Self::Binary)
+            }
+            _ => TextRef::read_string(cursor).map(Self::String),
+        }
     }
 }
 

@@ -91,6 +91,16 @@ pub(super) enum BodyKind {
     Value,
 }
 
+impl BodyKind {
+    pub(super) const fn descriptor(self) -> u8 {
+        match self {
+            Self::Data => DATA,
+            Self::Sequence => SEQUENCE,
+            Self::Value => VALUE,
+        }
+    }
+}
+
 impl Section {
     const fn from_code(code: u8) -> Option<Self> {
         Some(match code {
@@ -188,20 +198,20 @@ pub(super) fn decode_properties(cursor: &mut Cursor<'_>) -> Result<Properties> {
     Properties::decode_list(cursor)
 }
 
-/// The octets of a message that is one data section and nothing else, in the usual form: the most frequent message
+/// Where the octets start in a message that is one data section and nothing else, in the usual form: the most frequent message
 /// needs no walk.
 #[inline]
-pub(super) fn lone_data(bytes: &Bytes) -> Option<Bytes> {
-    match bytes.as_ref() {
+pub(super) fn lone_data(bytes: &[u8]) -> Option<usize> {
+    match bytes {
         [code::DESCRIBED, code::SMALL_ULONG, DATA, code::BINARY8, length, data @ ..]
             if data.len() == usize::from(*length) =>
         {
-            Some(bytes.slice(5..))
+            Some(5)
         }
         [code::DESCRIBED, code::SMALL_ULONG, DATA, code::BINARY32, a, b, c, d, data @ ..]
             if u32::try_from(data.len()) == Ok(u32::from_be_bytes([*a, *b, *c, *d])) =>
         {
-            Some(bytes.slice(8..))
+            Some(8)
         }
         _ => None,
     }

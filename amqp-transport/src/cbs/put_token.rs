@@ -1,6 +1,8 @@
 //! The put-token request, as both sides see it.
 
-use amqp_codec::{ApplicationProperties, Body, Message, MessageId, Properties, Str, Timestamp, Value};
+use amqp_codec::{
+    ApplicationProperties, Body, Message, MessageId, Properties, Sections, Str, Timestamp, Value,
+};
 
 use super::{CbsError, CbsRequestError, NODE};
 use crate::request_response::{MalformedReply, RequestError, Status};
@@ -42,12 +44,12 @@ impl PutToken {
             reply_to: Some(Str::from(reply_to.to_owned())),
             ..Properties::default()
         };
-        Message {
-            properties: Some(properties.into()),
+        let sections = Sections {
+            properties: Some(properties),
             application_properties: Some(application_properties),
-            body: Body::Value(Value::String(Str::from(self.token.expose().to_owned()))),
-            ..Message::default()
-        }
+            ..Sections::default()
+        };
+        Message::new(Body::Value(Value::String(Str::from(self.token.expose().to_owned()))), sections)
     }
 
     /// Reads the peer's answer: nothing on success.

@@ -38,15 +38,15 @@ impl Delivery {
     /// # Errors
     /// When the octets are not a message (`AMQP 1.0 §3.2`), with the offset of the fault.
     pub fn message(&self) -> Result<Message, DecodeError> {
-        Message::decode(&self.inner.message, &DecodeLimits::message())
+        Message::decode(&self.inner.message, &MESSAGE_LIMITS)
     }
 
     /// Walks the sections once; fields are decoded when asked for.
     ///
     /// # Errors
     /// When the octets are not a message (`AMQP 1.0 §3.2`).
-    pub fn view(&self) -> Result<MessageView, DecodeError> {
-        MessageView::parse(self.inner.message.clone(), &DecodeLimits::message())
+    pub fn view(&self) -> Result<MessageView<'_>, DecodeError> {
+        MessageView::parse(&self.inner.message, &MESSAGE_LIMITS)
     }
 
     /// The encoded message.
@@ -250,3 +250,6 @@ impl Drop for Waiting<'_> {
         });
     }
 }
+
+/// What is read of a message: not more than messages may have.
+const MESSAGE_LIMITS: DecodeLimits = DecodeLimits::message();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use amqp_codec::{ApplicationProperties, Body, Message, MessageId, Properties, Str, Value};
+use amqp_codec::{ApplicationProperties, Body, Message, MessageId, Properties, Sections, Str, Value};
 
 use super::ManagementRequestError;
 use crate::secret::Secret;
@@ -69,12 +69,12 @@ impl ManagementRequest {
             reply_to: Some(Str::from(reply_to.to_owned())),
             ..Properties::default()
         };
-        Message {
-            properties: Some(properties.into()),
+        let sections = Sections {
+            properties: Some(properties),
             application_properties: Some(application_properties),
-            body: Body::Value(self.body.clone()),
-            ..Message::default()
-        }
+            ..Sections::default()
+        };
+        Message::new(Body::Value(self.body.clone()), sections)
     }
 
     /// Reads a request that arrived at a management node.

@@ -45,14 +45,14 @@ impl ManagementResponse {
 #[must_use]
 pub fn response(request: &Message, body: Value, dialect: Dialect) -> Message {
     let answer = reply(request, Correlation::CorrelationId, &Status::new(200, "OK"), dialect);
-    Message { body: Body::Value(body), ..answer }
+    answer.with_body(Body::Value(body))
 }
 
 /// The answer to a `request` that failed.
 #[must_use]
 pub fn refusal(request: &Message, status: &Status, dialect: Dialect) -> Message {
     let answer = reply(request, Correlation::CorrelationId, status, dialect);
-    Message { body: Body::Value(Value::Null), ..answer }
+    answer.with_body(Body::Value(Value::Null))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The rules a server follows when it answers a request.
 
-use amqp_codec::{ApplicationProperties, Message, MessageId, Properties};
+use amqp_codec::{ApplicationProperties, Body, Message, MessageId, Properties, Sections};
 
 use super::{Dialect, Status};
 
@@ -41,11 +41,12 @@ pub fn reply(request: &Message, correlation: Correlation, status: &Status, diale
         to: request.properties.as_ref().and_then(|properties| properties.reply_to.clone()),
         ..Properties::default()
     };
-    Message {
-        properties: Some(properties.into()),
+    let sections = Sections {
+        properties: Some(properties),
         application_properties: Some(application_properties),
-        ..Message::default()
-    }
+        ..Sections::default()
+    };
+    Message::new(Body::Empty, sections)
 }
 
 #[cfg(test)]
@@ -56,10 +57,7 @@ mod tests {
     use super::*;
 
     fn request(message_id: Option<MessageId>, correlation_id: Option<MessageId>) -> Message {
-        Message {
-            properties: Some(Properties { message_id, correlation_id, ..Properties::default() }.into()),
-            ..Message::default()
-        }
+        Message::default().with_properties(Properties { message_id, correlation_id, ..Properties::default() })
     }
 
     #[test]
@@ -77,7 +75,7 @@ mod tests {
                 &Status::new(200, "OK"),
                 Dialect::Hyphens,
             );
-            assert_eq!(answer.properties.unwrap().correlation_id, Some(id));
+            assert_eq!(answer.properties.as_ref().unwrap().correlation_id.as_ref(), Some(&id));
         }
     }
 

@@ -20,7 +20,7 @@ pub(crate) fn read(
     exists: impl Fn(&str) -> bool,
 ) -> Result<(String, NewCommand), Error> {
     let limits = DecodeLimits::message();
-    let view = MessageView::parse(payload.clone(), &limits).map_err(undecodable)?;
+    let view = MessageView::parse(payload, &limits).map_err(undecodable)?;
     let size = metered_size(&view)?;
     if size > MAX_COMMAND_SIZE {
         let words = format!("the command has {size} bytes, a hub takes {MAX_COMMAND_SIZE}");
@@ -118,8 +118,10 @@ mod tests {
         assert_eq!(full.ack, Ack::Full);
         let wrong = read(&command(to).with_application_property("iothub-ack", "maybe"));
         assert_eq!(wrong.unwrap_err().condition, ErrorCondition::INVALID_FIELD);
-        let properties =
-            Properties { absolute_expiry_time: Some(Timestamp(5000)), ..*command(to).properties.unwrap() };
+        let properties = Properties {
+            absolute_expiry_time: Some(Timestamp(5000)),
+            ..command(to).properties.clone().unwrap()
+        };
         let header = Header { ttl: Some(10), ..Header::default() };
         assert_eq!(read(&command(to).with_properties(properties)).unwrap().1.expires_ms, Some(5000));
         assert_eq!(read(&command(to).with_header(header)).unwrap().1.expires_ms, Some(1010));
@@ -128,7 +130,7 @@ mod tests {
     #[test]
     fn a_command_over_64_kib_is_refused() {
         let to = "/devices/dev1/messages/devicebound";
-        let large = Message { body: amqp_codec::Body::Data(vec![0; 64 * 1024].into()), ..command(to) };
+        let large = command(to).with_body(amqp_codec::Body::Data(vec![0; 64 * 1024].into()));
         assert_eq!(read(&large).unwrap_err().condition, ErrorCondition::MESSAGE_SIZE_EXCEEDED);
     }
 

@@ -17,7 +17,7 @@ pub(crate) fn respond(hub: &Hub, request: &Message) -> Message {
     };
     // Event Hubs correlates by the message id alone.
     let answer = reply(request, Correlation::MessageId, &status, Dialect::Hyphens);
-    Message { body: Body::Value(body), ..answer }
+    answer.with_body(Body::Value(body))
 }
 
 fn read(hub: &Hub, asked: &ManagementRequest) -> Result<Map, Status> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use amqp_codec::{
     ApplicationProperties, Body, DeliveryState, Described, ErrorCondition, Message, Outcome, Properties,
-    ReceiverSettleMode, SenderSettleMode, Source, Timestamp, Value,
+    ReceiverSettleMode, Sections, SenderSettleMode, Source, Timestamp, Value,
 };
 use amqp_transport::{
     AttachError, ConnectOptions, Connection, CreditMode, OnDrop, Receiver, ReceiverOptions, Sasl, Secret,
@@ -108,18 +108,19 @@ async fn put_token(session: &Session, name: &str, token: &str) -> i32 {
     keys.insert("operation", "put-token");
     keys.insert("type", "servicebus.windows.net:sastoken");
     keys.insert("name", name.to_owned());
-    let request = Message {
-        properties: Some(Properties { message_id: Some(7_u64.into()), ..Properties::default() }.into()),
+    let sections = Sections {
+        properties: Some(Properties { message_id: Some(7_u64.into()), ..Properties::default() }),
         application_properties: Some(keys),
-        body: Body::Value(Value::from(token.to_owned())),
-        ..Message::default()
+        ..Sections::default()
     };
+    let request = Message::new(Body::Value(Value::from(token.to_owned())), sections);
     assert_eq!(requests.send(&request).await.unwrap(), Outcome::Accepted);
     let delivery = recv(&replies).await;
     let answer = delivery.message().unwrap();
     delivery.accept().unwrap();
-    assert_eq!(answer.properties.unwrap().correlation_id, Some(7_u64.into()), "the id keeps its type");
-    let properties = answer.application_properties.unwrap();
+    let correlation_id = answer.properties.as_ref().and_then(|properties| properties.correlation_id.as_ref());
+    assert_eq!(correlation_id, Some(&7_u64.into()), "the id keeps its type");
+    let properties = answer.application_properties.as_ref().unwrap();
     assert!(properties.get("status-description").is_some());
     let Some(Value::Int(status)) = properties.get("status-code") else { panic!("no int status-code") };
     let status = *status;
@@ -276,8 +277,10 @@ async fn a_command_ends_as_the_device_says_and_the_service_is_told() {
     for id in ["complete", "reject", "abandon"] {
         assert_eq!(commands.send(&command(id)).await.unwrap(), Outcome::Accepted);
     }
-    let soon =
-        Properties { absolute_expiry_time: Some(Timestamp(1)), ..*command("expire").properties.unwrap() };
+    let soon = Properties {
+        absolute_expiry_time: Some(Timestamp(1)),
+        ..command("expire").properties.clone().unwrap()
+    };
     assert_eq!(commands.send(&command("expire").with_properties(soon)).await.unwrap(), Outcome::Accepted);
     let unknown = commands.send(&command("x").with_to("/devices/dev9/messages/devicebound")).await.unwrap();
     assert_eq!(rejection(unknown), ErrorCondition::NOT_FOUND);

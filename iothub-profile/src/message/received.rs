@@ -100,7 +100,7 @@ impl ReceivedMessage {
 
     /// The standard properties, for fields that have no accessor here.
     pub fn properties(&self) -> Option<&Properties> {
-        self.message.properties.as_deref()
+        self.message.properties.as_ref()
     }
 
     /// All message annotations.

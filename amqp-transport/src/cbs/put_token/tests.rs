@@ -61,7 +61,7 @@ fn malformed_requests_name_their_fault_and_get_a_status() {
         assert_eq!(error.status().code, 400);
     }
     assert_eq!(changed("expiration", Value::from("soon")), CbsRequestError::BadExpiration);
-    let no_body = Message { body: Body::Empty, ..good.clone() };
+    let no_body = good.clone().with_body(Body::Empty);
     assert_eq!(CbsServer::parse_request(&no_body).unwrap_err(), CbsRequestError::BadBody);
     assert!(CbsServer::parse_request(&Message::default()).is_err());
 }

@@ -100,7 +100,7 @@ fn values(octets: &Bytes, limits: &DecodeLimits) -> Result<Vec<Amqp>, DecodeErro
 
 /// The sections of a message as they are, their order checked.
 fn sections(octets: &Bytes, limits: &DecodeLimits) -> Result<Vec<Amqp>, DecodeError> {
-    MessageView::parse(octets.clone(), limits)?.to_message()?;
+    MessageView::parse(octets, limits)?.to_message()?;
     values(octets, limits)
 }
 
