@@ -22,6 +22,7 @@ pub const FRAME_HEADER_LEN: usize = 8;
 
 /// The fixed header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// F-011: size, data offset, type, and two octets of the type's own.
 pub struct FrameHeader {
     /// The whole frame in octets, this header included.
     pub size: u32,

@@ -19,6 +19,7 @@ pub(crate) enum Half {
     Closed,
 }
 
+// C-032, S-011: the states of the standard are the pairs of these.
 /// Both sides' views.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Endpoint {

@@ -117,7 +117,8 @@ impl Output {
         transfer.more = true;
         self.encode_transfer(transfer);
         let head = self.buffer.len() - start;
-        let room = limit(self.frame_limit).saturating_sub(head);
+        // F-024: a peer without a bound does not make one link's message hold up the others.
+        let room = limit(self.frame_limit).min(LARGEST_FRAME).saturating_sub(head);
         if payload.len() <= room {
             self.buffer.truncate(start + FRAME_HEADER_SIZE);
             transfer.more = false;
@@ -252,5 +253,7 @@ const FRAME_TYPE_AMQP: u8 = 0;
 /// How the body of a transfer starts.
 const TRANSFER: [u8; 3] = [0x00, 0x53, 0x14];
 const FRAME_TYPE_SASL: u8 = 1;
+/// The largest frame of ours, whatever the peer takes.
+const LARGEST_FRAME: usize = 1024 * 1024;
 /// Pieces from this size on travel by themselves; smaller ones are cheaper copied.
 const SPLICE_FROM: usize = 8 * 1024;

@@ -424,7 +424,9 @@ impl Connection {
             }
             // D-028; an outcome told before is no less the receiver's for its not being said again.
             let default_outcome = if entry.is_told { &None } else { &link.default_outcome };
-            let state = state.clone().or_else(|| default_outcome.clone());
+            // L-052: settled in a state that is no outcome, too.
+            let told = state.clone().filter(is_final_state);
+            let state = told.or_else(|| default_outcome.clone()).or_else(|| state.clone());
             events.push(Event::Settled { link: entry.link, user: entry.user, state });
             Visit::Remove
         });
@@ -463,6 +465,11 @@ impl Link {
         retained.forget(entry.number);
         retained.is_incomplete && self.unsettled == 0
     }
+}
+
+/// Whether a delivery may end in this state.
+fn is_final_state(state: &DeliveryState) -> bool {
+    state.is_outcome() || matches!(state, DeliveryState::TransactionalState(_))
 }
 
 /// Hands the receiver's outcome to the application, which settles: once, however often the receiver says it (D-029).

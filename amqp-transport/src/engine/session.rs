@@ -273,6 +273,7 @@ impl Connection {
             .ok_or(EngineError::NoChannel { limit: u32::from(max) + 1 })
     }
 
+    // S-002: an answer names the peer's channel, a request none. S-004: ours is our own.
     fn write_begin(
         &mut self,
         id: SessionId,

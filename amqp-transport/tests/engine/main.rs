@@ -9,8 +9,11 @@
 mod connection;
 mod deciding;
 mod deliveries;
+mod endpoints;
 mod flow;
+mod frames;
 mod links;
+mod outcomes;
 mod pair;
 mod regressions;
 mod resume;

@@ -14,6 +14,7 @@ mod inbox;
 mod links;
 mod losing;
 mod recovering;
+mod routing;
 mod settling;
 mod sockets;
 mod support;

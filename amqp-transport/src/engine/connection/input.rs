@@ -80,6 +80,7 @@ impl Connection {
     fn header_step(&mut self, input: &mut BytesMut) -> Step {
         let Some(octets) = input.first_chunk::<8>().copied() else { return Step::NeedMore };
         input.advance(octets.len());
+        // F-002: another version is as foreign as another protocol.
         let header = ProtocolHeader::parse(&octets).ok();
         match (self.side, &self.phase) {
             (Side::Client, Phase::Header) => {

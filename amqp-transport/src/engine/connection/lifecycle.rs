@@ -75,6 +75,7 @@ impl Connection {
 
     /// Writes our open, once it is wanted and headers allow.
     // C-001, C-015: right behind our header, without waiting for the peer.
+    // C-016: however much the peer has said already.
     pub(super) fn write_open(&mut self) {
         if !self.wants_open || !self.may_write_frames || self.endpoint.local != Half::Idle {
             return;
@@ -109,6 +110,7 @@ impl Connection {
         }
     }
 
+    // C-004: what needs the peer's bounds waits for its open.
     pub(in super::super) fn require_open(&self) -> Result<(), EngineError> {
         if let Some(failure) = &self.failure {
             return Err(EngineError::Closed(failure.clone()));
@@ -187,10 +189,12 @@ impl Connection {
                 session.flush_dispositions(&mut self.output);
             }
         }
+        // C-020: on channel 0. C-034: nothing is written from here on.
         self.write_with_error(0, error, |error| Close { error });
         self.endpoint.local = Half::Closed;
     }
 
+    // C-037, S-037: the reason, or none.
     /// Writes a frame that carries an error, without its details if it would be too large.
     pub(in super::super) fn write_with_error<F: Encode>(
         &mut self,
