@@ -70,6 +70,7 @@ macro_rules! conditions {
     };
 }
 
+// C-038, C-040, S-032, L-043, X-014: the names that the standard gives, whatever its own names for them are.
 conditions! {
     /// An internal error; the operation may succeed later.
     INTERNAL_ERROR = "amqp:internal-error";

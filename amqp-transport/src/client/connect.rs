@@ -93,6 +93,7 @@ impl Connection {
     {
         let Some(tls) = options.tls.take() else { return Self::upgrade(io, options, peer, PLAIN_HTTP).await };
         options.secrets_channel = Channel::Private;
+        // TLS first, without a header; SNI is the host that is meant; AMQP and its SASL are inside.
         let name = tls.server_name.as_deref().or(peer.host).or(options.hostname.as_deref());
         let handshake = driver::tls::connect(io, Arc::clone(&tls.config), name.unwrap_or_default());
         let stream = peer.deadline.run(ConnectStage::Tls, handshake).await?.map_err(ConnectError::Tls)?;

@@ -174,6 +174,7 @@ impl ConnectOptions {
     /// The engine's settings, with `host` where no hostname was chosen.
     pub(crate) fn config(self, host: Option<&str>) -> Result<ConnectionConfig, SaslFailure> {
         let mut config = ConnectionConfig::new(self.container_id);
+        // C-007, A-013: the host alone, without scheme and port; the same for open, init and TLS.
         config.hostname = self.hostname.or_else(|| host.map(|host| Str::from(host.to_owned())));
         config.max_frame_size = self.max_frame_size;
         config.channel_max = self.channel_max;

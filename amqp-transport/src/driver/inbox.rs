@@ -42,6 +42,7 @@ impl State {
     }
 
     /// Grants a receiver credit for what it has room for.
+    // L-029
     pub(crate) fn grant(&mut self, key: usize) {
         let is_over = self.inbox_octets > self.engine.config().limits.inbox_bytes;
         let Some(slot) = self.links.get_mut(key) else { return };

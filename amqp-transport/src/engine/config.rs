@@ -357,6 +357,8 @@ impl From<Bytes> for Payload<'_> {
 }
 
 /// Whether a transfer or disposition settles its delivery.
+///
+/// D-022: at most once is sent settled, at least once is settled by its receiver, exactly once by both in turn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Settlement {
     /// Settled: this side forgets the delivery.

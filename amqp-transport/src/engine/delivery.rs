@@ -237,6 +237,7 @@ pub(crate) struct PendingDisposition {
 }
 
 /// Adds one delivery's disposition to the queue: to the last one if it continues it, else behind it.
+// D-021: what can be told together is, with the next output and no later.
 pub(crate) fn queue_disposition(
     queue: &mut VecDeque<PendingDisposition>,
     role: Role,

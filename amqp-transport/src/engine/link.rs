@@ -134,6 +134,7 @@ impl Connection {
             return Err(EngineError::State("the session is not begun"));
         }
         if self.names.contains_key(&name_key(config.role, &config.name)) {
+            // S-036
             return Err(EngineError::State("a link of this name and role exists"));
         }
         if config.resume.as_ref().is_some_and(|link| link.role != config.role || link.name != config.name) {
@@ -174,6 +175,7 @@ impl Connection {
         Ok(id)
     }
 
+    // L-045, L-046, L-049, L-050: the application says which node, mode and filters are in force.
     pub(super) fn accept_attached(&mut self, id: LinkId, reply: AttachReply) -> Result<(), EngineError> {
         self.require_open()?;
         let frame_limit = self.output.frame_limit();
@@ -227,6 +229,7 @@ impl Connection {
     }
 
     // L-007: our terminus stays null, and the detach with the reason follows at once.
+    // L-035: what does not exist is null in the answer.
     pub(super) fn refuse_attached(&mut self, id: LinkId, error: Error) -> Result<(), EngineError> {
         self.require_open()?;
         let link = self.answerable(id)?;
@@ -528,6 +531,7 @@ impl Connection {
     }
 
     /// Writes a link's flow; `false` when there is none to write any more.
+    // S-028: link fields stand beside a handle only. L-023: each role tells what is its own to set.
     pub(super) fn write_link_flow(&mut self, session: u32, id: LinkId) -> bool {
         let Some(link) = self.links.checked_mut(id.index, id.generation) else { return false };
         link.owes_flow = false;

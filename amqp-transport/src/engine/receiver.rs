@@ -229,6 +229,7 @@ impl Connection {
             message: payload,
             message_format: transfer.message_format.unwrap_or(0),
             is_settled,
+            // D-018
             state: transfer.state.take(),
             is_resumed: false,
         };
@@ -441,6 +442,7 @@ impl Connection {
         });
     }
 
+    // L-030: a credit of none stops the link.
     pub(super) fn grant_credit(&mut self, id: LinkId, credit: u32) -> Result<(), EngineError> {
         let receiver = self.link_mut(id)?.receiver()?;
         receiver.credit.grant(credit);
@@ -449,6 +451,7 @@ impl Connection {
         Ok(())
     }
 
+    // L-028: a credit that nothing came for is given back.
     pub(super) fn drain_link(&mut self, id: LinkId) -> Result<(), EngineError> {
         let receiver = self.link_mut(id)?.receiver()?;
         if receiver.credit.credit() == 0 {

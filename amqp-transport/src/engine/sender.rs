@@ -473,6 +473,7 @@ fn is_final_state(state: &DeliveryState) -> bool {
 }
 
 /// Hands the receiver's outcome to the application, which settles: once, however often the receiver says it (D-029).
+// D-024: the first outcome stays.
 fn tell_outcome(events: &mut EventQueue, id: u32, entry: &mut OutgoingEntry, state: Option<&DeliveryState>) {
     if let Some(state) = state
         && !mem::replace(&mut entry.is_told, true)

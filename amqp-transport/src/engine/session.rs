@@ -218,6 +218,7 @@ impl Connection {
         Ok(())
     }
 
+    // S-009: an end that crossed ours is its answer. S-010, S-012: what comes before it is dropped.
     pub(super) fn end_session(
         &mut self,
         id: SessionId,

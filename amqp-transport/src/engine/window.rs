@@ -65,6 +65,7 @@ impl SessionWindow {
     }
 
     // S-014, S-015: one transfer frame leaves.
+    // S-025: nothing else is counted.
     pub(crate) fn on_sent(&mut self) {
         debug_assert!(self.can_send(), "a transfer left through a closed window");
         self.next_outgoing_id = self.next_outgoing_id.next();

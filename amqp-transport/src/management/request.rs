@@ -120,6 +120,7 @@ mod tests {
             .with_secret("security_token", &Secret::from("hush"))
     }
 
+    // MG-002: what nobody knows is kept and is no error; no locales are asked for.
     #[test]
     fn a_request_has_the_drafts_properties_and_reads_back() {
         // MG-001, MG-003

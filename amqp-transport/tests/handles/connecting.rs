@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::support::*;
 
+// C-004, C-022, C-037: open both ways, close both ways, without an error; the stream is not used again.
 #[tokio::test(start_paused = true)]
 async fn both_ends_see_each_other_and_close_in_good_order() {
     let (client, server) = pair_with(client_options().hostname("hub.example"), server_options()).await;

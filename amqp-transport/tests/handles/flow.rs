@@ -46,6 +46,7 @@ async fn messages_arrive_in_order_and_their_outcomes_come_back() {
     assert_eq!(server.connection().stats().messages_received, 1_000);
 }
 
+// L-029, L-023: credit comes as messages are taken, and only from who takes them.
 #[tokio::test(start_paused = true)]
 async fn a_receiver_that_does_not_take_stops_its_sender() {
     let (client, server) = pair().await;
@@ -143,6 +144,7 @@ async fn dropping_recv_loses_nothing() {
     sending.await.unwrap();
 }
 
+// Scenario 57: given up before it left, a message used neither credit nor number.
 #[tokio::test(start_paused = true)]
 async fn a_dropped_send_was_sent_or_was_not_and_keeps_no_place() {
     let (client, server) = pair().await;

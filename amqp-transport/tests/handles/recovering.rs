@@ -143,6 +143,7 @@ async fn a_connection_that_has_lasted_starts_the_back_off_anew() {
     assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
 }
 
+// Scenario 91: it stops at its bounds.
 #[tokio::test(start_paused = true)]
 async fn bounds_on_rounds_and_time_end_recovery_and_every_operation() {
     for (bounded, attempts, elapsed) in [
@@ -166,6 +167,7 @@ async fn bounds_on_rounds_and_time_end_recovery_and_every_operation() {
     }
 }
 
+// Scenario 91: what no repetition mends is not repeated.
 #[tokio::test(start_paused = true)]
 async fn a_permanent_error_is_not_retried_and_bars_its_address_alone() {
     let (net, _brokers) = Net::new([]);
@@ -364,6 +366,7 @@ async fn operations_that_chose_not_to_wait_fail_at_once() {
     assert_eq!(start.elapsed(), Duration::from_secs(1));
 }
 
+// Scenario 91: links come back, those that were detached for good do not.
 #[tokio::test(start_paused = true)]
 async fn a_link_is_attached_again_only_where_that_may_help_and_only_so_often() {
     for (condition, attaches, elapsed) in

@@ -56,11 +56,13 @@ async fn attempt(
     tokio::join!(Connection::connect(("127.0.0.1", port), client_options().tls(tls)), serving)
 }
 
+// C-007: TLS, then AMQP; the host that was asked for, without its port, is the host that is meant.
 #[tokio::test]
 async fn messages_cross_tls_and_it_ends_in_good_order() {
     let identity = identity();
     let (client, server) = attempt(trusting(&identity), &identity).await;
     let (client, server) = (client.unwrap(), server.unwrap());
+    assert_eq!(server.remote_open().hostname.as_deref(), Some("127.0.0.1"));
     let session = session(&client).await;
     let (sender, receiver) =
         sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;

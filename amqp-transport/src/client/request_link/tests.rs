@@ -67,7 +67,7 @@ async fn put(client: &CbsClient, name: &'static str) -> Result<(), CbsError> {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_is_put_and_the_peers_answer_told() {
-    // CBS-001, CBS-006
+    // CBS-001, CBS-006, CBS-011: whoever waits for this may attach then.
     let (client, node) = cbs().await;
     let serve = async {
         let request = node.take().await;

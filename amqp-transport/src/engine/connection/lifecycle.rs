@@ -129,6 +129,7 @@ impl Connection {
     }
 
     // C-010, C-027: half of what the peer asks for, but never a storm.
+    // C-031: the peer's time-out alone decides about our heartbeats.
     pub(super) fn start_heartbeats(&mut self, idle_time_out: Option<u32>) {
         let Some(asked) = idle_time_out.filter(|asked| *asked > 0) else { return };
         let interval = Duration::from_millis(u64::from(asked) / 2);
