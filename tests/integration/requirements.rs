@@ -32,7 +32,7 @@ const PARTS: [(&str, usize); 14] = [
 const SCENARIOS: u32 = 100;
 
 /// Scenarios that no test plays yet.
-const NOT_YET: [u32; 4] = [17, 81, 84, 88];
+const NOT_YET: [u32; 3] = [81, 84, 88];
 
 struct Entry {
     id: String,
@@ -96,8 +96,9 @@ fn every_scenario_is_played_by_a_test() {
     for (_, text, _) in parts_of_sources().into_iter().filter(|(_, _, is_test)| *is_test) {
         played.extend(scenarios(&text));
     }
-    let missing: Vec<u32> = (1..=SCENARIOS).filter(|number| !played.contains(number)).collect();
-    assert_eq!(missing, NOT_YET, "scenarios without a test");
+    let is_missing = |number: &u32| !played.contains(number) && !NOT_YET.contains(number);
+    let missing: Vec<u32> = (1..=SCENARIOS).filter(is_missing).collect();
+    assert!(missing.is_empty(), "scenarios without a test: {missing:?}");
     assert!(played.iter().all(|number| *number <= SCENARIOS), "there are only {SCENARIOS} scenarios");
 }
 
