@@ -167,11 +167,9 @@ fn write_sequence<'a>(f: &mut fmt::Formatter<'_>, values: impl Iterator<Item = &
 
 fn write_text(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     // Tokens travel as strings in several places; none of them belongs into a trace.
-    match text.find(TOKEN_WORD) {
-        Some(at) => {
-            let before = text.get(..at).unwrap_or_default();
-            write!(f, "\"{}{TOKEN_WORD}<redacted>\"", before.escape_debug())
-        }
+    let token = TOKEN_WORDS.iter().filter_map(|word| text.find(word).map(|at| at.saturating_add(word.len())));
+    match token.min().and_then(|end| text.get(..end)) {
+        Some(before) => write!(f, "\"{}<redacted>\"", before.escape_debug()),
         None => write!(f, "{text:?}"),
     }
 }
@@ -182,8 +180,8 @@ fn write_octets(f: &mut fmt::Formatter<'_>, octets: &[u8]) -> fmt::Result {
     if octets.len() > MAX_OCTETS { write!(f, "…({} octets)", octets.len()) } else { Ok(()) }
 }
 
-/// How every shared access signature starts.
-const TOKEN_WORD: &str = "SharedAccessSignature ";
+/// How shared access signatures, bearer tokens and signed web tokens start.
+const TOKEN_WORDS: [&str; 3] = ["SharedAccessSignature ", "Bearer ", "eyJ"];
 /// Most elements of a list that a line shows.
 const MAX_ITEMS: usize = 64;
 /// Most octets of a binary that a line shows.

@@ -26,8 +26,8 @@ pub use secret::Secret;
 pub use {
     client::{
         AttachError, Blocked, ConnectError, ConnectOptions, ConnectStage, Connection, ConnectionStats,
-        CreditMode, Delivery, DetachReason, EndReason, LinkSource, LinkTarget, OnDrop, OpenError, Receipt,
-        Receiver, ReceiverOptions, RecvError, Sasl, SendError, Sender, SenderOptions, Session,
+        CreditMode, Delivery, DetachReason, EndReason, LastFrames, LinkSource, LinkTarget, OnDrop, OpenError,
+        Receipt, Receiver, ReceiverOptions, RecvError, Sasl, SendError, Sender, SenderOptions, Session,
         SessionOptions, SettleError, Spoken, TlsError, Undecided,
     },
     engine::{Settlement, Settling},

@@ -147,11 +147,14 @@ impl Connection {
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        let last_frames = options.last_frames;
         let config = options.config(peer.host).map_err(ConnectionError::Sasl)?;
         let mut engine = engine::Connection::new(Side::Client, config, clock::now());
         // A fresh engine takes the command; should it not, the wait below tells why.
         let _ = engine.open();
-        let shared = Shared::new(State::new(engine, Role::Client));
+        let mut state = State::new(engine, Role::Client);
+        state.last_frames = last_frames;
+        let shared = Shared::new(state);
         driver::spawn(io, Arc::clone(&shared));
         // From here on dropping this future closes the connection.
         let connection = Self::new(shared);

@@ -24,8 +24,10 @@ pub use tls_options::TlsOptions;
 #[cfg(feature = "websocket")]
 pub use websocket_options::WebSocketOptions;
 
+pub use crate::driver::trace::LastFrames;
 #[cfg(feature = "websocket")]
 pub use crate::driver::websocket::Subprotocol;
+pub use crate::engine::{LinkStats, SessionStats, Stalls};
 pub use crate::handle::connection::Connection;
 pub use crate::handle::delivery::Delivery;
 #[cfg(feature = "websocket")]

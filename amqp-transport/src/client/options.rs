@@ -10,6 +10,7 @@ use super::sasl::Sasl;
 use super::tls_options::TlsOptions;
 #[cfg(feature = "websocket")]
 use super::websocket_options::WebSocketOptions;
+use crate::driver::trace::LastFrames;
 use crate::engine::{ConnectionConfig, Limits};
 use crate::error::SaslFailure;
 use crate::sasl::Channel;
@@ -34,6 +35,7 @@ pub struct ConnectOptions {
     pub(crate) websocket: Option<WebSocketOptions>,
     pub(crate) proxy: ProxyChoice,
     pub(crate) connect_timeout: Duration,
+    pub(crate) last_frames: LastFrames,
 }
 
 impl ConnectOptions {
@@ -58,6 +60,7 @@ impl ConnectOptions {
             websocket: None,
             proxy: ProxyChoice::Direct,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            last_frames: LastFrames::default(),
         }
     }
 
@@ -168,6 +171,14 @@ impl ConnectOptions {
     #[must_use]
     pub fn connect_timeout(mut self, time_out: Duration) -> Self {
         self.connect_timeout = time_out;
+        self
+    }
+
+    /// Whether the heads of the last frames are kept, 2 KiB for the connection, and can be asked for once it has failed
+    /// ([`Connection::last_frames`](crate::Connection::last_frames)). Default off.
+    #[must_use]
+    pub fn last_frames(mut self, last_frames: LastFrames) -> Self {
+        self.last_frames = last_frames;
         self
     }
 

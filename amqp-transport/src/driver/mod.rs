@@ -8,6 +8,7 @@ pub(crate) mod clock;
 pub(crate) mod dispatch;
 #[cfg(feature = "tls")]
 mod first_bytes;
+mod heads;
 mod http_head;
 mod inbox;
 pub(crate) mod link;
@@ -20,7 +21,7 @@ pub(crate) mod stream;
 mod task;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
-mod trace;
+pub(crate) mod trace;
 pub(crate) mod wait;
 #[cfg(feature = "websocket")]
 pub(crate) mod websocket;

@@ -13,7 +13,9 @@ use amqp_codec::{
 };
 use bytes::Bytes;
 
+use super::heads::Heads;
 use super::slab::Slab;
+use super::trace::LastFrames;
 use super::wait::{WaitQueue, Wakes};
 use crate::engine::{self, DeliveryId, DetachKind, IncomingDelivery, LinkId, SessionConfig, SessionId};
 use crate::error::ConnectionError;
@@ -88,6 +90,9 @@ pub(crate) struct State {
     /// Whether the driver is done with the socket.
     pub(crate) is_socket_done: bool,
     pub(crate) stats: ConnectionStats,
+    /// Whether the heads of the last frames are kept, and those of a connection that failed.
+    pub(crate) last_frames: LastFrames,
+    pub(crate) heads: Option<Heads>,
 }
 
 /// What differs between the two ends.
@@ -306,6 +311,8 @@ impl State {
             failure: None,
             is_socket_done: false,
             stats: ConnectionStats::default(),
+            last_frames: LastFrames::default(),
+            heads: None,
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
+use tracing::debug;
 
 use super::chunks::Chunks;
 use super::clock;
@@ -97,6 +98,9 @@ enum Progress {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     pub(crate) fn new(io: IO, shared: Arc<Shared>) -> Self {
+        // Poisoned: there will be no frames.
+        let last_frames = shared.with(|state| state.last_frames).unwrap_or_default();
+        let trace = FrameTrace::if_wanted(last_frames);
         Self {
             io,
             shared,
@@ -113,7 +117,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             stalled_since: None,
             ending: Ending::Running,
             wakes: Wakes::default(),
-            trace: FrameTrace::if_enabled(),
+            trace,
         }
     }
 
@@ -169,6 +173,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             self.out.shrink();
         }
         state.dispatch_all();
+        self.keep_last_frames(state);
         self.collect(state, now);
         self.look_after_deadlines(state, now);
         std::mem::swap(&mut state.wakes, &mut self.wakes);
@@ -217,6 +222,20 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         self.out = Transmit::new();
         state.is_cut = true;
         state.engine.abort(reason);
+    }
+
+    /// What was said last before a connection failed goes with its failure.
+    fn keep_last_frames(&self, state: &mut State) {
+        let Some(heads) = self.trace.as_ref().and_then(|trace| trace.heads.as_ref()) else { return };
+        let is_fault = |reason: &ConnectionError| {
+            !matches!(reason, ConnectionError::Closed | ConnectionError::ClosedByPeer)
+        };
+        if let Some(reason) = state.failure.as_ref().filter(|reason| is_fault(reason))
+            && state.heads.is_none()
+        {
+            debug!(%reason, "{heads}");
+            state.heads = Some(heads.clone());
+        }
     }
 
     /// Takes the next batch of output when the last one is written.

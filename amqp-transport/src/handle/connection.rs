@@ -144,10 +144,25 @@ impl Connection {
         self.shared().with(|state| state.undecided_messages()).unwrap_or(0)
     }
 
-    /// What the connection has done so far.
+    /// What the connection has done so far and what it holds. Costs a walk over the messages without an outcome.
     #[must_use]
     pub fn stats(&self) -> ConnectionStats {
-        self.shared().with(|state| state.stats).unwrap_or_default()
+        self.shared()
+            .with(|state| ConnectionStats {
+                undecided_messages: state.undecided_messages(),
+                inbox_octets: state.inbox_octets,
+                withheld_links: state.withheld.len(),
+                engine: state.engine.stats(),
+                ..state.stats
+            })
+            .unwrap_or_default()
+    }
+
+    /// The heads of the last frames of both directions, a line each, of a connection that has failed and was made with
+    /// [`LastFrames::Heads`](crate::LastFrames). They hold neither messages nor credentials.
+    #[must_use]
+    pub fn last_frames(&self) -> Option<String> {
+        self.shared().with(|state| state.heads.as_ref().map(ToString::to_string)).ok().flatten()
     }
 }
 

@@ -12,7 +12,7 @@ use super::options::OnDrop;
 use crate::driver::link::LinkInner;
 use crate::driver::shared::{Drain, LinkPhase, State};
 use crate::driver::wait::Place;
-use crate::engine::{DetachKind, IncomingDelivery};
+use crate::engine::{DetachKind, IncomingDelivery, LinkStats};
 use crate::error::ConnectionError;
 
 /// A link that receives (`AMQP 1.0 §2.6`).
@@ -140,6 +140,12 @@ impl Receiver {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The link's credit and what has passed over it; `None` once it is detached.
+    #[must_use]
+    pub fn stats(&self) -> Option<LinkStats> {
+        self.link.connection.shared.with(|state| state.engine.link_stats(self.link.id)).ok().flatten()
     }
 
     /// The peer's attach: its termini, modes, limits and properties.

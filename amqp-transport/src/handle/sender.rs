@@ -16,7 +16,9 @@ use crate::driver::dispatch::NOTIFY_AT_ONCE;
 use crate::driver::link::LinkInner;
 use crate::driver::shared::{LinkPhase, LinkSlot, Pending, PendingPhase, State};
 use crate::driver::wait::{Place, Turn};
-use crate::engine::{DetachKind, EngineError, LinkId, Outgoing, Payload, Settlement, TrySendError};
+use crate::engine::{
+    DetachKind, EngineError, LinkId, LinkStats, Outgoing, Payload, Settlement, TrySendError,
+};
 use crate::error::ConnectionError;
 
 /// A link that sends (`AMQP 1.0 §2.6`).
@@ -222,6 +224,12 @@ impl Sender {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The link's credit and what has passed over it; `None` once it is detached.
+    #[must_use]
+    pub fn stats(&self) -> Option<LinkStats> {
+        self.link.connection.shared.with(|state| state.engine.link_stats(self.link.id)).ok().flatten()
     }
 
     /// The peer's attach: its termini, modes, limits and properties.

@@ -12,7 +12,7 @@ use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::driver::link::LinkInner;
 use crate::driver::shared::{LinkPhase, SessionPhase, WasUsable};
-use crate::engine::{EngineError, LinkConfig, SessionId};
+use crate::engine::{EngineError, LinkConfig, SessionId, SessionStats};
 use crate::error::ConnectionError;
 
 /// A session (`AMQP 1.0 §2.5`): a pair of windows in which links exist. Clones are the same session.
@@ -135,6 +135,12 @@ impl Session {
             Ok(reason) => reason,
             Err(error) => EndReason::Lost(error),
         }
+    }
+
+    /// The session's windows and what is unsettled in it; `None` once it has ended.
+    #[must_use]
+    pub fn stats(&self) -> Option<SessionStats> {
+        self.inner.connection.shared.with(|state| state.engine.session_stats(self.inner.id)).ok().flatten()
     }
 
     async fn attach(&self, config: LinkConfig) -> Result<Arc<LinkInner>, AttachError> {

@@ -1,6 +1,8 @@
-//! Counters of one connection.
+//! What can be seen of one connection: what its task has done, and what the engine holds.
 
-/// What a connection has done so far. All counters start at 0 and only grow.
+use crate::engine::Stats;
+
+/// What a connection has done so far and what it holds this moment. Counters start at 0 and only grow; gauges say so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionStats {
@@ -18,4 +20,12 @@ pub struct ConnectionStats {
     pub messages_sent: u64,
     /// Whole messages received.
     pub messages_received: u64,
+    /// Gauge: messages handed over that have no outcome yet.
+    pub undecided_messages: usize,
+    /// Gauge: octets of messages received that the application has not taken, over all links.
+    pub inbox_octets: usize,
+    /// Gauge: links whose credit is withheld because of that.
+    pub withheld_links: usize,
+    /// Frames, stalls, sessions, links and queues as the protocol engine counts them.
+    pub engine: Stats,
 }

@@ -166,7 +166,9 @@ where
     let engine = engine::Connection::new(Side::Listener, options.config(), clock::now());
     let listener =
         ListenerState { session_config: options.session.config.clone(), ..ListenerState::default() };
-    let shared = Shared::new(State::new(engine, Role::Listener(Box::new(listener))));
+    let mut state = State::new(engine, Role::Listener(Box::new(listener)));
+    state.last_frames = options.last_frames;
+    let shared = Shared::new(state);
     driver::spawn(io, Arc::clone(&shared));
     // From here on dropping this future closes the connection.
     let connection = Connection::new(shared);

@@ -9,6 +9,7 @@ use amqp_codec::{Fields, Multiple, Str, Symbol};
 use super::authenticator::SaslPolicy;
 #[cfg(feature = "websocket")]
 use super::websocket_options::WebSocketAccept;
+use crate::driver::trace::LastFrames;
 use crate::engine::{ConnectionConfig, Limits, ListStyle, SaslLayer, WithoutSasl};
 use crate::handle::options::SessionOptions;
 
@@ -30,6 +31,7 @@ pub struct ListenerOptions {
     #[cfg(feature = "websocket")]
     pub(crate) websocket: Option<WebSocketAccept>,
     pub(crate) handshake_timeout: Duration,
+    pub(crate) last_frames: LastFrames,
 }
 
 impl ListenerOptions {
@@ -52,7 +54,16 @@ impl ListenerOptions {
             #[cfg(feature = "websocket")]
             websocket: None,
             handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
+            last_frames: LastFrames::default(),
         }
+    }
+
+    /// Whether the heads of the last frames are kept, 2 KiB for the connection, and can be asked for once it has failed
+    /// ([`Connection::last_frames`](crate::Connection::last_frames)). Default off.
+    #[must_use]
+    pub fn last_frames(mut self, last_frames: LastFrames) -> Self {
+        self.last_frames = last_frames;
+        self
     }
 
     /// Speaks TLS before AMQP, with the caller's settings. Default plain.

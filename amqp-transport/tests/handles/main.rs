@@ -15,6 +15,7 @@ mod links;
 mod losing;
 mod recovering;
 mod routing;
+mod seeing;
 mod settling;
 mod sockets;
 mod support;
