@@ -10,7 +10,7 @@ use amqp_codec::{Message, Role, Symbol, Value};
 use amqp_transport::cbs::CbsServer;
 use amqp_transport::client::{CbsClient, LastFrames};
 use amqp_transport::sasl::SaslRequest;
-use amqp_transport::server::{AcceptOptions, Incoming, SaslDecision, SaslPolicy, ServerConnection};
+use amqp_transport::server::{AcceptOptions, Incoming, SaslDecision, SaslPeer, SaslPolicy, ServerConnection};
 use amqp_transport::{Connection, ConnectionError, ReceiverOptions, Sasl, Secret, SenderOptions};
 use tokio::io::AsyncWriteExt;
 use tracing::field::{Field, Visit};
@@ -83,7 +83,7 @@ async fn serve(server: ServerConnection) {
 
 /// A connection on which a password, a token and a message travel.
 async fn exchange() {
-    let anyone = |_: &SaslRequest, _: Option<&str>| SaslDecision::accept("u");
+    let anyone = |_: &SaslRequest, _: &SaslPeer| SaslDecision::accept("u");
     let policy = SaslPolicy::new([Symbol::from_static("PLAIN")], Arc::new(anyone));
     let plain = client_options().sasl(Sasl::Plain { user: "u".into(), password: Secret::new(PASSWORD) });
     let (client, server) = pair_with(plain, server_options().sasl(policy)).await;

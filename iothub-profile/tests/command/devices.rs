@@ -102,3 +102,42 @@ fn a_token_printed_by_the_command_opens_a_connection() {
     hub.run(&with_token, &["device", "send", "hello"]).succeeds();
     assert_eq!(hub.telemetry().len(), 1);
 }
+
+#[test]
+fn frames_are_traced_as_text_or_json_and_without_bodies_and_tokens() {
+    let hub = Hub::start(&["--device", "dev1"]);
+    let device = hub.string("device", "dev1");
+    let body = "nobody-is-told-this";
+    let traced = |option: &str, environment: &str| {
+        let mut command = hub.command(&device, &["device", "send", body]);
+        if !option.is_empty() {
+            command.arg(option);
+        }
+        let ran = start_with(command, environment);
+        ran.succeeds();
+        for secret in [body, "sig=", "SharedAccessKey"] {
+            assert!(!ran.stderr.contains(secret), "{secret} is told:\n{}", ran.stderr);
+        }
+        ran.stderr
+    };
+    for (option, environment) in [("--trace-frames", ""), ("", "1"), ("--trace-frames=text", "1")] {
+        let text = traced(option, environment);
+        let opens = text.lines().filter(|line| line.contains(" -> 0: @open(16) ")).count();
+        assert_eq!(opens, 1, "{option} {environment}: each frame is told once\n{text}");
+        assert!(text.lines().any(|line| line.starts_with("amqp[1] <- ")), "{text}");
+    }
+    for (option, environment) in [("--trace-frames=json", ""), ("", "json")] {
+        let text = traced(option, environment);
+        let frames: Vec<serde_json::Value> =
+            text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let sent = frames.iter().find(|frame| frame["performative"] == "transfer").expect("a transfer");
+        assert_eq!((&sent["direction"], &sent["connection"]), (&"out".into(), &1.into()));
+        assert!(sent["size"].as_u64().unwrap() > 20 && sent["frame"].as_str().unwrap().contains("octets)"));
+    }
+    assert!(!traced("", "").contains("@open"));
+}
+
+fn start_with(mut command: std::process::Command, trace: &str) -> crate::support::Ran {
+    command.env("AMQP_TRACE_FRAMES", trace);
+    start(command).end(DEADLINE)
+}

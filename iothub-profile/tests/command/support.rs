@@ -50,7 +50,14 @@ impl Ran {
 pub(crate) fn iothub(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_iothub"));
     command.args(args).stdin(Stdio::null());
-    for name in ["IOTHUB_CONNECTION_STRING", "IOTHUB_LOG", "SSL_CERT_FILE", "SSL_CERT_DIR", "RUST_LOG"] {
+    for name in [
+        "IOTHUB_CONNECTION_STRING",
+        "IOTHUB_LOG",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "RUST_LOG",
+        "AMQP_TRACE_FRAMES",
+    ] {
         command.env_remove(name);
     }
     command

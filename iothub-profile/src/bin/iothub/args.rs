@@ -95,6 +95,26 @@ pub(crate) struct Global {
     /// Give up on the first connection after so many seconds
     #[arg(long, global = true, value_name = "SECONDS", default_value = "30", value_parser = crate::values::seconds)]
     pub(crate) connect_timeout: Duration,
+    /// Trace every AMQP frame on standard error, without bodies and credentials, as text or JSON lines; the environment
+    /// variable AMQP_TRACE_FRAMES=1 or =json does the same
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORM",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "text"
+    )]
+    pub(crate) trace_frames: Option<TraceForm>,
+}
+
+/// Form of the frame trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TraceForm {
+    /// One line for people.
+    Text,
+    /// One JSON object a line: connection, direction, size, performative, frame.
+    Json,
 }
 
 /// Form of the data on standard output.
@@ -437,7 +457,7 @@ const MEANINGLESS: [(&str, &[&str]); 4] = [
     ),
     ("demo", &["connection_string", "connection_string_file", "ca", "connect_to", "connect_timeout"]),
     ("emulator", &["connection_string", "connection_string_file", "ca", "connect_to", "connect_timeout"]),
-    ("token", &["ca", "connect_to", "connect_timeout"]),
+    ("token", &["ca", "connect_to", "connect_timeout", "trace_frames"]),
 ];
 
 #[cfg(test)]

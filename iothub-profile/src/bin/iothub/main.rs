@@ -16,6 +16,7 @@ mod device_send;
 mod emulator;
 mod exit;
 mod feedback;
+mod frames;
 mod input;
 mod interrupt;
 mod lines;
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<End, Failure> {
-    log::start(&cli.verb);
+    log::start(&cli.verb, cli.global.trace_frames);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
