@@ -35,7 +35,7 @@ async fn a_node_made_for_the_answers_takes_them() {
     let serving = async {
         let request = asked.recv().await.unwrap();
         let message = request.message().unwrap();
-        let properties = message.properties.as_deref().unwrap();
+        let properties = message.properties.as_ref().unwrap();
         assert_eq!(properties.reply_to.as_deref(), Some("node-1"));
         let answer = Message::data("pong").with_correlation_id(properties.message_id.clone().unwrap());
         request.accept().unwrap();
@@ -46,7 +46,7 @@ async fn a_node_made_for_the_answers_takes_them() {
     assert_eq!(sent.unwrap(), Outcome::Accepted);
     let answer = answers.recv().await.unwrap().message().unwrap();
     assert_eq!(answer.body_bytes().unwrap(), "pong");
-    assert_eq!(answer.properties.unwrap().correlation_id, Some(7_u64.into()));
+    assert_eq!(answer.properties.as_ref().unwrap().correlation_id, Some(7_u64.into()));
 }
 
 // Scenario 82, L-050: the answer shows the filters in force, so that one left out is seen before a message comes.
@@ -82,7 +82,7 @@ async fn a_message_that_can_go_nowhere_is_rejected_or_ends_the_link() {
         let (sender, receiver) = sending(&session, &server, options, AcceptOptions::new()).await;
         let routing = async {
             let delivery = receiver.recv().await.unwrap();
-            assert_eq!(delivery.message().unwrap().properties.unwrap().to.as_deref(), Some("/nowhere"));
+            assert_eq!(delivery.message().unwrap().properties.as_ref().unwrap().to.as_deref(), Some("/nowhere"));
             let why = error(ErrorCondition::NOT_FOUND, "no such node");
             if may_reject {
                 delivery.reject(Some(why)).unwrap();
@@ -133,7 +133,7 @@ async fn a_failed_message_can_be_sent_again_with_its_count() {
         let again = receiver.recv().await.unwrap();
         let message = again.message().unwrap();
         assert_eq!(message.header.as_ref().unwrap().delivery_count, 1);
-        let annotations = message.message_annotations.unwrap();
+        let annotations = message.message_annotations.as_ref().unwrap();
         assert!(
             annotations
                 .iter()
