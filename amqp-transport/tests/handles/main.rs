@@ -13,11 +13,15 @@ mod flow;
 mod inbox;
 mod links;
 mod losing;
+mod proxy;
 mod recovering;
 mod routing;
 mod seeing;
+mod sasl;
 mod settling;
 mod sockets;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "websocket")]
+mod websocket;

@@ -162,3 +162,90 @@ async fn an_end_without_close_notify_is_a_loss() {
     assert!(reason.is_retryable(), "{reason}");
     relaying.await.unwrap();
 }
+
+// WS-005: TLS comes from wss, and the WebSocket is inside.
+#[cfg(feature = "websocket")]
+#[tokio::test]
+async fn a_websocket_runs_inside_tls() {
+    use amqp_transport::client::WebSocketOptions;
+    use amqp_transport::server::WebSocketAccept;
+    let identity = identity();
+    let options = server_options().tls(Arc::clone(&identity.config)).websocket(WebSocketAccept::new());
+    let listener = Listener::bind(("127.0.0.1", 0), options).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = async { listener.accept().await.unwrap().handshake().await };
+    let options = client_options().tls(trusting(&identity)).websocket(WebSocketOptions::new("/amqp"));
+    let (client, server) = tokio::join!(Connection::connect(("127.0.0.1", port), options), serving);
+    let (client, server) = (client.unwrap(), server.unwrap());
+    let session = session(&client).await;
+    let (sender, receiver) =
+        sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
+    let taking = async { receiver.recv().await.unwrap().accept().unwrap() };
+    let message = numbered(7);
+    let (sent, ()) = tokio::join!(sender.send(&message), taking);
+    assert_eq!(sent.unwrap(), Outcome::Accepted);
+    client.close().await.unwrap();
+    assert!(matches!(server.next().await, Err(ConnectionError::ClosedByPeer)));
+}
+
+/// A listener that asks for a client certificate of this authority, and a client that has one.
+fn mutual() -> (Arc<ServerConfig>, TlsOptions, Vec<u8>) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "device-7");
+    let certificate = params.self_signed(&key).unwrap();
+    let private = || PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate.der().clone()).unwrap();
+    let verifier =
+        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .unwrap();
+    let own = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let own_certificate = params.self_signed(&own).unwrap();
+    let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(
+            vec![own_certificate.der().clone()],
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.serialize_der())),
+        )
+        .unwrap();
+    let mut trusted = rustls::RootCertStore::empty();
+    trusted.add(own_certificate.der().clone()).unwrap();
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(trusted)
+        .with_client_auth_cert(vec![certificate.der().clone()], private())
+        .unwrap();
+    (Arc::new(server), TlsOptions::new(Arc::new(client)).server_name("localhost"), certificate.der().to_vec())
+}
+
+// EXTERNAL means the certificate, which the authenticator is shown.
+#[tokio::test]
+async fn external_is_decided_by_the_clients_certificate() {
+    use amqp_transport::client::Sasl;
+    use amqp_transport::server::{SaslDecision, SaslPeer, SaslPolicy, SaslRequest};
+    let (config, tls, certificate) = mutual();
+    let decide = move |request: &SaslRequest, peer: &SaslPeer| match request {
+        SaslRequest::External { authzid } if authzid.is_empty() && peer.is_encrypted => {
+            match peer.certificates.first() {
+                Some(shown) if *shown == certificate => SaslDecision::accept("device-7"),
+                _ => SaslDecision::Refuse,
+            }
+        }
+        _ => SaslDecision::Refuse,
+    };
+    let policy = SaslPolicy::new([amqp_codec::Symbol::from_static("EXTERNAL")], Arc::new(decide));
+    let listener = Listener::bind(("127.0.0.1", 0), server_options().tls(config).sasl(policy)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = async { listener.accept().await.unwrap().handshake().await };
+    let options = client_options().tls(tls).sasl(Sasl::External);
+    let (client, server) = tokio::join!(Connection::connect(("127.0.0.1", port), options), serving);
+    client.unwrap();
+    assert_eq!(server.unwrap().identity().user.as_deref(), Some("device-7"));
+}

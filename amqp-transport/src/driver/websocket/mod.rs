@@ -50,22 +50,19 @@ pub(crate) async fn accept(
     options: &WebSocketAccept,
 ) -> Result<Accepted, WebSocketError> {
     let mut buffer = BytesMut::new();
-    if options.takes_plain {
-        while buffer.len() < HTTP_GET.len() && HTTP_GET.starts_with(&buffer) {
-            if io.read_buf(&mut buffer).await.map_err(|error| lost(&error))? == 0 {
-                break;
-            }
-        }
-        if !buffer.starts_with(HTTP_GET) {
-            return Ok(Accepted::Plain(Prefixed::new(buffer.freeze(), io)));
+    while buffer.len() < HTTP_GET.len() && HTTP_GET.starts_with(&buffer) {
+        if io.read_buf(&mut buffer).await.map_err(|error| lost(&error))? == 0 {
+            break;
         }
     }
-    let answer = match read_head(&mut io, &mut buffer).await {
-        Ok(head) => match Head::parse(&head) {
-            Ok(head) => upgrade::respond(&head, &options.subprotocols, options.paths.as_deref()),
-            Err(what) => upgrade::Answer::bad_request(WebSocketError::Malformed { what }),
-        },
-        Err(error) => upgrade::Answer::bad_request(unread(error)),
+    let is_http = buffer.starts_with(HTTP_GET);
+    if !is_http && options.takes_plain {
+        return Ok(Accepted::Plain(Prefixed::new(buffer.freeze(), io)));
+    }
+    let answer = if is_http {
+        answer(&mut io, &mut buffer, options).await
+    } else {
+        upgrade::Answer::bad_request(WebSocketError::Malformed { what: "it is no GET of HTTP/1.1" })
     };
     io.write_all(answer.text.as_bytes()).await.map_err(|error| lost(&error))?;
     io.flush().await.map_err(|error| lost(&error))?;
@@ -75,6 +72,16 @@ pub(crate) async fn accept(
         return Err(reason);
     }
     Ok(Accepted::WebSocket(Box::new(WebSocketIo::new(io, &buffer, Role::Server, options.max_message_size))))
+}
+
+async fn answer(io: &mut BoxedStream, buffer: &mut BytesMut, options: &WebSocketAccept) -> upgrade::Answer {
+    match read_head(io, buffer).await {
+        Ok(head) => match Head::parse(&head) {
+            Ok(head) => upgrade::respond(&head, &options.subprotocols, options.paths.as_deref()),
+            Err(what) => upgrade::Answer::bad_request(WebSocketError::Malformed { what }),
+        },
+        Err(error) => upgrade::Answer::bad_request(unread(error)),
+    }
 }
 
 fn unread(error: HeadError) -> WebSocketError {
