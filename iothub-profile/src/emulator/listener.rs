@@ -18,7 +18,7 @@ use amqp_transport::{
     ConnectionError, SessionOptions,
     server::{
         Incoming, ListStyle, ListenerOptions, SaslDecision, SaslPeer, SaslPolicy, SaslRequest,
-        ServerConnection,
+        ServerConnection, WebSocketAccept,
     },
 };
 use tokio::{
@@ -195,6 +195,8 @@ fn options(hub: &Arc<Hub>, certificate: Certificate) -> ListenerOptions {
     ListenerOptions::new(format!("DeviceGateway_{}", Uuid::new_v4().simple()))
         .tls(certificate.server_config)
         .sasl(sasl_policy(hub))
+        // Azure has WebSockets on port 443; here they share the port, and the first octets tell.
+        .websocket(WebSocketAccept::new().paths(WEBSOCKET_PATHS))
         .max_frame_size(65_536)
         .channel_max(8191)
         // Half of it is announced: Azure's 240 s.
@@ -204,6 +206,10 @@ fn options(hub: &Arc<Hub>, certificate: Certificate) -> ListenerOptions {
         .full_lists(ListStyle::Full)
         .handshake_timeout(hub.settings.handshake_timeout)
 }
+
+/// Where clients of hubs, of event hubs and of Microsoft's C library look for WebSockets.
+const WEBSOCKET_PATHS: [&str; 3] =
+    ["/$iothub/websocket", "/$servicebus/websocket", "/$servicebus/websocket/"];
 
 fn sasl_policy(hub: &Arc<Hub>) -> SaslPolicy {
     let hub = Arc::clone(hub);

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use amqp_codec::Symbol;
 use amqp_transport::{
     Secret,
-    client::{CbsClient, ConnectOptions, Connection, Sasl, SessionOptions, TlsOptions},
+    client::{
+        CbsClient, ConnectOptions, Connection, Sasl, SessionOptions, Subprotocol, TlsOptions,
+        WebSocketOptions,
+    },
     recovery::Established,
 };
 
@@ -17,12 +20,12 @@ use crate::{
     credential::{CredentialError, CredentialProvider, TokenRequest},
     error::{Error, ErrorKind},
     events::redirect::EventHub,
-    host::HostName,
+    host::{AMQPS_PORT, HostName},
     sas::{KeyRule, SasToken},
     supervisor::{
         failure,
         hooks::HubContext,
-        options::{AuthMode, ClientOptions},
+        options::{AuthMode, Carrier, ClientOptions, ProxySetting},
     },
 };
 
@@ -212,10 +215,30 @@ impl Endpoint {
         if self.transport == EventHubsTransport::Tls {
             connect = connect.tls(TlsOptions::new(options.tls()?).server_name(self.host.name()));
         }
-        let address = (self.address.name(), self.address.port_or_default());
-        Connection::connect(address, connect)
+        let mut address = self.address.clone();
+        if options.carrier == Carrier::WebSocket {
+            let websocket = WebSocketOptions::new(self.websocket_path());
+            connect = connect.websocket(websocket.subprotocols([Subprotocol::AmqpWsb10]));
+            if matches!(address.port(), None | Some(AMQPS_PORT)) {
+                address = address.with_port(HTTPS_PORT);
+            }
+        }
+        connect = match &options.proxy {
+            ProxySetting::None => connect,
+            ProxySetting::Via(proxy) => connect.proxy(proxy.clone()),
+            ProxySetting::ByRules(rules) => connect.proxy_rules(rules.clone()),
+        };
+        Connection::connect((address.name(), address.port_or_default()), connect)
             .await
-            .map_err(|error| failure::of_connect(&error, &self.address))
+            .map_err(|error| failure::of_connect(&error, &address))
+    }
+
+    /// Where a hub, and where an event hub, serves AMQP over WebSocket.
+    fn websocket_path(&self) -> &'static str {
+        match self.rule {
+            KeyRule::Text => "/$servicebus/websocket/",
+            _ => "/$iothub/websocket",
+        }
     }
 }
 
@@ -297,6 +320,9 @@ const REDIRECT_CAPABILITY: &str = "amqp:link:redirect";
 
 /// The port of AMQP without TLS.
 const PLAIN_PORT: u16 = 5672;
+
+/// The port of WebSockets over TLS.
+const HTTPS_PORT: u16 = 443;
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,8 @@ use amqp_transport::{
     ConnectionError, RemoteError,
     cbs::CbsError,
     client::{
-        AttachError, ConnectError, DetachReason, EndReason, OpenError, SendError, SettleError, TlsError,
+        AttachError, ConnectError, DetachReason, EndReason, OpenError, ProxyError, SendError, SettleError,
+        TlsError,
     },
     management::ManagementError,
     recovery::{LinkVerdict, RecoveryError},
@@ -58,9 +59,36 @@ pub(crate) fn of_connect(error: &ConnectError, address: &HostName) -> Error {
             Error::new(ErrorKind::Tls, format!("{host} does not speak AMQP over TLS, it sent {spoken}"))
                 .with_hint("check the port: IoT Hub listens on 5671")
         }
+        ConnectError::Proxy(proxy) => of_proxy(proxy, error, &host),
+        ConnectError::WebSocket(websocket) => {
+            let retry = if error.is_retryable() { Retry::Helps } else { Retry::Useless };
+            Error::new(ErrorKind::Unreachable, format!("no WebSocket with {host}: {websocket}"))
+                .with_hint("check the host and the port: hubs serve WebSockets on 443; without --websocket none is needed")
+                .with_retry(retry)
+        }
         ConnectError::Lost(lost) => of_connection(lost).during(&format!("connecting to {host}")),
         other => Error::new(ErrorKind::Unreachable, format!("cannot connect to {host}: {other}")),
     }
+}
+
+fn of_proxy(proxy: &ProxyError, error: &ConnectError, host: &HostName) -> Error {
+    let hint = match proxy {
+        ProxyError::Address { .. } => "give the proxy as http://host:port, or http://user:password@host:port",
+        ProxyError::Unauthorized { .. } => {
+            "give the proxy's user and password: http://user:password@host:port"
+        }
+        _ => {
+            "check the proxy's address, and that it connects to this host and port; without a proxy there is no attempt"
+        }
+    };
+    let kind = match proxy {
+        ProxyError::Address { .. } | ProxyError::Unauthorized { .. } => ErrorKind::Usage,
+        _ => ErrorKind::Unreachable,
+    };
+    let retry = if error.is_retryable() { Retry::Helps } else { Retry::Useless };
+    Error::new(kind, format!("cannot connect to {host} through the proxy: {proxy}"))
+        .with_hint(hint)
+        .with_retry(retry)
 }
 
 fn of_tls(error: &TlsError, host: &HostName) -> Error {

@@ -21,7 +21,8 @@ use amqp_transport::{
 };
 use tokio::sync::watch;
 
-pub use options::{AuthMode, ClientOptions, ReconnectPolicy};
+pub use amqp_transport::client::{Proxy, ProxyError, ProxyRules};
+pub use options::{AuthMode, Carrier, ClientOptions, ReconnectPolicy};
 
 use crate::error::Error;
 use endpoint::Target;

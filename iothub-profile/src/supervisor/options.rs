@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
+use amqp_transport::client::{Proxy, ProxyRules};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject as _},
@@ -22,6 +23,8 @@ pub struct ClientOptions {
     pub(crate) tls_config: Option<Arc<ClientConfig>>,
     pub(crate) auth: AuthMode,
     pub(crate) address: Option<HostName>,
+    pub(crate) carrier: Carrier,
+    pub(crate) proxy: ProxySetting,
     pub(crate) token_lifetime: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) operation_timeout: Duration,
@@ -30,6 +33,26 @@ pub struct ClientOptions {
     pub(crate) provider: Option<Arc<dyn CredentialProvider>>,
     pub(crate) redirect_hosts: Vec<HostName>,
     pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// What AMQP travels in.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Carrier {
+    /// TLS over TCP, on port 5671.
+    #[default]
+    Tcp,
+    /// A WebSocket within TLS, on port 443: for networks that let nothing else out.
+    WebSocket,
+}
+
+/// Which proxy connections go through.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum ProxySetting {
+    #[default]
+    None,
+    Via(Proxy),
+    ByRules(ProxyRules),
 }
 
 /// How a client proves who it is.
@@ -65,6 +88,8 @@ impl ClientOptions {
             tls_config: None,
             auth: AuthMode::default(),
             address: None,
+            carrier: Carrier::default(),
+            proxy: ProxySetting::default(),
             token_lifetime: DEFAULT_TOKEN_LIFETIME,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             operation_timeout: DEFAULT_OPERATION_TIMEOUT,
@@ -127,6 +152,30 @@ impl ClientOptions {
     #[must_use]
     pub fn with_address(mut self, address: HostName) -> Self {
         self.address = Some(address);
+        self
+    }
+
+    /// What AMQP travels in; [`Carrier::Tcp`] by default. With [`Carrier::WebSocket`] the port is 443 where none is
+    /// written, and where 5671 is.
+    #[must_use]
+    pub fn with_carrier(mut self, carrier: Carrier) -> Self {
+        self.carrier = carrier;
+        self
+    }
+
+    /// Connects through this HTTP proxy, to the hub and to the event hub it redirects to. A proxy that cannot be used is
+    /// an error, never a direct connection. None by default, whatever the environment says.
+    #[must_use]
+    pub fn with_proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = ProxySetting::Via(proxy);
+        self
+    }
+
+    /// Connects through the proxy that these rules name for a host, if they name one;
+    /// [`ProxyRules::from_environment`] follows `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+    #[must_use]
+    pub fn with_proxy_rules(mut self, rules: ProxyRules) -> Self {
+        self.proxy = ProxySetting::ByRules(rules);
         self
     }
 

@@ -13,6 +13,7 @@ mod support;
 mod demo;
 mod devices;
 mod faults;
+mod networks;
 mod telemetry;
 mod wrong_credentials;
 mod wrong_input;

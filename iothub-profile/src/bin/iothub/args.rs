@@ -92,6 +92,12 @@ pub(crate) struct Global {
     /// Connect to this address instead of the host's own; the certificate must still carry the host's name
     #[arg(long, global = true, value_name = "HOST:PORT", value_parser = crate::values::host_and_port)]
     pub(crate) connect_to: Option<HostName>,
+    /// Speak AMQP over a WebSocket, on port 443 where no other port is given
+    #[arg(long, global = true)]
+    pub(crate) websocket: bool,
+    /// Connect through this HTTP proxy, http://[USER:PASSWORD@]HOST:PORT; `env` follows HTTPS_PROXY, ALL_PROXY and NO_PROXY
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
     /// Give up on the first connection after so many seconds
     #[arg(long, global = true, value_name = "SECONDS", default_value = "30", value_parser = crate::values::seconds)]
     pub(crate) connect_timeout: Duration,

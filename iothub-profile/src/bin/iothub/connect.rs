@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use iothub_profile::supervisor::{AuthMode, ClientOptions, ConnectionStatus};
+use iothub_profile::supervisor::{AuthMode, Carrier, ClientOptions, ConnectionStatus, Proxy, ProxyRules};
 use iothub_profile::{ConnectionString, Error, ErrorKind};
 use tokio::sync::watch;
 
@@ -82,6 +82,20 @@ pub(crate) fn options(global: &Global, auth: &AuthArgs) -> Result<ClientOptions,
     }
     if let Some(address) = &global.connect_to {
         options = options.with_address(address.clone());
+    }
+    if global.websocket {
+        options = options.with_carrier(Carrier::WebSocket);
+    }
+    match global.proxy.as_deref() {
+        Some("env") => options = options.with_proxy_rules(ProxyRules::from_environment()),
+        // Read here and not with the command line, which repeats what it cannot read: there may be a password in it.
+        Some(address) => {
+            options = options.with_proxy(
+                Proxy::parse(address)
+                    .map_err(|error| Failure::new(Class::Usage, error.to_string()).advice(PROXY_ADVICE))?,
+            )
+        }
+        None => {}
     }
     Ok(options)
 }
@@ -187,6 +201,7 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long an orderly close may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 const VARIABLE: &str = "IOTHUB_CONNECTION_STRING";
+const PROXY_ADVICE: &str = "give --proxy http://host:port, http://user:password@host:port, or env";
 
 #[cfg(test)]
 mod tests {
