@@ -82,7 +82,10 @@ async fn a_message_that_can_go_nowhere_is_rejected_or_ends_the_link() {
         let (sender, receiver) = sending(&session, &server, options, AcceptOptions::new()).await;
         let routing = async {
             let delivery = receiver.recv().await.unwrap();
-            assert_eq!(delivery.message().unwrap().properties.as_ref().unwrap().to.as_deref(), Some("/nowhere"));
+            assert_eq!(
+                delivery.message().unwrap().properties.as_ref().unwrap().to.as_deref(),
+                Some("/nowhere")
+            );
             let why = error(ErrorCondition::NOT_FOUND, "no such node");
             if may_reject {
                 delivery.reject(Some(why)).unwrap();
