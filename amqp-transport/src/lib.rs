@@ -27,8 +27,9 @@ pub use {
     client::{
         AttachError, Blocked, ConnectError, ConnectOptions, ConnectStage, Connection, ConnectionStats,
         CreditMode, Delivery, DetachReason, EndReason, LastFrames, LinkSource, LinkTarget, OnDrop, OpenError,
-        Receipt, Receiver, ReceiverOptions, RecvError, Sasl, SendError, Sender, SenderOptions, Session,
-        SessionOptions, SettleError, Spoken, TlsError, Undecided,
+        Receipt, Receiver, ReceiverOptions, RecvError, ResumeError, Sasl, SendError, Sender, SenderOptions,
+        Session, SessionOptions, SettleError, Spoken, SuspendedReceiver, SuspendedSender, TlsError,
+        Undecided,
     },
     engine::{Settlement, Settling},
 };

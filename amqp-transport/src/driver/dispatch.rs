@@ -1,12 +1,13 @@
 //! The engine's events, put where their handles look for them.
 
-use amqp_codec::{Error, Outcome};
+use amqp_codec::{DeliveryTag, Error, Outcome};
 use tracing::{debug, warn};
 
+use super::pending::Survivor;
 use super::shared::{AttachRequest, Drain, LinkPhase, Role, SaslQuestion, SessionPhase, State, WasUsable};
 use crate::engine::{DetachCause, EndCause, Event, LinkId};
 use crate::error::{ConnectionError, RemoteError};
-use crate::handle::error::{DetachReason, EndReason};
+use crate::handle::error::{DetachReason, EndReason, SendError};
 use crate::handle::options::Draining;
 
 impl State {
@@ -24,6 +25,23 @@ impl State {
                 if let Ok(key) = usize::try_from(user) {
                     self.on_settled(key, state);
                 }
+            }
+            Event::Unresolved { link: _, user } => {
+                if let Ok(key) = usize::try_from(user) {
+                    self.resolve(key, Err(SendError::OutcomeUnknown(DetachReason::NotRetained)));
+                }
+            }
+            Event::LinkSuspended { link, state } => {
+                let slot = self.link_key(link).and_then(|key| self.links.get_mut(key));
+                if let Some(slot) = slot.filter(|slot| !slot.is_given_up) {
+                    slot.suspended = Some(state);
+                }
+            }
+            Event::DeliveryResumed { link, delivery, tag } => {
+                self.on_survivor(link, tag, Survivor::Resumed(delivery));
+            }
+            Event::SettledBefore { link, tag, state } => {
+                self.on_survivor(link, tag, Survivor::Settled(state));
             }
             Event::OutcomeTold { link: _, delivery: _, user, state } => {
                 if let Ok(key) = usize::try_from(user) {
@@ -88,6 +106,13 @@ impl State {
             Event::Closed { reason } => self.on_closed(&reason),
             // Nothing waits for these: SASL success shows as an open, and non-terminal states are not outcomes.
             _ => {}
+        }
+    }
+
+    fn on_survivor(&mut self, link: LinkId, tag: DeliveryTag, survivor: Survivor) {
+        if let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) {
+            slot.survivors.insert(tag, survivor);
+            slot.life.notify_all(&mut self.wakes);
         }
     }
 

@@ -9,17 +9,20 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
 use amqp_codec::{
-    Attach, DeliveryState, Error, ErrorCondition, Open, Outcome, ReceiverSettleMode, Str, Symbol,
+    Attach, DeliveryState, DeliveryTag, Error, ErrorCondition, Open, ReceiverSettleMode, Str, Symbol,
 };
 use bytes::Bytes;
 
 use super::heads::Heads;
+use super::pending::{Pending, Survivor};
 use super::slab::Slab;
 use super::trace::LastFrames;
 use super::wait::{WaitQueue, Wakes};
-use crate::engine::{self, DeliveryId, DetachKind, IncomingDelivery, LinkId, SessionConfig, SessionId};
+use crate::engine::{
+    self, DeliveryId, DetachKind, IncomingDelivery, LinkId, SessionConfig, SessionId, SuspendedLink,
+};
 use crate::error::ConnectionError;
-use crate::handle::error::{DetachReason, EndReason, SendError};
+use crate::handle::error::{DetachReason, EndReason};
 use crate::handle::options::{CreditMode, Draining};
 use crate::handle::stats::ConnectionStats;
 
@@ -218,6 +221,14 @@ pub(crate) struct LinkSlot {
     pub(crate) idle: usize,
     /// Sender: messages of this link in `pending`.
     pub(crate) in_flight: usize,
+    /// Sender: one of those; each knows its neighbours.
+    pub(crate) first_pending: Option<usize>,
+    /// What is left of a link that may be resumed, until its handle takes it.
+    pub(crate) suspended: Option<Box<SuspendedLink>>,
+    /// Whether nobody will: its messages end with it.
+    pub(crate) is_given_up: bool,
+    /// Receiver: deliveries of before that the sender has resumed or settled.
+    pub(crate) survivors: BTreeMap<DeliveryTag, Survivor>,
 }
 
 #[derive(Clone, Debug)]
@@ -260,31 +271,6 @@ pub(crate) struct Confirmation {
     pub(crate) delivery: DeliveryId,
     /// What the sender said when it settled, once it has.
     pub(crate) settled: Option<Option<DeliveryState>>,
-}
-
-/// A message handed to the engine.
-#[derive(Debug)]
-pub(crate) struct Pending {
-    pub(crate) link: usize,
-    /// Its id on the wire, once the engine has taken it.
-    pub(crate) delivery: Option<DeliveryId>,
-    /// The first batch of output that can hold an octet of it.
-    pub(crate) batch: u64,
-    /// Whether it went settled: it ends when its last frame is in the output.
-    pub(crate) is_settled: bool,
-    pub(crate) phase: PendingPhase,
-}
-
-#[derive(Debug)]
-pub(crate) enum PendingPhase {
-    Waiting(Option<Waker>),
-    /// The peer told its outcome and left the settling to this side, whose application has not looked yet.
-    Told(Outcome),
-    /// The application is deciding with which state to settle.
-    Deciding,
-    Done(Result<Outcome, SendError>),
-    /// Nobody asks any more.
-    Discarded,
 }
 
 impl State {
@@ -354,6 +340,10 @@ impl State {
             draining: Draining::default(),
             idle: 0,
             in_flight: 0,
+            first_pending: None,
+            suspended: None,
+            is_given_up: false,
+            survivors: BTreeMap::new(),
         };
         let key = self.links.insert(slot);
         remember(&mut self.link_keys, id.index(), key);
@@ -368,137 +358,6 @@ impl State {
     pub(crate) fn link_key(&self, id: LinkId) -> Option<usize> {
         let key = *self.link_keys.get(id.index())?;
         self.links.get(key).filter(|slot| slot.id == id).map(|_| key)
-    }
-
-    /// How many messages have no outcome yet.
-    pub(crate) fn undecided_messages(&self) -> usize {
-        self.pending.values().filter(|pending| !matches!(pending.phase, PendingPhase::Done(_))).count()
-    }
-
-    /// Ends one pending message.
-    pub(crate) fn resolve(&mut self, key: usize, result: Result<Outcome, SendError>) {
-        let Some(pending) = self.pending.get_mut(key) else { return };
-        if let Some(link) = self.links.get_mut(pending.link) {
-            link.in_flight = link.in_flight.saturating_sub(1);
-        }
-        match std::mem::replace(&mut pending.phase, PendingPhase::Done(result)) {
-            PendingPhase::Waiting(Some(waker)) => self.wakes.wake(waker),
-            PendingPhase::Waiting(None) => {}
-            PendingPhase::Discarded => {
-                self.pending.remove(key);
-            }
-            // An outcome once given stays.
-            earlier @ PendingPhase::Done(_) => pending.phase = earlier,
-            PendingPhase::Told(_) | PendingPhase::Deciding => {}
-        }
-    }
-
-    /// The peer settled a message.
-    pub(crate) fn on_settled(&mut self, key: usize, state: Option<DeliveryState>) {
-        let told = match self.pending.get(key).map(|pending| &pending.phase) {
-            // It need not say again what it has said before.
-            Some(PendingPhase::Told(told)) if state.is_none() => Some(told.clone()),
-            _ => None,
-        };
-        self.resolve(key, told.map_or_else(|| outcome(state), Ok));
-    }
-
-    /// The peer told its outcome of a message and left the settling to the application.
-    pub(crate) fn on_told(&mut self, key: usize, state: DeliveryState) {
-        let Some(pending) = self.pending.get_mut(key) else { return };
-        match (Outcome::try_from(state.clone()), &mut pending.phase) {
-            (Ok(outcome), PendingPhase::Waiting(waker)) => {
-                if let Some(waker) = waker.take() {
-                    self.wakes.wake(waker);
-                }
-                pending.phase = PendingPhase::Told(outcome);
-            }
-            // Nobody decides any more, so that the peer must not believe that its outcome was taken.
-            (Ok(_), PendingPhase::Discarded) => {
-                self.settle_pending(key, undecided());
-            }
-            (Ok(_), _) => {}
-            // A state of an extension, which no application could be asked about.
-            (Err(_), _) => {
-                self.settle_pending(key, state);
-            }
-        }
-    }
-
-    /// Settles a message from this side, unless it is settled or lost already, and ends it so for its receipt.
-    /// Returns whether it did.
-    pub(crate) fn settle_pending(&mut self, key: usize, state: DeliveryState) -> bool {
-        let Some(pending) = self.pending.get(key) else { return false };
-        if matches!(pending.phase, PendingPhase::Done(_)) {
-            return false;
-        }
-        let (Some(delivery), Some(slot)) = (pending.delivery, self.links.get(pending.link)) else {
-            return false;
-        };
-        // Stale: the link is over, and with it the delivery.
-        let is_settled = self.engine.settle_sent(slot.id, delivery, state).unwrap_or(false);
-        if is_settled {
-            self.is_touched = true;
-            self.resolve(key, Err(SendError::NoOutcome));
-        }
-        is_settled
-    }
-
-    /// Nobody asks for a message's outcome any more.
-    pub(crate) fn discard_pending(&mut self, key: usize) {
-        let Some(pending) = self.pending.get_mut(key) else { return };
-        match std::mem::replace(&mut pending.phase, PendingPhase::Discarded) {
-            PendingPhase::Done(_) => {
-                self.pending.remove(key);
-            }
-            PendingPhase::Waiting(Some(waker)) => self.wakes.discard(waker),
-            // Not settled yet, and nobody left to do it. Settled meanwhile: its event finds it discarded.
-            PendingPhase::Told(_) => {
-                self.settle_pending(key, undecided());
-            }
-            _ => {}
-        }
-    }
-
-    /// The last batch whose messages may have left, or may still leave, when a link ends for this reason.
-    fn last_gone(&self, reason: &DetachReason) -> u64 {
-        match reason {
-            _ if self.is_cut => self.written_batch,
-            // The engine takes messages out of its output when the connection fails, and the driver writes on.
-            DetachReason::Lost(_) => self.taken_batch,
-            // The connection goes on, and with it all that waits for output.
-            _ => u64::MAX,
-        }
-    }
-
-    /// Ends all pending messages of a link, each honestly: not sent, or outcome unknown.
-    pub(crate) fn resolve_link(&mut self, link: usize, reason: &DetachReason) {
-        if self.links.get(link).is_none_or(|slot| slot.in_flight == 0) {
-            return;
-        }
-        let gone = self.last_gone(reason);
-        for pending in self.pending.values_mut() {
-            if pending.link != link || matches!(pending.phase, PendingPhase::Done(_)) {
-                continue;
-            }
-            let error = match reason {
-                _ if pending.batch <= gone => SendError::OutcomeUnknown(reason.clone()),
-                DetachReason::Lost(error) => SendError::Lost(error.clone()),
-                other => SendError::Detached(other.clone()),
-            };
-            match std::mem::replace(&mut pending.phase, PendingPhase::Done(Err(error))) {
-                PendingPhase::Waiting(Some(waker)) => self.wakes.wake(waker),
-                PendingPhase::Discarded => pending.phase = PendingPhase::Discarded,
-                // What the peer wanted is known, though it will not learn what became of it.
-                PendingPhase::Told(outcome) => pending.phase = PendingPhase::Done(Ok(outcome)),
-                _ => {}
-            }
-        }
-        if let Some(slot) = self.links.get_mut(link) {
-            slot.in_flight = 0;
-        }
-        self.pending
-            .retain(|pending| pending.link != link || !matches!(pending.phase, PendingPhase::Discarded));
     }
 
     /// Ends a link for its handles.
@@ -559,11 +418,15 @@ impl State {
     pub(crate) fn drop_link(&mut self, key: usize) {
         self.clear_inbox(key);
         let Some(slot) = self.links.get_mut(key) else { return };
-        if matches!(slot.phase, LinkPhase::Detached(..)) {
+        if let LinkPhase::Detached(reason, _) = &slot.phase {
+            let reason = reason.clone();
+            slot.suspended = None;
+            self.resolve_link(key, &reason);
             self.links.remove(key);
             return;
         }
         slot.is_orphan = true;
+        slot.is_given_up = true;
         // Stale is fine: the link's end is on its way as an event.
         if self.engine.detach(slot.id, DetachKind::Closed, None).is_ok() {
             self.is_touched = true;
@@ -619,20 +482,6 @@ pub(crate) fn unanswered() -> Error {
         description: Some(Str::from("the application gave no answer to the attach".to_owned())),
         info: None,
     }
-}
-
-/// What a peer gets that told an outcome which the application let go without a decision: never a success.
-pub(crate) fn undecided() -> DeliveryState {
-    DeliveryState::rejected(Error {
-        condition: ErrorCondition::INTERNAL_ERROR,
-        description: Some(Str::from("the application gave no answer to the outcome".to_owned())),
-        info: None,
-    })
-}
-
-/// The state that says what became of a message, as the application sees it.
-pub(crate) fn outcome(state: Option<DeliveryState>) -> Result<Outcome, SendError> {
-    state.and_then(|state| Outcome::try_from(state).ok()).ok_or(SendError::NoOutcome)
 }
 
 fn remember(keys: &mut Vec<usize>, index: usize, key: usize) {

@@ -70,26 +70,10 @@ impl<T> Slab<T> {
         })
     }
 
-    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.entries.iter_mut().filter_map(|entry| match entry {
-            Entry::Used(value) => Some(value),
-            Entry::Free(_) => None,
-        })
-    }
-
     /// The keys in use at this moment.
     pub(crate) fn keys(&self) -> Vec<usize> {
         let used = self.entries.iter().enumerate();
         used.filter(|(_, entry)| matches!(entry, Entry::Used(_))).map(|(key, _)| key).collect()
-    }
-
-    /// Removes the values that `keep` does not want.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
-        for key in self.keys() {
-            if self.get(key).is_some_and(|value| !keep(value)) {
-                self.remove(key);
-            }
-        }
     }
 
     #[cfg(test)]
@@ -111,6 +95,6 @@ mod tests {
         assert_eq!(slab.remove(a), None);
         assert_eq!(slab.insert("c"), a);
         assert_eq!((slab.get(a), slab.get(b), slab.len()), (Some(&"c"), Some(&"b"), 2));
-        assert_eq!(slab.values_mut().count(), 2);
+        assert_eq!(slab.values().count(), 2);
     }
 }

@@ -3,7 +3,13 @@
 //! Owns the queue behind every `.await` of the handles. It never wakes or drops a waker itself: both may run code of
 //! the user's, so they are handed to [`Wakes`], which acts after the connection's lock is released.
 
+use std::mem;
 use std::task::Waker;
+
+use amqp_codec::Outcome;
+
+use super::pending::Origin;
+use crate::handle::error::SendError;
 
 /// A place in a [`WaitQueue`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +31,14 @@ pub(crate) struct Wakes {
     rest: Vec<Waker>,
     dropped: Option<Waker>,
     more_dropped: Vec<Waker>,
+    /// Messages whose receipts wait on another connection, or another link of this one.
+    elsewhere: Vec<(Origin, Result<Outcome, SendError>)>,
 }
 
 impl Wakes {
     /// Whether there is nothing to do. Later wakers are there only beside a first one.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.first.is_none() && self.dropped.is_none()
+        self.first.is_none() && self.dropped.is_none() && self.elsewhere.is_empty()
     }
 
     pub(crate) fn wake(&mut self, waker: Waker) {
@@ -51,6 +59,11 @@ impl Wakes {
         }
     }
 
+    /// Ends a message for a receipt that waits elsewhere, once the lock is released.
+    pub(crate) fn resolve(&mut self, origin: Origin, result: Result<Outcome, SendError>) {
+        self.elsewhere.push((origin, result));
+    }
+
     /// Wakes and drops everything. Call it without a lock.
     pub(crate) fn fire(&mut self) {
         if let Some(first) = self.first.take() {
@@ -61,6 +74,9 @@ impl Wakes {
         }
         self.dropped = None;
         self.more_dropped.clear();
+        for (origin, result) in mem::take(&mut self.elsewhere) {
+            origin.resolve(result);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::error::{DetachReason, SettleError};
 use super::options::OnDrop;
 use crate::driver::link::{LinkInner, too_late};
 use crate::driver::shared::{Confirmation, LinkPhase};
-use crate::engine::{IncomingDelivery, Settlement};
+use crate::engine::{DeliveryId, IncomingDelivery, Settlement};
 
 /// A message that was received, to be settled by one of its consuming methods.
 ///
@@ -156,6 +156,13 @@ impl Delivery {
     /// peer's decision.
     pub fn leave_unsettled(mut self) {
         self.is_done = true;
+    }
+
+    /// The same delivery on the link that goes on with it.
+    pub(crate) fn moved_to(mut self, link: Arc<LinkInner>, id: DeliveryId) -> Self {
+        self.is_done = true;
+        let inner = IncomingDelivery { id, ..self.inner.clone() };
+        Self { link, inner, on_drop: self.on_drop, is_done: false }
     }
 
     fn settle(mut self, state: DeliveryState) -> Result<(), SettleError> {

@@ -395,6 +395,12 @@ pub enum DetachReason {
     Stolen,
     /// The peer allows no further link on this session: the link never was attached.
     NoHandle,
+    /// The peer detached it for a message that is too large, which is not the one that asks: there was a larger one on
+    /// its way.
+    AnotherTooLarge,
+    /// The link was lost with the message on its way and then resumed, and the message, or the part of it that the peer
+    /// lacks, was not kept to be sent again.
+    NotRetained,
     /// The session ended.
     SessionEnded(EndReason),
     /// The connection is gone.
@@ -416,7 +422,7 @@ impl DetachReason {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::ByPeer | Self::SessionEnded(EndReason::ByPeer) => true,
+            Self::ByPeer | Self::AnotherTooLarge | Self::SessionEnded(EndReason::ByPeer) => true,
             Self::Remote(error) | Self::SessionEnded(EndReason::Remote(error)) => is_retryable_remote(error),
             Self::Lost(error) => error.is_retryable(),
             _ => false,
@@ -431,6 +437,10 @@ impl std::fmt::Display for DetachReason {
             Self::ByPeer => f.write_str("detached by the peer"),
             Self::Remote(error) => write!(f, "detached by the peer: {error}"),
             Self::Violation(error) => write!(f, "the peer broke the protocol: {error}"),
+            Self::AnotherTooLarge => {
+                f.write_str("detached by the peer because another message was too large")
+            }
+            Self::NotRetained => f.write_str("the link was resumed without the message, which was not kept"),
             Self::NoHandle => f.write_str("not attached, the peer allows no further link on this session"),
             Self::Stolen => f.write_str("taken over by another attach of the same name"),
             Self::SessionEnded(reason) => write!(f, "the session was {reason}"),

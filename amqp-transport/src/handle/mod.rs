@@ -14,3 +14,4 @@ pub(crate) mod sender;
 pub(crate) mod session;
 pub(crate) mod stats;
 pub(crate) mod stream;
+pub(crate) mod suspended;

@@ -7,7 +7,7 @@ use amqp_codec::{
     TargetArchetype, Value,
 };
 
-use crate::engine::{LinkConfig, SessionConfig, Settling};
+use crate::engine::{LinkConfig, Retention, SessionConfig, Settling};
 
 /// Settings of a session (`AMQP 1.0 §2.7.2`).
 #[derive(Clone, Debug, Default)]
@@ -97,6 +97,15 @@ impl SenderOptions {
     #[must_use]
     pub fn initial_delivery_count(mut self, count: u32) -> Self {
         self.config.initial_delivery_count = count;
+        self
+    }
+
+    /// Keeps what is unsettled, and up to so many bytes of its messages, so that the link can be resumed after a loss
+    /// (`AMQP 1.0 §2.6.13`): see [`Sender::suspended`](crate::Sender::suspended). Receipts wait for that then, until the
+    /// sender is dropped. Default nothing is kept.
+    #[must_use]
+    pub fn keep_unsettled(mut self, message_bytes: usize) -> Self {
+        self.config.retention = Retention::Keep { payload_octets: message_bytes };
         self
     }
 
@@ -196,6 +205,14 @@ impl ReceiverOptions {
     #[must_use]
     pub fn desired_capabilities(mut self, capabilities: impl IntoIterator<Item = Symbol>) -> Self {
         self.config.desired_capabilities = capabilities.into_iter().collect::<Multiple<Symbol>>();
+        self
+    }
+
+    /// Keeps what is unsettled so that the link can be resumed after a loss (`AMQP 1.0 §2.6.13`): see
+    /// [`Receiver::suspended`](crate::Receiver::suspended). Default nothing is kept.
+    #[must_use]
+    pub fn keep_unsettled(mut self) -> Self {
+        self.config.retention = Retention::Keep { payload_octets: 0 };
         self
     }
 

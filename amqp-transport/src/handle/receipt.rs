@@ -9,7 +9,7 @@ use amqp_codec::{DeliveryState, Outcome};
 
 use super::error::{DetachReason, SendError};
 use crate::driver::link::LinkInner;
-use crate::driver::shared::{PendingPhase, undecided};
+use crate::driver::pending::{PendingPhase, undecided};
 
 /// The outcome of a message, to be awaited. Dropping it discards the outcome; the message goes its way.
 ///

@@ -31,6 +31,10 @@ impl Receiver {
         Self { link, name, on_drop }
     }
 
+    pub(crate) fn link(&self) -> &Arc<LinkInner> {
+        &self.link
+    }
+
     /// Waits for the next message. Credit is renewed as messages are taken, see [`CreditMode`](super::options::CreditMode).
     ///
     /// # Errors

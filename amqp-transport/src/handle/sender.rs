@@ -12,9 +12,11 @@ use bytes::{Bytes, BytesMut};
 use super::error::{Blocked, DetachReason, SendError};
 use super::options::Draining;
 use super::receipt::Receipt;
+use super::suspended::KeepGuard;
 use crate::driver::dispatch::NOTIFY_AT_ONCE;
 use crate::driver::link::LinkInner;
-use crate::driver::shared::{LinkPhase, LinkSlot, Pending, PendingPhase, State};
+use crate::driver::pending::{Pending, PendingPhase};
+use crate::driver::shared::{LinkPhase, LinkSlot, State};
 use crate::driver::wait::{Place, Turn};
 use crate::engine::{
     DetachKind, EngineError, LinkId, LinkStats, Outgoing, Payload, Settlement, TrySendError,
@@ -30,6 +32,8 @@ pub struct Sender {
     link: Arc<LinkInner>,
     name: Str,
     settlement: Settlement,
+    /// There where the link keeps what is unsettled.
+    _guard: Option<KeepGuard>,
 }
 
 impl Sender {
@@ -39,7 +43,17 @@ impl Sender {
             SenderSettleMode::Settled => Settlement::Settled,
             _ => Settlement::Unsettled,
         };
-        Self { link, name, settlement }
+        Self { link, name, settlement, _guard: None }
+    }
+
+    /// A sender whose link keeps what is unsettled.
+    pub(crate) fn keeping(mut self) -> Self {
+        self._guard = Some(KeepGuard(Arc::clone(&self.link)));
+        self
+    }
+
+    pub(crate) fn link(&self) -> &Arc<LinkInner> {
+        &self.link
     }
 
     /// Sends a message and waits for its outcome. That the peer rejects it is an [`Outcome`], not an error. On a link
@@ -467,7 +481,7 @@ impl State {
         let pending = (!is_settled || offer.payload.len() >= MAY_BE_LARGE).then(|| {
             let batch = self.taken_batch.saturating_add(1);
             let phase = PendingPhase::Waiting(None);
-            self.pending.insert(Pending { link: key, delivery: None, batch, is_settled, phase })
+            self.pending.insert(Pending::new(key, batch, is_settled, offer.payload.len(), phase))
         });
         let user = pending.and_then(|key| u32::try_from(key).ok()).unwrap_or(u32::MAX);
         let mut outgoing = Outgoing::new(offer.payload, offer.settlement, user);
@@ -516,10 +530,10 @@ impl State {
         }
         self.is_touched = true;
         self.stats.messages_sent = self.stats.messages_sent.saturating_add(1);
+        if let Some(pending) = pending {
+            self.enlist(pending);
+        }
         if let Some(slot) = self.links.get_mut(key) {
-            if pending.is_some() {
-                slot.in_flight = slot.in_flight.saturating_add(1);
-            }
             if !slot.queue.is_empty() {
                 self.leave_send_queue(key, place);
             }

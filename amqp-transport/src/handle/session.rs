@@ -11,8 +11,9 @@ use super::options::{ReceiverOptions, SenderOptions};
 use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::driver::link::LinkInner;
+use crate::driver::pending::Origin;
 use crate::driver::shared::{LinkPhase, SessionPhase, WasUsable};
-use crate::engine::{EngineError, LinkConfig, SessionId, SessionStats};
+use crate::engine::{EngineError, LinkConfig, Retention, SessionId, SessionStats};
 use crate::error::ConnectionError;
 
 /// A session (`AMQP 1.0 §2.5`): a pair of windows in which links exist. Clones are the same session.
@@ -66,8 +67,9 @@ impl Session {
     pub async fn attach_sender(&self, options: SenderOptions) -> Result<Sender, AttachError> {
         let name = options.config.name.clone();
         let mode = options.config.snd_settle_mode;
-        let inner = self.attach(options.config).await?;
-        Ok(Sender::new(inner, name, mode))
+        let keeps = options.config.retention != Retention::Forget;
+        let sender = Sender::new(self.attach(options.config).await?, name, mode);
+        Ok(if keeps { sender.keeping() } else { sender })
     }
 
     /// Attaches a link that receives and waits for the peer's answer (`AMQP 1.0 §2.6.3`). Credit is granted at once
@@ -143,27 +145,46 @@ impl Session {
         self.inner.connection.shared.with(|state| state.engine.session_stats(self.inner.id)).ok().flatten()
     }
 
-    async fn attach(&self, config: LinkConfig) -> Result<Arc<LinkInner>, AttachError> {
-        let (id, key) = self.inner.connection.shared.with(|state| {
+    pub(crate) async fn attach(&self, config: LinkConfig) -> Result<Arc<LinkInner>, AttachError> {
+        let link = self.start_attach(config, &[])?;
+        Self::attached(&link).await?;
+        Ok(link)
+    }
+
+    /// Attaches a link; the messages of the one that it resumes have their receipts at these places.
+    pub(crate) fn start_attach(
+        &self,
+        mut config: LinkConfig,
+        origins: &[Origin],
+    ) -> Result<Arc<LinkInner>, AttachError> {
+        let started = self.inner.connection.shared.with(|state| {
             if let Some(SessionPhase::Ended(reason)) =
                 state.sessions.get(self.inner.key).map(|slot| &slot.phase)
             {
-                return Err(session_over(reason));
+                return Err((session_over(reason), Vec::new()));
             }
-            let id = state.engine.attach(self.inner.id, config).map_err(attach_error)?;
-            state.is_touched = true;
-            Ok((id, state.add_link(id, LinkPhase::Attaching)))
-        })??;
+            state.attach_resumed(config.resume.take(), origins, |state, resume| {
+                config.resume = resume;
+                let id = state.engine.attach(self.inner.id, config).map_err(attach_error)?;
+                state.is_touched = true;
+                let key = state.add_link(id, LinkPhase::Attaching);
+                Ok((key, (id, key)))
+            })
+        })?;
+        let (id, key) = started.map_err(|(error, _)| error)?;
         let connection = Arc::clone(&self.inner.connection);
-        let link = Arc::new(LinkInner::new(connection, Some(Arc::clone(&self.inner)), key, id));
+        Ok(Arc::new(LinkInner::new(connection, Some(Arc::clone(&self.inner)), key, id)))
+    }
+
+    /// Waits until the peer has answered an attach.
+    pub(crate) async fn attached(link: &LinkInner) -> Result<(), AttachError> {
         link.wait(|slot| match &slot.phase {
             LinkPhase::Attaching => None,
             LinkPhase::Attached => Some(Ok(())),
             LinkPhase::Detached(reason, was_usable) => Some(Err(refusal(reason, *was_usable))),
         })
         .await
-        .map_err(AttachError::Lost)??;
-        Ok(link)
+        .map_err(AttachError::Lost)?
     }
 }
 

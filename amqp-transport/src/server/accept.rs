@@ -7,7 +7,7 @@ use amqp_codec::{
     TargetArchetype,
 };
 
-use crate::engine::{AttachReply, Settling};
+use crate::engine::{AttachReply, Retention, Settling};
 use crate::handle::options::{CreditMode, Draining, OnDrop};
 
 /// The application's answer to a link that a peer attached (`AMQP 1.0 §2.6.3`). The default grants what was asked.
@@ -25,6 +25,7 @@ pub struct AcceptOptions {
     pub(crate) credit: CreditMode,
     pub(crate) on_drop: OnDrop,
     pub(crate) draining: Draining,
+    pub(crate) kept_bytes: Option<usize>,
     address: Option<Str>,
     filters: Option<Vec<Symbol>>,
     capabilities: Option<Vec<Symbol>>,
@@ -44,6 +45,14 @@ impl AcceptOptions {
     #[must_use]
     pub fn address(mut self, address: impl Into<Str>) -> Self {
         self.address = Some(address.into());
+        self
+    }
+
+    /// Keeps what is unsettled, and of a sender's messages up to so many bytes, so that the link can be resumed after a loss
+    /// (`AMQP 1.0 §2.6.13`). Default nothing is kept.
+    #[must_use]
+    pub fn keep_unsettled(mut self, message_bytes: usize) -> Self {
+        self.kept_bytes = Some(message_bytes);
         self
     }
 
@@ -173,6 +182,9 @@ impl AcceptOptions {
             reply.rcv_settle_mode = mode;
         }
         reply.settling = self.settling;
+        if let Some(payload_octets) = self.kept_bytes {
+            reply.retention = Retention::Keep { payload_octets };
+        }
         reply.max_message_size = self.max_message_size;
         reply.initial_delivery_count = self.initial_delivery_count;
         reply.offered_capabilities = self.offered_capabilities.clone();

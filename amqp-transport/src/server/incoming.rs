@@ -9,14 +9,16 @@ use amqp_codec::{
 
 use super::accept::AcceptOptions;
 use crate::driver::link::LinkInner;
+use crate::driver::pending::Origin;
 use crate::driver::shared::{AttachRequest, LinkPhase, unanswered};
-use crate::engine::{AttachReply, SessionId};
+use crate::engine::{AttachReply, SessionId, SuspendedLink};
 use crate::error::{ConnectionError, Redirect};
 use crate::handle::connection::Connection;
 use crate::handle::error::{AttachError, EndReason};
 use crate::handle::options::DEFAULT_MAX_MESSAGE_SIZE;
 use crate::handle::receiver::Receiver;
 use crate::handle::sender::Sender;
+use crate::handle::suspended::{SuspendedReceiver, SuspendedSender};
 
 /// What a peer asks of a server.
 #[derive(Debug)]
@@ -94,7 +96,7 @@ impl IncomingAttach {
         let name = self.request.attach.name.clone();
         let mut options = options;
         options.max_message_size.get_or_insert(DEFAULT_MAX_MESSAGE_SIZE);
-        let (link, _) = self.accept(Role::Sender, &options)?;
+        let (link, _) = self.accept(Role::Sender, &options, None, &[])?;
         link.start_receiving(credit);
         Ok(Receiver::new(link, name, on_drop))
     }
@@ -106,8 +108,43 @@ impl IncomingAttach {
     /// given no address; the latter two refuse the link.
     pub fn accept_sender(self, options: AcceptOptions) -> Result<Sender, AttachError> {
         let name = self.request.attach.name.clone();
-        let (link, mode) = self.accept(Role::Receiver, &options)?;
-        Ok(Sender::new(link, name, mode))
+        let (link, mode) = self.accept(Role::Receiver, &options, None, &[])?;
+        let sender = Sender::new(link, name, mode);
+        Ok(if options.kept_bytes.is_some() { sender.keeping() } else { sender })
+    }
+
+    /// Accepts a link on which the peer sends, as the one that was lost or suspended: both ends settle what became of the
+    /// deliveries between them (`AMQP 1.0 §2.6.13`).
+    ///
+    /// # Errors
+    /// As [`accept_receiver`](Self::accept_receiver), or when the link has another name; the suspended one is lost with it.
+    pub fn resume_receiver(
+        self,
+        options: AcceptOptions,
+        suspended: SuspendedReceiver,
+    ) -> Result<Receiver, AttachError> {
+        let (credit, on_drop) = (options.credit, options.on_drop);
+        let name = self.request.attach.name.clone();
+        let (link, _) = self.accept(Role::Sender, &options, Some(suspended.into_state()), &[])?;
+        link.start_receiving(credit);
+        Ok(Receiver::new(link, name, on_drop))
+    }
+
+    /// Accepts a link on which the peer receives, as the one that was lost or suspended: both ends settle what became of
+    /// the messages between them (`AMQP 1.0 §2.6.13`).
+    ///
+    /// # Errors
+    /// As [`accept_sender`](Self::accept_sender), or when the link has another name; its messages end as unknown then.
+    pub fn resume_sender(
+        self,
+        options: AcceptOptions,
+        mut suspended: SuspendedSender,
+    ) -> Result<Sender, AttachError> {
+        let name = self.request.attach.name.clone();
+        let state = suspended.state();
+        let (link, mode) = self.accept(Role::Receiver, &options, Some(state), suspended.origins())?;
+        suspended.hand_on();
+        Ok(Sender::new(link, name, mode).keeping())
     }
 
     /// Refuses the link: the answer has no terminus, and a detach with this error follows (`AMQP 1.0 §2.6.3`).
@@ -124,7 +161,12 @@ impl IncomingAttach {
         mut self,
         peer: Role,
         options: &AcceptOptions,
+        resume: Option<Box<SuspendedLink>>,
+        origins: &[Origin],
     ) -> Result<(Arc<LinkInner>, SenderSettleMode), AttachError> {
+        if resume.as_ref().is_some_and(|link| link.name != self.request.attach.name) {
+            return Err(AttachError::Invalid("the suspended link has another name".to_owned()));
+        }
         if self.request.attach.role != peer {
             return Err(AttachError::Invalid("the peer attached the other role".to_owned()));
         }
@@ -133,28 +175,31 @@ impl IncomingAttach {
             return Err(AttachError::Invalid("a dynamic node was not given an address".to_owned()));
         }
         self.is_answered = true;
-        let reply = options.reply(peer, AttachReply::granting(&self.request.attach));
+        let mut reply = options.reply(peer, AttachReply::granting(&self.request.attach));
         let (snd_mode, rcv_mode): (SenderSettleMode, ReceiverSettleMode) =
             (reply.snd_settle_mode, reply.rcv_settle_mode);
         let (id, attach) = (self.request.link, Arc::clone(&self.request.attach));
         let key = self.connection.shared().with(|state| {
             if let Some(error) = state.failure() {
-                return Err(AttachError::Lost(error));
+                return Err((AttachError::Lost(error), Vec::new()));
             }
-            state
-                .engine
-                .accept_attach(id, reply)
-                .map_err(|_| AttachError::SessionEnded(EndReason::ByPeer))?;
-            state.is_touched = true;
-            let key = state.add_link(id, LinkPhase::Attached);
-            if let Some(slot) = state.links.get_mut(key) {
-                slot.inbox.mode = rcv_mode;
-                slot.draining = options.draining;
-                slot.attach = Some(attach);
-            }
-            Ok(key)
+            state.attach_resumed(resume, origins, |state, resume| {
+                reply.resume = resume;
+                state
+                    .engine
+                    .accept_attach(id, reply)
+                    .map_err(|_| AttachError::SessionEnded(EndReason::ByPeer))?;
+                state.is_touched = true;
+                let key = state.add_link(id, LinkPhase::Attached);
+                if let Some(slot) = state.links.get_mut(key) {
+                    slot.inbox.mode = rcv_mode;
+                    slot.draining = options.draining;
+                    slot.attach = Some(attach);
+                }
+                Ok((key, key))
+            })
         });
-        let key = key.map_err(AttachError::Lost)??;
+        let key = key.map_err(AttachError::Lost)?.map_err(|(error, _)| error)?;
         Ok((Arc::new(LinkInner::new(Arc::clone(self.connection.inner()), None, key, id)), snd_mode))
     }
 

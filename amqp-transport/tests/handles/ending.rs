@@ -5,7 +5,9 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use amqp_codec::{Attach, Begin, Flow, Message, Open, Role, Source, Target, TargetArchetype, encode_frame};
+use amqp_codec::{
+    Attach, Begin, ErrorCondition, Flow, Message, Open, Role, Source, Target, TargetArchetype, encode_frame,
+};
 use amqp_transport::client::{Connection, SenderOptions, SessionOptions};
 use amqp_transport::server::{AcceptOptions, ServerConnection};
 use amqp_transport::{ConnectionError, Receipt, SendError, Sender};
@@ -254,3 +256,26 @@ async fn a_stream_that_is_always_ready_does_not_put_the_end_off() {
 
 const BEGIN: &[u8] = &[0, 0x53, 0x11];
 const ATTACH: &[u8] = &[0, 0x53, 0x12];
+
+// L-039: it was told to every message that was on its way.
+#[tokio::test(start_paused = true)]
+async fn a_detach_for_a_message_too_large_is_told_to_the_largest_only() {
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let (sender, receiver) =
+        sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
+    let mut receipts = Vec::new();
+    for size in [10, 3_000, 20] {
+        let message = Message::data(vec![0; size]);
+        receipts.push(sender.send_with_receipt(&message).await.unwrap());
+    }
+    let too_large = error(ErrorCondition::MESSAGE_SIZE_EXCEEDED, "too large");
+    receiver.detach_with_error(too_large).await.unwrap();
+    let mut errors = Vec::new();
+    for receipt in receipts {
+        let error = receipt.await.unwrap_err();
+        assert!(matches!(error, SendError::OutcomeUnknown(_)), "{error}");
+        errors.push((error.condition().cloned(), error.is_retryable()));
+    }
+    assert_eq!(errors, [(None, true), (Some(ErrorCondition::MESSAGE_SIZE_EXCEEDED), false), (None, true)]);
+}

@@ -15,6 +15,7 @@ mod links;
 mod losing;
 mod proxy;
 mod recovering;
+mod resuming;
 mod routing;
 mod sasl;
 mod seeing;

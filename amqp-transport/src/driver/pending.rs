@@ -1,0 +1,392 @@
+//! Messages handed to the engine whose outcome someone may ask for, and how each of them ends exactly once: with what the
+//! peer said, with a proof that it was not taken, or as unknown.
+
+use std::collections::BTreeSet;
+use std::mem;
+use std::sync::Arc;
+use std::task::Waker;
+
+use amqp_codec::{DeliveryState, Error, ErrorCondition, Outcome, Str};
+use bytes::Bytes;
+
+use super::link::LinkInner;
+use super::shared::State;
+use crate::engine::{DeliveryId, SuspendedLink};
+use crate::handle::error::{DetachReason, SendError};
+
+/// A message handed to the engine.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) link: usize,
+    /// Its id on the wire, once the engine has taken it.
+    pub(crate) delivery: Option<DeliveryId>,
+    /// The first batch of output that can hold an octet of it.
+    pub(crate) batch: u64,
+    /// Whether it went settled: it ends when its last frame is in the output.
+    pub(crate) is_settled: bool,
+    /// Its size, in octets.
+    pub(crate) octets: usize,
+    pub(crate) phase: PendingPhase,
+    /// Its neighbours among the messages of its link that have not ended.
+    previous: Option<usize>,
+    next: Option<usize>,
+}
+
+#[derive(Debug)]
+pub(crate) enum PendingPhase {
+    Waiting(Option<Waker>),
+    /// The peer told its outcome and left the settling to this side, whose application has not looked yet.
+    Told(Outcome),
+    /// The application is deciding with which state to settle.
+    Deciding,
+    Done(Result<Outcome, SendError>),
+    /// Nobody asks any more.
+    Discarded,
+    /// It was begun on another link, where its receipt waits.
+    Elsewhere(Origin),
+}
+
+/// Where the receipt of a message waits: a link, and the message's key there.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) link: Arc<LinkInner>,
+    pub(crate) key: usize,
+}
+
+/// What a sender has said of a delivery of before its link was resumed.
+#[derive(Clone, Debug)]
+pub(crate) enum Survivor {
+    /// It may be settled under this id.
+    Resumed(DeliveryId),
+    /// It is settled.
+    Settled(Option<DeliveryState>),
+}
+
+impl Origin {
+    /// Ends the message for its receipt. Call it without a lock.
+    pub(crate) fn resolve(self, result: Result<Outcome, SendError>) {
+        // Poisoned: nobody is told anything any more.
+        let _ = self.link.connection.shared.with(|state| state.resolve(self.key, result));
+    }
+}
+
+impl Origin {
+    /// Ends a message that nobody will resume. Call it without a lock.
+    pub(crate) fn lose(self, reason: &DetachReason) {
+        // Poisoned: nobody is told anything any more.
+        let _ = self.link.connection.shared.with(|state| state.lose(self.key, reason));
+    }
+}
+
+impl Pending {
+    pub(crate) fn new(link: usize, batch: u64, is_settled: bool, octets: usize, phase: PendingPhase) -> Self {
+        Self { link, delivery: None, batch, is_settled, octets, phase, previous: None, next: None }
+    }
+}
+
+impl State {
+    /// How many messages have no outcome yet.
+    pub(crate) fn undecided_messages(&self) -> usize {
+        self.pending.values().filter(|pending| !matches!(pending.phase, PendingPhase::Done(_))).count()
+    }
+
+    /// A message is on its way: it counts among its link's.
+    pub(crate) fn enlist(&mut self, key: usize) {
+        let Some(link) = self.pending.get(key).map(|pending| pending.link) else { return };
+        let Some(slot) = self.links.get_mut(link) else { return };
+        slot.in_flight = slot.in_flight.saturating_add(1);
+        let next = slot.first_pending.replace(key);
+        if let Some(pending) = self.pending.get_mut(key) {
+            pending.next = next;
+        }
+        if let Some(next) = next.and_then(|next| self.pending.get_mut(next)) {
+            next.previous = Some(key);
+        }
+    }
+
+    /// A message has ended, or never began.
+    fn delist(&mut self, key: usize) {
+        let Some(pending) = self.pending.get_mut(key) else { return };
+        let (link, previous, next) = (pending.link, pending.previous.take(), pending.next.take());
+        if let Some(next) = next.and_then(|next| self.pending.get_mut(next)) {
+            next.previous = previous;
+        }
+        let slot = self.links.get_mut(link);
+        match previous.and_then(|previous| self.pending.get_mut(previous)) {
+            Some(previous) => previous.next = next,
+            None => {
+                if let Some(slot) = slot.filter(|slot| slot.first_pending == Some(key)) {
+                    slot.first_pending = next;
+                    slot.in_flight = slot.in_flight.saturating_sub(1);
+                }
+                return;
+            }
+        }
+        if let Some(slot) = slot {
+            slot.in_flight = slot.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// Ends one pending message.
+    pub(crate) fn resolve(&mut self, key: usize, result: Result<Outcome, SendError>) {
+        let Some(pending) = self.pending.get_mut(key) else { return };
+        // An outcome once given stays.
+        if matches!(pending.phase, PendingPhase::Done(_)) {
+            return;
+        }
+        match mem::replace(&mut pending.phase, PendingPhase::Discarded) {
+            PendingPhase::Waiting(waker) => {
+                pending.phase = PendingPhase::Done(result);
+                if let Some(waker) = waker {
+                    self.wakes.wake(waker);
+                }
+                self.delist(key);
+            }
+            PendingPhase::Elsewhere(origin) => {
+                self.wakes.resolve(origin, result);
+                self.delist(key);
+                self.pending.remove(key);
+            }
+            PendingPhase::Discarded => {
+                self.delist(key);
+                self.pending.remove(key);
+            }
+            PendingPhase::Told(_) | PendingPhase::Deciding | PendingPhase::Done(_) => {
+                pending.phase = PendingPhase::Done(result);
+                self.delist(key);
+            }
+        }
+    }
+
+    /// The peer settled a message.
+    pub(crate) fn on_settled(&mut self, key: usize, state: Option<DeliveryState>) {
+        let told = match self.pending.get(key).map(|pending| &pending.phase) {
+            // It need not say again what it has said before.
+            Some(PendingPhase::Told(told)) if state.is_none() => Some(told.clone()),
+            _ => None,
+        };
+        self.resolve(key, told.map_or_else(|| outcome(state), Ok));
+    }
+
+    /// The peer told its outcome of a message and left the settling to the application.
+    pub(crate) fn on_told(&mut self, key: usize, state: DeliveryState) {
+        let Some(pending) = self.pending.get_mut(key) else { return };
+        match (Outcome::try_from(state.clone()), &mut pending.phase) {
+            (Ok(outcome), PendingPhase::Waiting(waker)) => {
+                if let Some(waker) = waker.take() {
+                    self.wakes.wake(waker);
+                }
+                pending.phase = PendingPhase::Told(outcome);
+            }
+            // Nobody decides any more, so that the peer must not believe that its outcome was taken.
+            (Ok(_), PendingPhase::Discarded) => {
+                self.settle_pending(key, undecided());
+            }
+            // Its receipt is out of reach for a question: it goes along with the peer.
+            (Ok(outcome), PendingPhase::Elsewhere(_)) => {
+                self.settle_with(key, state, Ok(outcome));
+            }
+            (Ok(_), _) => {}
+            // A state of an extension, which no application could be asked about.
+            (Err(_), _) => {
+                self.settle_pending(key, state);
+            }
+        }
+    }
+
+    /// Settles a message from this side, unless it is settled or lost already, and ends it so for its receipt.
+    /// Returns whether it did.
+    pub(crate) fn settle_pending(&mut self, key: usize, state: DeliveryState) -> bool {
+        self.settle_with(key, state, Err(SendError::NoOutcome))
+    }
+
+    fn settle_with(&mut self, key: usize, state: DeliveryState, result: Result<Outcome, SendError>) -> bool {
+        let Some(pending) = self.pending.get(key) else { return false };
+        if matches!(pending.phase, PendingPhase::Done(_)) {
+            return false;
+        }
+        let (Some(delivery), Some(slot)) = (pending.delivery, self.links.get(pending.link)) else {
+            return false;
+        };
+        // Stale: the link is over, and with it the delivery.
+        let is_settled = self.engine.settle_sent(slot.id, delivery, state).unwrap_or(false);
+        if is_settled {
+            self.is_touched = true;
+            self.resolve(key, result);
+        }
+        is_settled
+    }
+
+    /// Nobody asks for a message's outcome any more.
+    pub(crate) fn discard_pending(&mut self, key: usize) {
+        let Some(pending) = self.pending.get_mut(key) else { return };
+        match mem::replace(&mut pending.phase, PendingPhase::Discarded) {
+            PendingPhase::Done(_) => {
+                self.pending.remove(key);
+            }
+            PendingPhase::Waiting(Some(waker)) => self.wakes.discard(waker),
+            // Not settled yet, and nobody left to do it. Settled meanwhile: its event finds it discarded.
+            PendingPhase::Told(_) => {
+                self.settle_pending(key, undecided());
+            }
+            _ => {}
+        }
+    }
+
+    /// The last batch whose messages may have left, or may still leave, when a link ends for this reason.
+    fn last_gone(&self, reason: &DetachReason) -> u64 {
+        match reason {
+            _ if self.is_cut => self.written_batch,
+            // The engine takes messages out of its output when the connection fails, and the driver writes on.
+            DetachReason::Lost(_) => self.taken_batch,
+            // The connection goes on, and with it all that waits for output.
+            _ => u64::MAX,
+        }
+    }
+
+    /// Messages of a link that have not ended.
+    fn pending_of(&self, link: usize) -> Vec<usize> {
+        let first = self.links.get(link).and_then(|slot| slot.first_pending);
+        let next = |key: &usize| self.pending.get(*key).and_then(|pending| pending.next);
+        std::iter::successors(first, next).collect()
+    }
+
+    /// Ends all pending messages of a link, each honestly: not sent, or outcome unknown. Those that may be resumed wait.
+    pub(crate) fn resolve_link(&mut self, link: usize, reason: &DetachReason) {
+        let Some(slot) = self.links.get(link).filter(|slot| slot.in_flight > 0) else { return };
+        let waits: BTreeSet<usize> = slot
+            .suspended
+            .as_ref()
+            .map(|suspended| {
+                suspended.deliveries.iter().filter_map(|one| usize::try_from(one.user).ok()).collect()
+            })
+            .unwrap_or_default();
+        let gone = self.last_gone(reason);
+        let keys = self.pending_of(link);
+        let sent = |key: &&usize| self.pending.get(**key).is_some_and(|pending| pending.batch <= gone);
+        let size = |key: &usize| self.pending.get(*key).map_or(0, |pending| pending.octets);
+        // L-039: of all that were on their way, only the largest can be meant.
+        let largest = keys.iter().filter(sent).map(size).max().unwrap_or(0);
+        for key in keys {
+            if waits.contains(&key) {
+                continue;
+            }
+            let Some(pending) = self.pending.get_mut(key) else { continue };
+            let error = match reason {
+                DetachReason::Remote(error)
+                    if error.condition == ErrorCondition::MESSAGE_SIZE_EXCEEDED
+                        && pending.octets < largest =>
+                {
+                    SendError::OutcomeUnknown(DetachReason::AnotherTooLarge)
+                }
+                _ if pending.batch <= gone => SendError::OutcomeUnknown(reason.clone()),
+                DetachReason::Lost(error) => SendError::Lost(error.clone()),
+                other => SendError::Detached(other.clone()),
+            };
+            // What the peer wanted is known, though it will not learn what became of it.
+            let result = match &pending.phase {
+                PendingPhase::Told(outcome) => Ok(outcome.clone()),
+                _ => Err(error),
+            };
+            self.resolve(key, result);
+        }
+    }
+
+    /// Takes what is left of a link that may be resumed: where each of its messages has its receipt, in the order of its
+    /// deliveries, whose numbers count these.
+    pub(crate) fn take_suspended(
+        &mut self,
+        link: &Arc<LinkInner>,
+    ) -> Option<(Box<SuspendedLink>, Vec<Origin>)> {
+        let mut suspended = self.links.get_mut(link.key)?.suspended.take()?;
+        let mut origins = Vec::with_capacity(suspended.deliveries.len());
+        for delivery in &mut suspended.deliveries {
+            let key = usize::try_from(delivery.user).unwrap_or(usize::MAX);
+            delivery.user = u32::try_from(origins.len()).unwrap_or(u32::MAX);
+            let origin = match self.pending.get_mut(key).map(|pending| &mut pending.phase) {
+                Some(phase @ PendingPhase::Elsewhere(_)) => {
+                    match mem::replace(phase, PendingPhase::Discarded) {
+                        PendingPhase::Elsewhere(origin) => Some(origin),
+                        _ => None,
+                    }
+                }
+                _ => None,
+            };
+            if origin.is_some() {
+                self.delist(key);
+                self.pending.remove(key);
+            }
+            origins.push(origin.unwrap_or_else(|| Origin { link: Arc::clone(link), key }));
+        }
+        Some((suspended, origins))
+    }
+
+    /// Attaches a link by `attach`, whose messages of before have their receipts elsewhere. All at once: what became of
+    /// them may be heard as soon as the lock is released. What is left of a failure must be dropped without the lock.
+    pub(crate) fn attach_resumed<T, E>(
+        &mut self,
+        mut resume: Option<Box<SuspendedLink>>,
+        origins: &[Origin],
+        attach: impl FnOnce(&mut Self, Option<Box<SuspendedLink>>) -> Result<(usize, T), E>,
+    ) -> Result<T, (E, Vec<Pending>)> {
+        let mut keys = Vec::with_capacity(origins.len());
+        for (delivery, origin) in resume.iter_mut().flat_map(|link| &mut link.deliveries).zip(origins) {
+            let octets = delivery.payload.as_ref().map_or(0, Bytes::len);
+            let phase = PendingPhase::Elsewhere(origin.clone());
+            // It may have left before, on another connection: none of this one's batches proves that it did not.
+            let key = self.pending.insert(Pending::new(usize::MAX, 0, false, octets, phase));
+            delivery.user = u32::try_from(key).unwrap_or(u32::MAX);
+            keys.push(key);
+        }
+        match attach(self, resume) {
+            Ok((link, attached)) => {
+                for key in keys {
+                    if let Some(pending) = self.pending.get_mut(key) {
+                        pending.link = link;
+                    }
+                    self.enlist(key);
+                }
+                Ok(attached)
+            }
+            Err(error) => Err((error, keys.into_iter().filter_map(|key| self.pending.remove(key)).collect())),
+        }
+    }
+
+    /// A message whose link was lost, and that nobody will resume.
+    pub(crate) fn lose(&mut self, key: usize, reason: &DetachReason) {
+        let gone = self.last_gone(reason);
+        let Some(pending) = self.pending.get(key) else { return };
+        let error = match reason {
+            _ if pending.batch <= gone => SendError::OutcomeUnknown(reason.clone()),
+            DetachReason::Lost(error) => SendError::Lost(error.clone()),
+            other => SendError::Detached(other.clone()),
+        };
+        self.resolve(key, Err(error));
+    }
+
+    /// Nobody will resume a link: its messages end with it.
+    pub(crate) fn give_up(&mut self, key: usize) {
+        let Some(slot) = self.links.get_mut(key) else { return };
+        slot.is_given_up = true;
+        if slot.suspended.take().is_some()
+            && let super::shared::LinkPhase::Detached(reason, _) = &slot.phase
+        {
+            let reason = reason.clone();
+            self.resolve_link(key, &reason);
+        }
+    }
+}
+
+/// What a peer gets that told an outcome which the application let go without a decision: never a success.
+pub(crate) fn undecided() -> DeliveryState {
+    DeliveryState::rejected(Error {
+        condition: ErrorCondition::INTERNAL_ERROR,
+        description: Some(Str::from("the application gave no answer to the outcome".to_owned())),
+        info: None,
+    })
+}
+
+/// The state that says what became of a message, as the application sees it.
+pub(crate) fn outcome(state: Option<DeliveryState>) -> Result<Outcome, SendError> {
+    state.and_then(|state| Outcome::try_from(state).ok()).ok_or(SendError::NoOutcome)
+}

@@ -1,0 +1,301 @@
+//! Links between two attaches: what a sender or receiver leaves behind when it is lost or suspended, and how it goes on
+//! (`AMQP 1.0 §2.6.13`).
+//!
+//! Every message of a suspended sender still ends exactly once: when the link is resumed, by what both ends then agree
+//! on; when the [`SuspendedSender`] is dropped, as unknown.
+
+use std::sync::Arc;
+
+use amqp_codec::{DeliveryState, DeliveryTag};
+
+use super::delivery::Delivery;
+use super::error::{AttachError, DetachReason, SendError, SettleError};
+use super::options::{ReceiverOptions, SenderOptions};
+use super::receiver::Receiver;
+use super::sender::Sender;
+use super::session::Session;
+use crate::driver::link::{LinkInner, too_late};
+use crate::driver::pending::{Origin, Survivor};
+use crate::driver::shared::LinkPhase;
+use crate::engine::{DetachKind, SuspendedLink};
+
+/// A sender that is not attached, with its unsettled messages, whose receipts wait: hand it to
+/// [`Session::resume_sender`], on this connection or on another to the same peer.
+///
+/// Dropped, its messages end with [`SendError::OutcomeUnknown`], or with a proof that they never left.
+#[derive(Debug)]
+#[must_use = "the receipts of its messages wait for it to be resumed or dropped"]
+pub struct SuspendedSender {
+    link: Arc<LinkInner>,
+    state: Box<SuspendedLink>,
+    origins: Vec<Origin>,
+    reason: DetachReason,
+}
+
+/// A receiver that is not attached, with the deliveries that its application holds unsettled: hand it to
+/// [`Session::resume_receiver`]. Messages that nobody had taken are not among them: they come again.
+#[derive(Debug)]
+pub struct SuspendedReceiver {
+    state: Box<SuspendedLink>,
+    reason: DetachReason,
+}
+
+/// Why a link could not be resumed.
+#[derive(Debug, thiserror::Error)]
+#[error("the link was not resumed: {error}")]
+pub struct ResumeError<S> {
+    /// Why.
+    #[source]
+    pub error: AttachError,
+    /// The link, to try again. `None` where the peer ended it for good.
+    pub suspended: Option<S>,
+}
+
+impl Sender {
+    /// Waits until the link is detached and takes what is left of it, to be resumed. For links attached with
+    /// [`SenderOptions::keep_unsettled`].
+    ///
+    /// # Errors
+    /// When the link was closed for good, by either side, or keeps nothing: why it ended.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the sender is gone, and with it what it kept.
+    pub async fn suspended(self) -> Result<SuspendedSender, DetachReason> {
+        let reason = self.link().detached().await;
+        let taken = self.link().connection.shared.with(|state| state.take_suspended(self.link()));
+        match taken.ok().flatten() {
+            Some((state, origins)) => {
+                Ok(SuspendedSender { link: Arc::clone(self.link()), state, origins, reason })
+            }
+            None => Err(reason),
+        }
+    }
+
+    /// Detaches the link without closing it, waits for the peer's answer, and takes what is left of it
+    /// (`AMQP 1.0 §2.6.4`).
+    ///
+    /// # Errors
+    /// As [`suspended`](Self::suspended).
+    ///
+    /// # Cancel safety
+    /// As [`suspended`](Self::suspended); once polled, detaching goes on in the connection's task.
+    pub async fn suspend(self) -> Result<SuspendedSender, DetachReason> {
+        // Lost: what follows says so.
+        let _ = self.link().detach(DetachKind::Suspended, None).await;
+        self.suspended().await
+    }
+}
+
+impl SuspendedSender {
+    /// Why the link is not attached.
+    #[must_use]
+    pub fn reason(&self) -> &DetachReason {
+        &self.reason
+    }
+
+    /// Messages whose outcome is open.
+    #[must_use]
+    pub fn undecided_messages(&self) -> usize {
+        self.origins.len()
+    }
+
+    /// Bytes of messages that are kept to be sent again.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.state.octets()
+    }
+}
+
+impl SuspendedSender {
+    /// What the engine needs to go on.
+    pub(crate) fn state(&self) -> Box<SuspendedLink> {
+        self.state.clone()
+    }
+
+    pub(crate) fn origins(&self) -> &[Origin] {
+        &self.origins
+    }
+
+    /// Another link answers for the messages from here on.
+    pub(crate) fn hand_on(&mut self) {
+        self.origins.clear();
+    }
+}
+
+impl Drop for SuspendedSender {
+    fn drop(&mut self) {
+        for origin in self.origins.drain(..) {
+            if Arc::ptr_eq(&origin.link, &self.link) {
+                origin.lose(&self.reason);
+            } else {
+                // It has been on more than one connection.
+                origin.resolve(Err(SendError::OutcomeUnknown(self.reason.clone())));
+            }
+        }
+    }
+}
+
+impl Receiver {
+    /// Waits until the link is detached and takes what is left of it, to be resumed. For links attached with
+    /// [`ReceiverOptions::keep_unsettled`]. Deliveries that the application holds can be decided meanwhile by
+    /// [`SuspendedReceiver::settle`], or afterwards when the resumed link has [adopted](Self::adopt) them.
+    ///
+    /// # Errors
+    /// When the link was closed for good, by either side, or keeps nothing: why it ended.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the receiver is gone, and with it what it kept.
+    pub async fn suspended(self) -> Result<SuspendedReceiver, DetachReason> {
+        let link = self.link();
+        let reason = link.detached().await;
+        let taken = link.connection.shared.with(|state| {
+            let slot = state.links.get_mut(link.key)?;
+            let mut suspended = slot.suspended.take()?;
+            // What nobody has taken is as if it had not come.
+            for waiting in &slot.inbox.deliveries {
+                suspended.deliveries.retain(|delivery| delivery.tag != waiting.tag);
+            }
+            state.clear_inbox(link.key);
+            Some(suspended)
+        });
+        match taken.ok().flatten() {
+            Some(state) => Ok(SuspendedReceiver { state, reason }),
+            None => Err(reason),
+        }
+    }
+
+    /// Detaches the link without closing it, waits for the peer's answer, and takes what is left of it
+    /// (`AMQP 1.0 §2.6.4`).
+    ///
+    /// # Errors
+    /// As [`suspended`](Self::suspended).
+    ///
+    /// # Cancel safety
+    /// As [`suspended`](Self::suspended); once polled, detaching goes on in the connection's task.
+    pub async fn suspend(self) -> Result<SuspendedReceiver, DetachReason> {
+        // Lost: what follows says so.
+        let _ = self.link().detach(DetachKind::Suspended, None).await;
+        self.suspended().await
+    }
+
+    /// Takes over a delivery that the application held when the link was lost: waits until the sender resumes it, and
+    /// gives it back fit to be settled on this link.
+    ///
+    /// # Errors
+    /// [`SettleError::Overruled`] when the sender had settled it, or settles it now; otherwise when this link is over
+    /// before the sender has said anything of it.
+    ///
+    /// # Cancel safety
+    /// Dropped, the delivery stays unsettled.
+    pub async fn adopt(&self, delivery: Delivery) -> Result<Delivery, SettleError> {
+        let tag = *delivery.tag();
+        let found = self.link().wait(|slot| match (slot.survivors.remove(&tag), &slot.phase) {
+            (Some(Survivor::Resumed(id)), _) => Some(Ok(id)),
+            (Some(Survivor::Settled(state)), _) => Some(Err(SettleError::Overruled(state))),
+            (None, LinkPhase::Detached(reason, _)) => Some(Err(too_late(reason))),
+            (None, _) => None,
+        });
+        let id = found.await.unwrap_or_else(|error| Err(SettleError::Lost(error)))?;
+        Ok(delivery.moved_to(Arc::clone(self.link()), id))
+    }
+}
+
+impl SuspendedReceiver {
+    /// What the engine needs to go on.
+    pub(crate) fn into_state(self) -> Box<SuspendedLink> {
+        self.state
+    }
+
+    /// Why the link is not attached.
+    #[must_use]
+    pub fn reason(&self) -> &DetachReason {
+        &self.reason
+    }
+
+    /// The tags of the deliveries that are unsettled, oldest first.
+    pub fn tags(&self) -> impl Iterator<Item = &DeliveryTag> {
+        self.state.deliveries.iter().map(|delivery| &delivery.tag)
+    }
+
+    /// Decides about a delivery while the link is away: the sender takes the outcome when the link is resumed
+    /// (`AMQP 1.0 §2.6.13`). `false` when no such delivery is unsettled.
+    pub fn settle(&mut self, tag: &DeliveryTag, state: DeliveryState) -> bool {
+        self.state.set_state(tag, state)
+    }
+}
+
+impl Session {
+    /// Attaches a suspended sender again, under its own name, and settles with the peer what became of each of its
+    /// messages: those that the peer has decided end so, those that it does not have are sent again, those that neither
+    /// can be said of end as unknown. New messages wait for them.
+    ///
+    /// # Errors
+    /// As [`attach_sender`](Self::attach_sender), with the link to be tried again where that can help.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the link is closed, and its messages end as unknown.
+    pub async fn resume_sender(
+        &self,
+        options: SenderOptions,
+        mut suspended: SuspendedSender,
+    ) -> Result<Sender, ResumeError<SuspendedSender>> {
+        let mut config = options.config;
+        config.name = suspended.state.name.clone();
+        let (name, mode) = (config.name.clone(), config.snd_settle_mode);
+        config.resume = Some(suspended.state.clone());
+        let link = match self.start_attach(config, &suspended.origins) {
+            Ok(link) => link,
+            Err(error) => return Err(ResumeError { error, suspended: Some(suspended) }),
+        };
+        suspended.hand_on();
+        match Self::attached(&link).await {
+            Ok(()) => Ok(Sender::new(link, name, mode).keeping()),
+            Err(error) => {
+                let taken = link.connection.shared.with(|state| state.take_suspended(&link)).ok().flatten();
+                let suspended = taken.map(|(state, origins)| {
+                    // It is the first link's end that tells what left of it.
+                    let (link, reason) = (Arc::clone(&suspended.link), suspended.reason.clone());
+                    SuspendedSender { link, state, origins, reason }
+                });
+                Err(ResumeError { error, suspended })
+            }
+        }
+    }
+
+    /// Attaches a suspended receiver again, under its own name. Deliveries that it holds are settled as was decided, or
+    /// wait to be [adopted](Receiver::adopt).
+    ///
+    /// # Errors
+    /// As [`attach_receiver`](Self::attach_receiver), with the link to be tried again.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the link is closed.
+    pub async fn resume_receiver(
+        &self,
+        options: ReceiverOptions,
+        suspended: SuspendedReceiver,
+    ) -> Result<Receiver, ResumeError<SuspendedReceiver>> {
+        let mut config = options.config;
+        config.name = suspended.state.name.clone();
+        let name = config.name.clone();
+        config.resume = Some(suspended.state.clone());
+        match self.attach(config).await {
+            Ok(link) => {
+                link.start_receiving(options.credit);
+                Ok(Receiver::new(link, name, options.on_drop))
+            }
+            Err(error) => Err(ResumeError { error, suspended: Some(suspended) }),
+        }
+    }
+}
+
+/// Held by a sender that keeps its unsettled messages: dropped, nobody will resume them.
+#[derive(Debug)]
+pub(crate) struct KeepGuard(pub(crate) Arc<LinkInner>);
+
+impl Drop for KeepGuard {
+    fn drop(&mut self) {
+        // Poisoned: everything has ended.
+        let _ = self.0.connection.shared.with(|state| state.give_up(self.0.key));
+    }
+}
