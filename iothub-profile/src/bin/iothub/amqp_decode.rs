@@ -1,7 +1,7 @@
 //! `iothub amqp decode`: octets of AMQP 1.0 on standard input as typed JSON, or as a line for people.
 //!
 //! Owns the notation: `[type, value]`, with maps as lists of pairs, floats and decimals by their bits, octets in
-//! hexadecimal, and `["described", descriptor, value]`. It is the one verb that knows AMQP, because AMQP is what it shows.
+//! hexadecimal, and `["described", descriptor, value]`. It speaks to nobody.
 
 use std::fmt::Write as _;
 use std::io::Read as _;
@@ -140,7 +140,7 @@ fn frame(octets: &Bytes, limits: &DecodeLimits) -> Result<Value, DecodeError> {
 }
 
 /// A value as `[type, value]`.
-fn typed(value: &Amqp) -> Value {
+pub(crate) fn typed(value: &Amqp) -> Value {
     match value {
         Amqp::Null => json!(["null"]),
         Amqp::Boolean(v) => json!(["boolean", v]),

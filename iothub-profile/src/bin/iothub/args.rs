@@ -7,6 +7,7 @@ use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, Va
 
 use iothub_profile::HostName;
 
+use crate::amqp_args::{AmqpReceiveArgs, AmqpSendArgs};
 use crate::exit::{Class, EXIT_CODES};
 use crate::values::{DeviceKey, PolicyKey, Position, Property};
 
@@ -54,8 +55,16 @@ fn described() -> Command {
     MEANINGLESS.iter().fold(command, |command, (verb, ids)| {
         let hidden = global.iter().filter(|arg| ids.contains(&arg.get_id().as_str()));
         let hidden: Vec<_> = hidden.map(|arg| arg.clone().hide(true)).collect();
-        command.mut_subcommand(*verb, |verb| verb.args(hidden))
+        with_args(command, &verb.split(' ').collect::<Vec<_>>(), hidden)
     })
+}
+
+/// Adds options to the verb at the end of `path`.
+fn with_args(command: Command, path: &[&str], args: Vec<clap::Arg>) -> Command {
+    match path.split_first() {
+        None => command.args(args),
+        Some((verb, rest)) => command.mut_subcommand(*verb, |verb| with_args(verb, rest, args)),
+    }
 }
 
 /// Takes out of a complaint what it repeats of arguments that hold keys.
@@ -66,6 +75,12 @@ fn hide_secrets(mut complaint: String, arguments: &[String]) -> String {
         let may_hold_key = argument.contains("SharedAccess") || names_key(previous) || names_key(argument);
         if let Some((_, secret)) =
             argument.split_once('=').filter(|(_, secret)| may_hold_key && !secret.is_empty())
+        {
+            complaint = complaint.replace(secret, "***");
+        }
+        // A password in a URL.
+        let login = argument.split_once("://").and_then(|(_, rest)| Some(rest.rsplit_once('@')?.0));
+        if let Some((_, secret)) = login.and_then(|login| login.split_once(':')).filter(|it| !it.1.is_empty())
         {
             complaint = complaint.replace(secret, "***");
         }
@@ -153,14 +168,21 @@ pub(crate) enum Verb {
     Monitor(MonitorArgs),
     /// Print a SAS token made from the connection string's key
     Token(TokenArgs),
-    /// Look at octets of AMQP 1.0
+    /// Speak to any AMQP 1.0 broker, or look at octets of AMQP 1.0
     #[command(subcommand)]
     Amqp(AmqpVerb),
 }
 
-/// What to do with octets of AMQP 1.0.
+/// What to do with AMQP 1.0, without a hub.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AmqpVerb {
+    /// Send messages to a queue, or another node, of a broker
+    #[command(
+        override_usage = "iothub amqp send [OPTIONS] <URL> <--body <TEXT>|--file <FILE>|--stdin|--size <BYTES>>"
+    )]
+    Send(Box<AmqpSendArgs>),
+    /// Receive messages from a queue, or another node, of a broker
+    Receive(Box<AmqpReceiveArgs>),
     /// Print what the octets on standard input mean, as typed JSON
     Decode(AmqpDecodeArgs),
 }
@@ -456,9 +478,11 @@ pub(crate) enum DecodeAs {
 }
 
 /// Verbs, and the options they take before or behind them without any use for them.
-const MEANINGLESS: [(&str, &[&str]); 4] = [
+const MEANINGLESS: [(&str, &[&str]); 6] = [
+    ("amqp send", &["connection_string", "connection_string_file"]),
+    ("amqp receive", &["connection_string", "connection_string_file"]),
     (
-        "amqp",
+        "amqp decode",
         &["output", "connection_string", "connection_string_file", "ca", "connect_to", "connect_timeout"],
     ),
     ("demo", &["connection_string", "connection_string_file", "ca", "connect_to", "connect_timeout"]),
@@ -490,6 +514,7 @@ mod tests {
             &["iothub", "emulator", "--policy", "=U0VDUkVU"],
             &["iothub", "emulator", "--device==U0VDUkVU"],
             &["iothub", "token", "SharedAccessSignature sr=h&sig=U0VDUkVU&se=1"],
+            &["iothub", "monitor", "amqp://user:U0VDUkVU@host/q"],
         ] {
             let (complaint, code) = Cli::read(arguments.iter().map(|text| (*text).to_owned())).unwrap_err();
             assert_eq!(code, 2);
@@ -524,6 +549,8 @@ mod tests {
         }
         let decode = Cli::read(["iothub", "amqp", "decode", "--help"].map(str::to_owned)).unwrap_err().0;
         assert!(!decode.contains("--ca") && !decode.contains("--output"), "{decode}");
+        let send = Cli::read(["iothub", "amqp", "send", "--help"].map(str::to_owned)).unwrap_err().0;
+        assert!(send.contains("--ca <") && !send.contains("--connection-string"), "{send}");
         assert!(!help("token").contains("--connect-to") && help("token").contains("--connection-string"));
         assert!(help("monitor").contains("--connect-to"));
         for default in ["15", "60", "3600", "10", "268435456", "2000000"] {

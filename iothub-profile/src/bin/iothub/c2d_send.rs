@@ -10,7 +10,7 @@ use crate::args::{Ack, C2dSendArgs, Global};
 use crate::connect::{close, failure, options, service_string};
 use crate::device_send::source;
 use crate::exit::{End, Failure};
-use crate::input::{Bodies, Cut};
+use crate::input::{Bodies, Cut, MAX_BODY};
 use crate::interrupt::Interrupt;
 use crate::output::{Output, Record, ended, note};
 use crate::properties;
@@ -22,7 +22,7 @@ use crate::tally::Tally;
 /// The input, the connection, or a message that the hub did not accept.
 pub(crate) async fn run(global: &Global, args: &C2dSendArgs, interrupt: &Interrupt) -> Result<End, Failure> {
     let string = service_string(global)?;
-    let mut bodies = Bodies::open(&source(&args.body), Cut::Whole, Some(args.count))?;
+    let mut bodies = Bodies::open(&source(&args.body), Cut::Whole, Some(args.count), MAX_BODY)?;
     let options = options(global, &args.auth)?.with_reconnect(ReconnectPolicy::Never);
     let Some(client) = interrupt.unless(ServiceClient::open(&string, options)).await else {
         return Ok(End::Interrupted);

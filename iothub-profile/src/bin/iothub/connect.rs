@@ -127,7 +127,7 @@ pub(crate) fn narrate(mut status: watch::Receiver<ConnectionStatus>) {
 ///
 /// # Errors
 /// The file cannot be read.
-fn authorities(global: &Global) -> Result<Option<PathBuf>, Failure> {
+pub(crate) fn authorities(global: &Global) -> Result<Option<PathBuf>, Failure> {
     let path = match &global.ca {
         Some(path) => path.clone(),
         None => match std::env::var_os("SSL_CERT_FILE") {

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::args::{BodyArgs, Form, Global, SendArgs};
 use crate::connect::{close, device_string, failure, options};
 use crate::exit::{Class, End, Failure};
-use crate::input::{Bodies, Cut, Source};
+use crate::input::{Bodies, Cut, MAX_BODY, Source};
 use crate::interrupt::Interrupt;
 use crate::output::{Output, ended, note};
 use crate::progress::Progress;
@@ -31,7 +31,7 @@ use crate::tally::Tally;
 pub(crate) async fn run(global: &Global, args: &SendArgs, interrupt: &Interrupt) -> Result<End, Failure> {
     let string = device_string(global)?;
     let cut = if args.lines { Cut::Lines } else { Cut::Whole };
-    let bodies = Bodies::open(&source(&args.body), cut, args.count)?;
+    let bodies = Bodies::open(&source(&args.body), cut, args.count, MAX_BODY)?;
     // A message whose fate is unknown must not be sent twice behind the sender's back: a broken connection ends it.
     let options = options(global, &args.auth)?.with_reconnect(ReconnectPolicy::Never);
     let Some(client) = interrupt.unless(DeviceClient::open(&string, options)).await else {

@@ -100,13 +100,14 @@ pub(crate) struct Failure {
     what: String,
     advice: Option<String>,
     retry: Option<String>,
+    fault: Option<&'static str>,
     stopped_by: Option<String>,
 }
 
 impl Failure {
     /// A failure of `class`; `what` is one sentence fragment that names the fault.
     pub(crate) fn new(class: Class, what: impl Into<String>) -> Self {
-        Self { class, what: what.into(), advice: None, retry: None, stopped_by: None }
+        Self { class, what: what.into(), advice: None, retry: None, fault: None, stopped_by: None }
     }
 
     /// Replaces the class's general remedy by a particular one.
@@ -118,6 +119,12 @@ impl Failure {
     /// Replaces what the class says about trying again.
     pub(crate) fn retry(mut self, retry: impl Into<String>) -> Self {
         self.retry = Some(retry.into());
+        self
+    }
+
+    /// Replaces what the class says about whose fault it is.
+    pub(crate) fn fault(mut self, fault: &'static str) -> Self {
+        self.fault = Some(fault);
         self
     }
 
@@ -155,7 +162,11 @@ impl fmt::Display for Failure {
         }
         let retry = self.retry.as_deref().unwrap_or_else(|| self.class.retry());
         let advice = self.advice.as_deref().unwrap_or_else(|| self.class.remedy());
-        write!(f, "\n  fault: {}\n  retry: {retry}\n  to do: {advice}", self.class.fault())
+        write!(
+            f,
+            "\n  fault: {}\n  retry: {retry}\n  to do: {advice}",
+            self.fault.unwrap_or_else(|| self.class.fault())
+        )
     }
 }
 
@@ -185,13 +196,13 @@ pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   1    failed: input or output error, demo incomplete, or a fault of this command
-  2    usage: command line, a file it names, or a malformed connection string
-  3    credential: wrong key, expired token, unknown device or policy, missing right
+  2    usage: command line, a file it names, or a malformed connection string or URL
+  3    credential: wrong key or password, expired token, unknown device or policy, missing right
   4    TLS: unknown authority, wrong host name, or a peer that does not speak TLS
   5    unreachable: name not found, port closed, or no AMQP peer answers
-  6    refused by the hub: unknown partition, consumer group or target, bad filter
-  7    size or quota: message too large, or a device's queue is full
-  8    outcome unknown: the connection broke before the hub answered for every message
+  6    refused by the hub or broker: unknown partition, consumer group or address, bad filter, rejected message
+  7    size or quota: message too large, or a queue is full
+  8    outcome unknown: the connection broke before every message was answered for
   130  ended by Ctrl-C (the emulator, whose normal end this is, exits 0)
 When several apply to one run, an unknown outcome is the one reported.";
 

@@ -59,10 +59,11 @@ struct Batch {
 
 impl Bodies {
     /// Opens the input and starts to read it. `count` repeats an uncut input, and bounds the number of lines of a cut one.
+    /// A message has at most `most` bytes.
     ///
     /// # Errors
     /// A file that cannot be opened.
-    pub(crate) fn open(source: &Source, cut: Cut, count: Option<u64>) -> Result<Self, Failure> {
+    pub(crate) fn open(source: &Source, cut: Cut, count: Option<u64>, most: usize) -> Result<Self, Failure> {
         let (reader, total): (Box<dyn Read + Send>, Option<u64>) = match source {
             Source::Text(text) => (Box::new(Cursor::new(text.clone().into_bytes())), None),
             Source::Stdin => (Box::new(io::stdin()), None),
@@ -81,8 +82,8 @@ impl Bodies {
             .name("input".into())
             .spawn(move || {
                 let result = match cut {
-                    Cut::Whole => read_whole(reader, &sender),
-                    Cut::Lines => read_lines(reader, &sender),
+                    Cut::Whole => read_whole(reader, most, &sender),
+                    Cut::Lines => read_lines(reader, most, &sender),
                 };
                 if let Err(failure) = result {
                     // Nobody listens any more when the verb has ended before its input.
@@ -164,15 +165,16 @@ impl Bodies {
 
 fn read_whole(
     mut reader: Box<dyn Read + Send>,
+    most: usize,
     sender: &mpsc::Sender<Result<Batch, Failure>>,
 ) -> Result<(), Failure> {
     let mut body = Vec::new();
-    let limit = u64::try_from(MAX_BODY).unwrap_or(u64::MAX).saturating_add(1);
+    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
     reader.by_ref().take(limit).read_to_end(&mut body).map_err(|error| broken(&error))?;
-    if body.len() > MAX_BODY {
+    if body.len() > most {
         return Err(Failure::new(
             Class::TooLarge,
-            format!("the input is longer than {MAX_BODY} bytes, the most one message can hold"),
+            format!("the input is longer than {most} bytes, the most one message can hold"),
         )
         .advice("send a file of many records with --lines, or cut it into smaller messages"));
     }
@@ -183,9 +185,10 @@ fn read_whole(
 
 fn read_lines(
     mut reader: Box<dyn Read + Send>,
+    most: usize,
     sender: &mpsc::Sender<Result<Batch, Failure>>,
 ) -> Result<(), Failure> {
-    let mut splitter = LineSplitter::new(MAX_BODY);
+    let mut splitter = LineSplitter::new(most);
     loop {
         let mut chunk = BytesMut::zeroed(CHUNK);
         let read = match reader.read(&mut chunk) {
@@ -226,8 +229,8 @@ fn broken(error: &io::Error) -> Failure {
 const CHUNK: usize = 64 * 1024;
 /// Chunks read ahead of the sender.
 const BATCHES_AHEAD: usize = 4;
-/// The longest body read at all: the hub's links take no more than 1 MiB (the hub itself refuses over 256 KiB).
-const MAX_BODY: usize = 1024 * 1024;
+/// The longest body read for a hub: the hub's links take no more than 1 MiB (the hub itself refuses over 256 KiB).
+pub(crate) const MAX_BODY: usize = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -235,7 +238,7 @@ mod tests {
 
     #[tokio::test]
     async fn lines_of_text_come_one_by_one_and_then_the_end() {
-        let mut bodies = Bodies::open(&Source::Text("a\r\n\nb".into()), Cut::Lines, None).unwrap();
+        let mut bodies = Bodies::open(&Source::Text("a\r\n\nb".into()), Cut::Lines, None, MAX_BODY).unwrap();
         assert_eq!(bodies.next().await.unwrap().unwrap(), "a");
         assert_eq!(bodies.next().await.unwrap().unwrap(), "");
         assert_eq!(bodies.next().await.unwrap().unwrap(), "b");
@@ -244,18 +247,19 @@ mod tests {
 
     #[tokio::test]
     async fn without_lines_the_whole_input_is_one_message() {
-        let mut bodies = Bodies::open(&Source::Text("a\r\n\nb".into()), Cut::Whole, None).unwrap();
+        let mut bodies = Bodies::open(&Source::Text("a\r\n\nb".into()), Cut::Whole, None, MAX_BODY).unwrap();
         assert_eq!(bodies.next().await.unwrap().unwrap(), "a\r\n\nb");
         assert!(bodies.next().await.unwrap().is_none());
     }
 
     #[tokio::test]
     async fn a_count_repeats_a_whole_input_and_bounds_lines() {
-        let mut bodies = Bodies::open(&Source::Text("a".into()), Cut::Whole, Some(3)).unwrap();
+        let mut bodies = Bodies::open(&Source::Text("a".into()), Cut::Whole, Some(3), MAX_BODY).unwrap();
         assert_eq!(bodies.next().await.unwrap().unwrap(), "a");
         assert_eq!(bodies.next().await.unwrap().unwrap(), "a");
         assert_eq!(bodies.count_rest().await.unwrap(), Some(1));
-        let mut bodies = Bodies::open(&Source::Text("a\nb\nc\nd".into()), Cut::Lines, Some(3)).unwrap();
+        let mut bodies =
+            Bodies::open(&Source::Text("a\nb\nc\nd".into()), Cut::Lines, Some(3), MAX_BODY).unwrap();
         assert_eq!(bodies.next().await.unwrap().unwrap(), "a");
         assert_eq!(bodies.count_rest().await.unwrap(), Some(2), "b and c, but not d");
         assert!(bodies.next().await.unwrap().is_none());
@@ -264,7 +268,7 @@ mod tests {
     #[tokio::test]
     async fn lines_before_one_that_is_too_long_are_still_handed_out() {
         let text = format!("good\n{}\n", "x".repeat(MAX_BODY + 1));
-        let mut bodies = Bodies::open(&Source::Text(text), Cut::Lines, None).unwrap();
+        let mut bodies = Bodies::open(&Source::Text(text), Cut::Lines, None, MAX_BODY).unwrap();
         assert_eq!(bodies.next().await.unwrap().unwrap(), "good");
         let failure = bodies.next().await.unwrap_err();
         assert_eq!(failure.class(), Class::TooLarge);
@@ -273,10 +277,11 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_a_usage_error_that_names_it() {
-        let failure = Bodies::open(&Source::File("/no/such/file".into()), Cut::Whole, None).unwrap_err();
+        let failure =
+            Bodies::open(&Source::File("/no/such/file".into()), Cut::Whole, None, MAX_BODY).unwrap_err();
         assert_eq!(failure.class(), Class::Usage);
         assert!(failure.to_string().contains("/no/such/file"));
-        let failure = Bodies::open(&Source::File("/".into()), Cut::Whole, None).unwrap_err();
+        let failure = Bodies::open(&Source::File("/".into()), Cut::Whole, None, MAX_BODY).unwrap_err();
         assert_eq!(failure.class(), Class::Usage, "a directory is no file");
     }
 }

@@ -1,12 +1,18 @@
 //! The `iothub` command: devices, services and telemetry of an IoT Hub over AMQP 1.0, and a hub to try them on.
 //!
 //! This file parses the command line, dispatches to the verb and turns its end into an exit code. Each verb has a
-//! file of its own; none but `amqp decode` knows AMQP, all others speak through the library.
+//! file of its own; none but those under `amqp` knows AMQP, all others speak through the library.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
+mod amqp_args;
 mod amqp_decode;
+mod amqp_link;
+mod amqp_receive;
+mod amqp_send;
+mod amqp_url;
+mod amqp_values;
 mod args;
 mod c2d_send;
 mod connect;
@@ -68,6 +74,8 @@ fn run(cli: &Cli) -> Result<End, Failure> {
             Verb::Feedback(args) => feedback::run(global, args, &interrupt).await,
             Verb::Monitor(args) => monitor::run(global, args, &interrupt).await,
             Verb::Token(args) => token::run(global, args),
+            Verb::Amqp(AmqpVerb::Send(args)) => amqp_send::run(global, args, &interrupt).await,
+            Verb::Amqp(AmqpVerb::Receive(args)) => amqp_receive::run(global, args, &interrupt).await,
             Verb::Amqp(AmqpVerb::Decode(args)) => amqp_decode::run(args),
         }
     })

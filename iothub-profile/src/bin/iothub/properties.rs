@@ -51,7 +51,8 @@ pub(crate) fn command(
     apply!(message, args, number)
 }
 
-fn message_id(args: &PropertyArgs, number: Option<u64>) -> Option<String> {
+/// The message id of the options; `number` (from 0) makes those of many messages differ.
+pub(crate) fn message_id(args: &PropertyArgs, number: Option<u64>) -> Option<String> {
     let id = args.message_id.as_ref()?;
     Some(match number {
         None => id.clone(),

@@ -17,11 +17,17 @@ pub(crate) struct Tally {
     pub(crate) accepted: u64,
     /// The hub, or its size limit, refused them.
     pub(crate) rejected: u64,
+    /// A broker gave them back as they are. A hub does not.
+    pub(crate) released: u64,
+    /// A broker gave them back changed. A hub does not.
+    pub(crate) modified: u64,
+    /// Sent settled: nobody says what became of them.
+    pub(crate) settled: u64,
     /// The connection broke before the hub answered.
     pub(crate) unknown: u64,
     /// Read from the input, and proven not to have reached the hub.
     pub(crate) not_sent: u64,
-    /// Bytes of the bodies accepted.
+    /// Bytes of the bodies accepted, or sent settled.
     pub(crate) accepted_bytes: u64,
     first: Option<Failure>,
     stopped_by: Option<Failure>,
@@ -37,6 +43,43 @@ impl Tally {
     pub(crate) fn accept(&mut self, bytes: usize) {
         self.accepted = self.accepted.saturating_add(1);
         self.accepted_bytes = self.accepted_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// A message was sent settled: it is on its way, and that is all.
+    pub(crate) fn settle(&mut self, bytes: usize) {
+        self.settled = self.settled.saturating_add(1);
+        self.accepted_bytes = self.accepted_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// A message was refused.
+    pub(crate) fn reject(&mut self, failure: Failure) {
+        self.rejected = self.rejected.saturating_add(1);
+        self.keep(failure);
+    }
+
+    /// A broker gave a message back as it is.
+    pub(crate) fn release(&mut self, failure: Failure) {
+        self.released = self.released.saturating_add(1);
+        self.keep(failure);
+    }
+
+    /// A broker gave a message back changed.
+    pub(crate) fn modify(&mut self, failure: Failure) {
+        self.modified = self.modified.saturating_add(1);
+        self.keep(failure);
+    }
+
+    /// Nobody will ever know what became of a message.
+    pub(crate) fn lose(&mut self, failure: Failure) {
+        self.unknown = self.unknown.saturating_add(1);
+        self.keep(failure);
+    }
+
+    /// A message that was handed over is proven not to have left, which ends the run.
+    pub(crate) fn never_sent(&mut self, failure: Failure) {
+        self.sent = self.sent.saturating_sub(1);
+        self.not_sent = self.not_sent.saturating_add(1);
+        self.stop(failure);
     }
 
     /// A message that was handed over failed; what the error proves decides the column. `line` is its number in the
@@ -90,7 +133,8 @@ impl Tally {
 
     /// Messages that wait for the hub's answer.
     pub(crate) fn waiting(&self) -> u64 {
-        self.sent.saturating_sub(self.accepted).saturating_sub(self.rejected).saturating_sub(self.unknown)
+        let ended = [self.accepted, self.rejected, self.released, self.modified, self.settled, self.unknown];
+        ended.into_iter().fold(self.sent, u64::saturating_sub)
     }
 
     /// The failure to end with, if any message failed; it names what stopped the run, too.
@@ -124,6 +168,45 @@ impl Tally {
             return counts;
         }
         format!("{counts} ({:.0} messages/s)", per_second(self.accepted, took))
+    }
+
+    /// The summary for people of a send to a broker, one line.
+    pub(crate) fn broker_text(&self, took: Duration) -> String {
+        let settled = match self.settled {
+            0 => String::new(),
+            settled => format!("settled without an outcome {settled}, "),
+        };
+        let counts = format!(
+            "sent {}, {settled}accepted {}, rejected {}, released {}, modified {}, unknown {}, not sent {} in {:.2} s",
+            self.sent,
+            self.accepted,
+            self.rejected,
+            self.released,
+            self.modified,
+            self.unknown,
+            self.not_sent,
+            took.as_secs_f64(),
+        );
+        if took < SHORTEST_RATED {
+            return counts;
+        }
+        format!("{counts} ({:.0} messages/s)", per_second(self.accepted.max(self.settled), took))
+    }
+
+    /// The summary for programs of a send to a broker.
+    pub(crate) fn broker_json(&self, took: Duration) -> Value {
+        json!({
+            "sent": self.sent,
+            "settled": self.settled,
+            "accepted": self.accepted,
+            "rejected": self.rejected,
+            "released": self.released,
+            "modified": self.modified,
+            "unknown": self.unknown,
+            "not_sent": self.not_sent,
+            "bytes": self.accepted_bytes,
+            "seconds": took.as_secs_f64(),
+        })
     }
 
     /// The summary for programs.

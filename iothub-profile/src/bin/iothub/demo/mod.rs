@@ -22,7 +22,7 @@ use crate::args::{DemoArgs, Global};
 use crate::connect::failure;
 use crate::emulator;
 use crate::exit::{Class, End, Failure};
-use crate::input::{Bodies, Cut, Source};
+use crate::input::{Bodies, Cut, MAX_BODY, Source};
 use crate::interrupt::Interrupt;
 use crate::output::ended;
 
@@ -130,7 +130,7 @@ impl DataFile {
             Some("json" | "jsonl" | "ndjson") => "application/json",
             _ => "text/plain",
         };
-        let mut bodies = Bodies::open(&source, Cut::Lines, None)?;
+        let mut bodies = Bodies::open(&source, Cut::Lines, None, MAX_BODY)?;
         let mut lines = Vec::new();
         while let Some(line) = bodies.next().await? {
             lines.push(line);

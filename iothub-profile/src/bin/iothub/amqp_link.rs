@@ -1,0 +1,273 @@
+//! From a URL and its options to a session with any AMQP 1.0 broker, and what its failures mean to a person.
+//!
+//! Owns the mapping from the transport's errors to the command's classes. It knows no hub.
+
+use std::error::Error as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use amqp_codec::{ErrorCondition, ReceiverSettleMode};
+use amqp_transport::client::TlsOptions;
+use amqp_transport::{
+    AttachError, ConnectError, ConnectOptions, Connection, ConnectionError, DetachReason, Sasl, Secret,
+    Session, SessionOptions, Spoken,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::amqp_args::{LinkArgs, Mechanism, ReceiverSettle};
+use crate::amqp_url::{BrokerUrl, Scheme};
+use crate::args::Global;
+use crate::connect::{authorities, read};
+use crate::exit::{Class, Failure};
+
+/// What the options say about the broker, checked.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    url: BrokerUrl,
+    options: ConnectOptions,
+    host: String,
+    port: u16,
+}
+
+impl Broker {
+    /// Reads URL and options.
+    ///
+    /// # Errors
+    /// They contradict each other, or name a file that cannot be used.
+    pub(crate) fn new(global: &Global, args: &LinkArgs) -> Result<Self, Failure> {
+        let mut url = BrokerUrl::parse(&args.url).map_err(|fault| {
+            Failure::new(Class::Usage, format!("the broker's URL cannot be used: {fault}"))
+                .advice("write amqp://USER:PASSWORD@HOST:PORT/ADDRESS, or amqps:// for TLS")
+        })?;
+        if url.address.is_empty() {
+            return Err(Failure::new(Class::Usage, "the broker's URL names no address")
+                .advice("put the queue, or another node, behind the host: amqp://HOST/QUEUE"));
+        }
+        if let Some(path) = &args.password_file {
+            url.password = Some(Secret::new(read(path, "the password file")?.trim_end_matches(['\r', '\n'])));
+        }
+        let id = || format!("iothub-{}", uuid::Uuid::new_v4());
+        let mut options = ConnectOptions::new(args.container_id.clone().unwrap_or_else(id))
+            .hostname(args.hostname.clone().unwrap_or_else(|| url.host.clone()))
+            .sasl(sasl(&url, args)?)
+            .max_frame_size(args.max_frame_size)
+            .idle_time_out(Some(args.idle_timeout))
+            .limits(limits())
+            .connect_timeout(global.connect_timeout);
+        if url.scheme == Scheme::Amqps {
+            options = options.tls(tls(global, args, &url)?);
+        } else if args.client_cert.is_some() || global.ca.is_some() {
+            return Err(Failure::new(
+                Class::Usage,
+                "certificates are for amqps://, and the URL says amqp://",
+            ));
+        }
+        let (host, port) = match &global.connect_to {
+            Some(address) => (address.name().to_owned(), address.port().unwrap_or(url.port)),
+            None => (url.host.clone(), url.port),
+        };
+        Ok(Self { url, options, host, port })
+    }
+
+    /// The node's address.
+    pub(crate) fn address(&self) -> &str {
+        &self.url.address
+    }
+
+    /// Connects and begins a session.
+    ///
+    /// # Errors
+    /// The connection, or the broker's refusal.
+    pub(crate) async fn connect(&self, args: &LinkArgs) -> Result<(Connection, Session), Failure> {
+        let connecting = Connection::connect((&self.host, self.port), self.options.clone());
+        let connection = connecting.await.map_err(|error| connect_failure(&error))?;
+        let begun = tokio::time::timeout(args.timeout, connection.begin(SessionOptions::new())).await;
+        match begun.map_err(|_| unanswered("the session"))? {
+            Ok(session) => Ok((connection, session)),
+            Err(amqp_transport::OpenError::Lost(reason)) => Err(lost(&reason)),
+            Err(other) => Err(broker_failure(Class::Refused, other.to_string())),
+        }
+    }
+}
+
+/// The link's name: the one given, or one of its own.
+pub(crate) fn link_name(args: &LinkArgs) -> String {
+    args.link_name.clone().unwrap_or_else(|| format!("link-{}", uuid::Uuid::new_v4()))
+}
+
+/// The settle mode asked for.
+pub(crate) fn receiver_mode(args: &LinkArgs) -> ReceiverSettleMode {
+    match args.rcv_settle {
+        ReceiverSettle::First => ReceiverSettleMode::First,
+        ReceiverSettle::Second => ReceiverSettleMode::Second,
+    }
+}
+
+/// The failure of a link that the broker did not answer in time.
+pub(crate) fn unanswered(what: &str) -> Failure {
+    broker_failure(Class::Unreachable, format!("the broker did not answer {what} in time"))
+}
+
+/// What a failed connect means.
+fn connect_failure(error: &ConnectError) -> Failure {
+    let mut what = error.to_string();
+    if let Some(cause) = error.source().map(ToString::to_string).filter(|cause| !what.contains(cause)) {
+        what = format!("{what}: {cause}");
+    }
+    match error {
+        ConnectError::Lost(reason) => lost(reason),
+        ConnectError::Tls(_) => broker_failure(Class::Tls, what),
+        ConnectError::NotAmqp(Spoken::Tls) => {
+            broker_failure(Class::Tls, what).advice("the port speaks TLS: write amqps:// instead of amqp://")
+        }
+        _ => broker_failure(Class::Unreachable, what)
+            .advice("check the URL's host and port, and that the broker is running"),
+    }
+}
+
+/// What a lost connection means.
+pub(crate) fn lost(reason: &ConnectionError) -> Failure {
+    let words = reason.to_string();
+    match reason {
+        ConnectionError::Sasl(failure) if failure.is_auth() => {
+            broker_failure(Class::Credential, format!("the broker does not accept the credentials: {words}"))
+                .advice("check the URL's user and password, or the client certificate")
+        }
+        ConnectionError::Sasl(_) | ConnectionError::HeaderMismatch { .. } => {
+            broker_failure(Class::Credential, words).advice("choose another mechanism with --sasl")
+        }
+        ConnectionError::Tls { .. } => broker_failure(Class::Tls, words),
+        ConnectionError::Remote(error) if error.condition == ErrorCondition::UNAUTHORIZED_ACCESS => {
+            broker_failure(Class::Credential, words)
+        }
+        ConnectionError::Remote(_) if !reason.is_retryable() => broker_failure(Class::Refused, words),
+        _ => broker_failure(Class::Unreachable, words),
+    }
+}
+
+/// What a link that was not attached means.
+pub(crate) fn attach_failure(error: &AttachError) -> Failure {
+    match error {
+        AttachError::Lost(reason) => lost(reason),
+        AttachError::Redirect(redirect) => {
+            let port = redirect.port.map(|port| format!(":{port}")).unwrap_or_default();
+            let host = redirect.hostname.as_deref().or(redirect.network_host.as_deref()).unwrap_or_default();
+            broker_failure(Class::Refused, error.to_string())
+                .advice(format!("use the host {host}{port} in the URL"))
+        }
+        other if other.condition() == Some(&ErrorCondition::UNAUTHORIZED_ACCESS) => {
+            broker_failure(Class::Credential, other.to_string())
+        }
+        other => broker_failure(Class::Refused, other.to_string())
+            .advice("check the address in the URL, and the rights of its user"),
+    }
+}
+
+/// What a link that went away in the middle means.
+pub(crate) fn detached(reason: &DetachReason) -> Failure {
+    match reason {
+        DetachReason::Lost(reason) => lost(reason),
+        other => {
+            let failure = broker_failure(Class::Refused, format!("the link was {other}"));
+            if other.is_retryable() { failure.retry("may help, later") } else { failure }
+        }
+    }
+}
+
+/// A failure in words that fit any broker.
+pub(crate) fn broker_failure(class: Class, what: impl Into<String>) -> Failure {
+    let failure = Failure::new(class, what);
+    match class {
+        Class::Credential => failure
+            .fault("the user, the password or the certificate, or the rights they have")
+            .advice("check the URL's user and password, and the rights the broker gives them"),
+        Class::Refused => {
+            failure.fault("the request, as the broker sees it").advice("see what the broker says above")
+        }
+        Class::Unreachable => failure.advice("check the broker and the network to it"),
+        Class::TooLarge => failure
+            .fault("the message's size, or the broker's room")
+            .advice("make the message smaller, or take messages from the queue"),
+        Class::OutcomeUnknown => failure
+            .fault("the network or the broker: the connection or the link broke in between")
+            .advice("look at what arrived, with `iothub amqp receive`, before sending again"),
+        _ => failure,
+    }
+}
+
+fn sasl(url: &BrokerUrl, args: &LinkArgs) -> Result<Sasl, Failure> {
+    let mechanism = args.sasl.unwrap_or(match (&url.user, &args.client_cert) {
+        (Some(_), _) => Mechanism::Plain,
+        (None, Some(_)) => Mechanism::External,
+        (None, None) => Mechanism::Anonymous,
+    });
+    let usage = |what: &str| Failure::new(Class::Usage, what);
+    Ok(match (mechanism, &url.user, &url.password) {
+        (Mechanism::None, ..) => Sasl::None,
+        (Mechanism::Anonymous, ..) => Sasl::Anonymous,
+        (Mechanism::External, ..) => Sasl::External,
+        (Mechanism::Plain, Some(user), Some(password)) => {
+            Sasl::Plain { user: user.clone(), password: password.clone() }
+        }
+        (Mechanism::Plain, Some(_), None) => {
+            return Err(usage("a user is given and no password")
+                .advice("write amqp://USER:PASSWORD@HOST, or give --password-file"));
+        }
+        (Mechanism::Plain, None, _) => {
+            return Err(usage("this mechanism needs a user").advice("write amqp://USER:PASSWORD@HOST"));
+        }
+    })
+}
+
+/// Bounds for messages as large as the command sends and takes.
+fn limits() -> amqp_transport::engine::Limits {
+    let mut limits = amqp_transport::engine::Limits::default();
+    limits.partial_delivery_bytes = PARTIAL_BYTES;
+    limits
+}
+
+fn tls(global: &Global, args: &LinkArgs, url: &BrokerUrl) -> Result<TlsOptions, Failure> {
+    let mut roots = RootCertStore::empty();
+    let unusable = |path: &Path, what: &str| {
+        Failure::new(Class::Usage, format!("{} holds no {what} that can be used", path.display()))
+    };
+    if let Some(path) = authorities(global)? {
+        for certificate in certificates(&path)? {
+            roots.add(certificate).map_err(|_| unusable(&path, "certificate"))?;
+        }
+    }
+    // Certificates of the system that cannot be used are of no concern here.
+    let _ = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let failed = |error: rustls::Error| Failure::new(Class::Tls, format!("TLS cannot be set up: {error}"));
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(failed)?
+        .with_root_certificates(roots);
+    let config = match (&args.client_cert, &args.client_key) {
+        (Some(chain), Some(key_path)) => {
+            let text = read(key_path, "the client's key")?;
+            let key = PrivateKeyDer::from_pem_slice(text.as_bytes())
+                .map_err(|_| unusable(key_path, "private key"))?;
+            config
+                .with_client_auth_cert(certificates(chain)?, key)
+                .map_err(|_| unusable(chain, "certificate for the key"))?
+        }
+        _ => config.with_no_client_auth(),
+    };
+    Ok(TlsOptions::new(Arc::new(config)).server_name(url.host.clone()))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let text = read(path, "the certificates")?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(Failure::new(Class::Usage, format!("{} holds no certificate in PEM form", path.display()))),
+    }
+}
+
+/// Octets of messages that have not arrived whole: the largest that `--max-message-size` allows, and its frames.
+const PARTIAL_BYTES: usize = 300 * 1024 * 1024;
