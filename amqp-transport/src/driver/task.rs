@@ -14,11 +14,12 @@ use tracing::debug;
 
 use super::chunks::Chunks;
 use super::clock;
-use super::shared::{Shared, State};
+use super::shared::{Role, Shared, State};
 use super::trace::FrameTrace;
 use super::wait::Wakes;
 use crate::engine::{InputStatus, Transmit};
 use crate::error::ConnectionError;
+use crate::handle::stream::Spoken;
 
 /// Moves octets between a stream and the engine until both are done.
 pub(crate) struct Driver<IO> {
@@ -211,9 +212,24 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             };
         }
         match input {
-            Input::End => state.engine.handle_eof(now),
+            Input::End => {
+                self.name_short_answer(state, now);
+                state.engine.handle_eof(now);
+            }
             Input::Failed(error) => self.cut(state, lost(&error)),
             Input::Octets | Input::Nothing => {}
+        }
+    }
+
+    /// A peer that speaks TLS answers a plain header with an alert, one octet shorter than a header, and leaves. Filled
+    /// up it is the wrong header that it is meant to be, which says more than that the stream ended.
+    fn name_short_answer(&mut self, state: &mut State, now: Instant) {
+        let answer = &mut self.chunks.current;
+        let is_short = answer.len() < PROTOCOL_HEADER && Spoken::recognise(answer) == Spoken::Tls;
+        if is_short && matches!(state.role, Role::Client) && state.remote_open.is_none() {
+            answer.resize(PROTOCOL_HEADER, 0);
+            // The header decides; nothing follows it.
+            let _ = state.engine.handle_input(now, answer);
         }
     }
 
@@ -516,6 +532,8 @@ fn lost(error: &io::Error) -> ConnectionError {
     ConnectionError::io(error)
 }
 
+/// Octets of a protocol header.
+const PROTOCOL_HEADER: usize = 8;
 /// Passes of one poll before other tasks have their turn.
 const PASSES: usize = 16;
 /// Pieces of one vectored write.

@@ -119,7 +119,8 @@ async fn a_plain_client_on_the_tls_port_is_named_on_both_sides() {
     );
     assert!(server.to_string().contains("plain AMQP 1.0"), "{server}");
     let client = client.unwrap_err();
-    assert!(matches!(client, ConnectError::NotAmqp(Spoken::Tls) | ConnectError::Lost(_)), "{client}");
+    // The alert that answers is one octet shorter than a header.
+    assert!(matches!(client, ConnectError::NotAmqp(Spoken::Tls)), "{client}");
 }
 
 #[tokio::test]

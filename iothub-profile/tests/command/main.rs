@@ -10,6 +10,7 @@
 
 mod support;
 
+mod brokers;
 mod demo;
 mod devices;
 mod faults;

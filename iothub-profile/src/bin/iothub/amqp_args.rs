@@ -11,15 +11,26 @@ use crate::args::{PropertyArgs, UntilArgs};
 /// The broker, who one is there, and how patient one is.
 #[derive(Args, Debug)]
 pub(crate) struct LinkArgs {
-    /// amqp://[USER[:PASSWORD]@]HOST[:PORT]/ADDRESS, or amqps:// for TLS; user, password and address are percent-decoded
+    /// amqp://[USER[:PASSWORD]@]HOST[:PORT]/ADDRESS, or amqps:// for TLS; user, password and address are percent-decoded.
+    /// With ws:// and wss:// the path is the WebSocket's, and --address names the node
     #[arg(value_name = "URL")]
     pub(crate) url: String,
+    /// Address of the queue, or other node, where it is not the URL's path
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) address: Option<String>,
     /// File whose only line is the password of the URL's user
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
-    /// How to authenticate [default: plain with a user, external with a client certificate, otherwise anonymous]
+    /// How to authenticate [default: with a user the best of SCRAM and PLAIN, external with a client certificate, otherwise
+    /// anonymous]
     #[arg(long, value_name = "MECHANISM")]
     pub(crate) sasl: Option<Mechanism>,
+    /// Show the password to a broker without TLS, for a network that nobody else is on; SCRAM needs no such leave
+    #[arg(long)]
+    pub(crate) allow_plain_without_tls: bool,
+    /// Connect through this HTTP proxy: http://[USER:PASSWORD@]HOST[:PORT]
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
     /// Client certificate chain (PEM), for TLS
     #[arg(long, value_name = "FILE", requires = "client_key")]
     pub(crate) client_cert: Option<PathBuf>,
@@ -56,8 +67,17 @@ pub(crate) enum Mechanism {
     None,
     /// Without credentials.
     Anonymous,
-    /// User and password as they are; over TLS, or a network that is trusted.
+    /// User and password as they are; over TLS, or with --allow-plain-without-tls.
     Plain,
+    /// The password is proven and not shown.
+    #[value(name = "scram-sha-1")]
+    ScramSha1,
+    /// The password is proven and not shown.
+    #[value(name = "scram-sha-256")]
+    ScramSha256,
+    /// The password is proven and not shown.
+    #[value(name = "scram-sha-512")]
+    ScramSha512,
     /// By the client certificate.
     External,
 }

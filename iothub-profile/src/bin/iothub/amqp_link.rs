@@ -7,17 +7,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use amqp_codec::{ErrorCondition, ReceiverSettleMode};
-use amqp_transport::client::TlsOptions;
+use amqp_transport::client::{Proxy, TlsOptions, WebSocketOptions};
+use amqp_transport::sasl::scram::ScramHash;
 use amqp_transport::{
-    AttachError, ConnectError, ConnectOptions, Connection, ConnectionError, DetachReason, Sasl, Secret,
-    Session, SessionOptions, Spoken,
+    AttachError, ConnectError, ConnectOptions, Connection, ConnectionError, DetachReason, Sasl, SaslFailure,
+    Secret, Session, SessionOptions, Spoken,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::amqp_args::{LinkArgs, Mechanism, ReceiverSettle};
-use crate::amqp_url::{BrokerUrl, Scheme};
+use crate::amqp_url::BrokerUrl;
 use crate::args::Global;
 use crate::connect::{authorities, read};
 use crate::exit::{Class, Failure};
@@ -25,7 +26,7 @@ use crate::exit::{Class, Failure};
 /// What the options say about the broker, checked.
 #[derive(Debug)]
 pub(crate) struct Broker {
-    url: BrokerUrl,
+    address: String,
     options: ConnectOptions,
     host: String,
     port: u16,
@@ -41,10 +42,15 @@ impl Broker {
             Failure::new(Class::Usage, format!("the broker's URL cannot be used: {fault}"))
                 .advice("write amqp://USER:PASSWORD@HOST:PORT/ADDRESS, or amqps:// for TLS")
         })?;
-        if url.address.is_empty() {
-            return Err(Failure::new(Class::Usage, "the broker's URL names no address")
-                .advice("put the queue, or another node, behind the host: amqp://HOST/QUEUE"));
-        }
+        let address = match &args.address {
+            Some(address) => address.clone(),
+            None if !url.path.is_empty() && !url.scheme.is_websocket() => url.path.clone(),
+            None => {
+                return Err(Failure::new(Class::Usage, "no address is given").advice(
+                    "put the queue, or another node, behind the host, amqp://HOST/QUEUE, or give --address",
+                ));
+            }
+        };
         if let Some(path) = &args.password_file {
             url.password = Some(Secret::new(read(path, "the password file")?.trim_end_matches(['\r', '\n'])));
         }
@@ -56,24 +62,32 @@ impl Broker {
             .idle_time_out(Some(args.idle_timeout))
             .limits(limits())
             .connect_timeout(global.connect_timeout);
-        if url.scheme == Scheme::Amqps {
+        if url.scheme.is_secure() {
             options = options.tls(tls(global, args, &url)?);
         } else if args.client_cert.is_some() || global.ca.is_some() {
-            return Err(Failure::new(
-                Class::Usage,
-                "certificates are for amqps://, and the URL says amqp://",
-            ));
+            let what = "certificates are for amqps:// and wss://, and the URL says neither";
+            return Err(Failure::new(Class::Usage, what));
+        }
+        if url.scheme.is_websocket() {
+            options = options.websocket(WebSocketOptions::new(format!("/{}", url.path)));
+        }
+        if args.allow_plain_without_tls {
+            options = options.allow_secrets_without_tls();
+        }
+        if let Some(proxy) = &args.proxy {
+            let proxy = Proxy::parse(proxy).map_err(|error| Failure::new(Class::Usage, error.to_string()))?;
+            options = options.proxy(proxy);
         }
         let (host, port) = match &global.connect_to {
             Some(address) => (address.name().to_owned(), address.port().unwrap_or(url.port)),
             None => (url.host.clone(), url.port),
         };
-        Ok(Self { url, options, host, port })
+        Ok(Self { address, options, host, port })
     }
 
     /// The node's address.
     pub(crate) fn address(&self) -> &str {
-        &self.url.address
+        &self.address
     }
 
     /// Connects and begins a session.
@@ -135,6 +149,8 @@ pub(crate) fn lost(reason: &ConnectionError) -> Failure {
             broker_failure(Class::Credential, format!("the broker does not accept the credentials: {words}"))
                 .advice("check the URL's user and password, or the client certificate")
         }
+        ConnectionError::Sasl(SaslFailure::NeedsTls { .. }) => broker_failure(Class::Credential, words)
+            .advice("use amqps://, or, where nobody else is on the network, --allow-plain-without-tls"),
         ConnectionError::Sasl(_) | ConnectionError::HeaderMismatch { .. } => {
             broker_failure(Class::Credential, words).advice("choose another mechanism with --sasl")
         }
@@ -198,25 +214,30 @@ pub(crate) fn broker_failure(class: Class, what: impl Into<String>) -> Failure {
 }
 
 fn sasl(url: &BrokerUrl, args: &LinkArgs) -> Result<Sasl, Failure> {
-    let mechanism = args.sasl.unwrap_or(match (&url.user, &args.client_cert) {
-        (Some(_), _) => Mechanism::Plain,
-        (None, Some(_)) => Mechanism::External,
-        (None, None) => Mechanism::Anonymous,
-    });
-    let usage = |what: &str| Failure::new(Class::Usage, what);
-    Ok(match (mechanism, &url.user, &url.password) {
-        (Mechanism::None, ..) => Sasl::None,
-        (Mechanism::Anonymous, ..) => Sasl::Anonymous,
-        (Mechanism::External, ..) => Sasl::External,
-        (Mechanism::Plain, Some(user), Some(password)) => {
-            Sasl::Plain { user: user.clone(), password: password.clone() }
-        }
-        (Mechanism::Plain, Some(_), None) => {
-            return Err(usage("a user is given and no password")
-                .advice("write amqp://USER:PASSWORD@HOST, or give --password-file"));
-        }
-        (Mechanism::Plain, None, _) => {
-            return Err(usage("this mechanism needs a user").advice("write amqp://USER:PASSWORD@HOST"));
+    let hash = match (args.sasl, &url.user, &args.client_cert) {
+        (Some(Mechanism::None), ..) => return Ok(Sasl::None),
+        (Some(Mechanism::Anonymous), ..) | (None, None, None) => return Ok(Sasl::Anonymous),
+        (Some(Mechanism::External), ..) | (None, None, Some(_)) => return Ok(Sasl::External),
+        (Some(Mechanism::ScramSha1), ..) => Some(ScramHash::Sha1),
+        (Some(Mechanism::ScramSha256), ..) => Some(ScramHash::Sha256),
+        (Some(Mechanism::ScramSha512), ..) => Some(ScramHash::Sha512),
+        (Some(Mechanism::Plain), ..) | (None, Some(_), _) => None,
+    };
+    let (Some(user), Some(password)) = (&url.user, &url.password) else {
+        return Err(Failure::new(Class::Usage, "this way to authenticate needs a user and a password")
+            .advice("write amqp://USER:PASSWORD@HOST, or give the password with --password-file"));
+    };
+    let scram = |hash| Sasl::Scram { hash, user: user.clone(), password: password.clone() };
+    let plain = Sasl::Plain { user: user.clone(), password: password.clone() };
+    Ok(match (hash, args.sasl) {
+        (Some(hash), _) => scram(hash),
+        (None, Some(_)) => plain,
+        (None, None) => {
+            let best = [ScramHash::Sha512, ScramHash::Sha256, ScramHash::Sha1].map(scram);
+            // SCRAM takes printable ASCII alone.
+            let is_ascii =
+                user.bytes().chain(password.expose().bytes()).all(|octet| (0x20..0x7f).contains(&octet));
+            Sasl::FirstOf(best.into_iter().filter(|_| is_ascii).chain([plain]).collect())
         }
     })
 }

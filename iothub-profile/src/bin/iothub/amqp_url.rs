@@ -1,4 +1,5 @@
-//! Addresses of brokers on the command line: `amqp://user:password@host:port/address`, with `amqps` for TLS.
+//! Addresses of brokers on the command line: `amqp://user:password@host:port/address`, with `amqps` for TLS, and with `ws`
+//! and `wss` for WebSocket.
 //!
 //! Pure: text in, parts or a complaint out. A complaint never repeats the text, which may hold a password.
 
@@ -15,8 +16,9 @@ pub(crate) struct BrokerUrl {
     pub(crate) password: Option<Secret>,
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// What follows the slash after the host; empty where there is nothing.
-    pub(crate) address: String,
+    /// What follows the slash after the host: a node's address, or a WebSocket's path without its first slash. Empty where
+    /// there is nothing.
+    pub(crate) path: String,
 }
 
 /// How the connection is carried.
@@ -26,6 +28,10 @@ pub(crate) enum Scheme {
     Amqp,
     /// TLS.
     Amqps,
+    /// WebSocket over TCP.
+    Ws,
+    /// WebSocket over TLS.
+    Wss,
 }
 
 impl Scheme {
@@ -34,7 +40,19 @@ impl Scheme {
         match self {
             Self::Amqp => 5672,
             Self::Amqps => 5671,
+            Self::Ws => 80,
+            Self::Wss => 443,
         }
+    }
+
+    /// Whether TLS is spoken.
+    pub(crate) fn is_secure(self) -> bool {
+        matches!(self, Self::Amqps | Self::Wss)
+    }
+
+    /// Whether a WebSocket carries the connection.
+    pub(crate) fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
     }
 }
 
@@ -52,7 +70,7 @@ pub(crate) enum BadUrl {
 impl fmt::Display for BadUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Scheme => "it does not begin with amqp:// or amqps://",
+            Self::Scheme => "it does not begin with amqp://, amqps://, ws:// or wss://",
             Self::Host => "it names no host",
             Self::Port => "its port is not a number from 1 to 65535",
             Self::User => "it has a password and no user",
@@ -75,12 +93,14 @@ impl BrokerUrl {
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "amqp" => Scheme::Amqp,
             "amqps" => Scheme::Amqps,
+            "ws" => Scheme::Ws,
+            "wss" => Scheme::Wss,
             _ => return Err(BadUrl::Scheme),
         };
         if rest.contains(['?', '#']) {
             return Err(BadUrl::Rest);
         }
-        let (authority, address) = rest.split_once('/').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (login, host_and_port) = match authority.rsplit_once('@') {
             Some((login, host)) => (Some(login), host),
             None => (None, authority),
@@ -93,7 +113,9 @@ impl BrokerUrl {
         };
         let (host, port) = host_and_port_of(host_and_port)?;
         let port = port.unwrap_or_else(|| scheme.port());
-        Ok(Self { scheme, user, password, host, port, address: decoded(address)? })
+        // A WebSocket's path is sent as it is written.
+        let path = if scheme.is_websocket() { path.to_owned() } else { decoded(path)? };
+        Ok(Self { scheme, user, password, host, port, path })
     }
 }
 
@@ -143,11 +165,14 @@ mod tests {
         assert_eq!((url.scheme, url.host.as_str(), url.port), (Scheme::Amqps, "broker.example", 5999));
         assert_eq!(url.user.as_deref(), Some("us@er"));
         assert_eq!(url.password.as_ref().map(Secret::expose), Some("pa:ss"));
-        assert_eq!(url.address, "/queue/a b", "a second slash belongs to the address");
+        assert_eq!(url.path, "/queue/a b", "a second slash belongs to the address");
         let url = BrokerUrl::parse("amqp://[::1]/q").unwrap();
-        assert_eq!((url.host.as_str(), url.port, url.address.as_str()), ("::1", 5672, "q"));
+        assert_eq!((url.host.as_str(), url.port, url.path.as_str()), ("::1", 5672, "q"));
         assert!(url.user.is_none() && url.password.is_none());
         assert_eq!(BrokerUrl::parse("AMQPS://h").unwrap().port, 5671);
+        let url = BrokerUrl::parse("wss://h/a%20b").unwrap();
+        assert_eq!((url.scheme, url.port, url.path.as_str()), (Scheme::Wss, 443, "a%20b"));
+        assert_eq!(BrokerUrl::parse("ws://h").unwrap().port, 80);
         assert_eq!(BrokerUrl::parse("amqp://user@h:1").unwrap().user.as_deref(), Some("user"));
     }
 
