@@ -330,7 +330,7 @@ impl Record for Received {
 
     fn cells(&self) -> Vec<String> {
         let octets = self.octets();
-        let properties = self.message.properties.as_deref();
+        let properties = self.message.properties.as_ref();
         let id = properties.and_then(|properties| properties.message_id.as_ref()).map(ToString::to_string);
         let subject = properties.and_then(|properties| properties.subject.as_ref()).map(ToString::to_string);
         vec![
