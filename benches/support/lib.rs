@@ -6,5 +6,6 @@
 pub mod allocations;
 pub mod calls;
 pub mod costs;
+pub mod memory;
 pub mod peers;
 pub mod statistics;

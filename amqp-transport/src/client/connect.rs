@@ -45,7 +45,8 @@ impl Connection {
                 address: format!("{host}:{port}"),
                 source: Arc::new(source),
             })?;
-            return Self::start(stream, options, peer).await;
+            // In a box of its own here and below, so that the caller's task does not keep room for it.
+            return Box::pin(Self::start(stream, options, peer)).await;
         };
         let stream = deadline.run(ConnectStage::Proxy, socket(&proxy.host, proxy.port)).await?;
         let stream = stream.map_err(|source| {
@@ -54,7 +55,7 @@ impl Connection {
         })?;
         let asking = driver::proxy::connect(Box::new(stream), &proxy, host, port);
         let stream = deadline.run(ConnectStage::Proxy, asking).await?.map_err(ConnectError::Proxy)?;
-        Self::start(stream, options, peer).await
+        Box::pin(Self::start(stream, options, peer)).await
     }
 
     /// Opens a connection over a stream that is there already: an in-memory pipe, a tunnel, a socket set up by the
@@ -83,7 +84,7 @@ impl Connection {
             port: None,
             deadline,
         };
-        Self::start(io, options, peer).await
+        Box::pin(Self::start(io, options, peer)).await
     }
 
     #[cfg(feature = "tls")]

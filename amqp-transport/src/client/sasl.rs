@@ -65,7 +65,7 @@ pub enum Sasl {
     /// A mechanism of the application's own.
     Custom(CustomSasl),
     /// The first of these that the peer offers too, in this order. [`Sasl::None`] has no place among them.
-    FirstOf(Vec<Sasl>),
+    FirstOf(Vec<Self>),
 }
 
 /// Makes an application's own mechanism, one for every connection.

@@ -15,12 +15,11 @@ pub(crate) struct Chunks {
     resting: VecDeque<BytesMut>,
     /// The size of the next chunk.
     size: usize,
-    was_used: bool,
 }
 
 impl Chunks {
     pub(crate) fn new() -> Self {
-        Self { current: BytesMut::new(), resting: VecDeque::new(), size: SMALLEST, was_used: false }
+        Self { current: BytesMut::new(), resting: VecDeque::new(), size: SMALLEST }
     }
 
     /// Makes room to read into.
@@ -55,22 +54,17 @@ impl Chunks {
         size.saturating_sub(self.current.len())
     }
 
-    /// Learns from a read: one that filled its room asks for larger chunks. Heartbeats are no traffic.
+    /// Learns from a read: one that filled its room asks for larger chunks.
     pub(crate) fn note_read(&mut self, count: usize, room: usize) {
-        self.was_used |= count > HEARTBEAT;
         if count >= room {
             self.size = self.size.saturating_mul(4).min(LARGEST);
         }
     }
 
-    /// Gives memory back if nothing was read since the last call.
+    /// Gives memory back; for a connection that has fallen idle.
     pub(crate) fn rest(&mut self) {
-        if self.was_used {
-            self.was_used = false;
-            return;
-        }
         self.resting = VecDeque::new();
-        self.size = SMALLEST;
+        self.size = IDLE;
         if self.current.is_empty() {
             self.current = BytesMut::new();
         }
@@ -84,12 +78,12 @@ impl Chunks {
     }
 }
 
+/// The chunk of an idle connection, in bytes: room for heartbeats, and for the start of whatever comes.
+const IDLE: usize = 512;
 /// The first chunk of a connection, in bytes.
 const SMALLEST: usize = 4 * 1024;
 /// The largest chunk, in bytes; larger frames grow theirs as they arrive.
 const LARGEST: usize = 256 * 1024;
-/// Octets of an empty frame.
-const HEARTBEAT: usize = 8;
 /// Memory kept for reuse by a busy connection, in bytes.
 const RESTING_BYTES: usize = 2 * 1024 * 1024;
 /// Resting chunks looked at before a new one is made.
@@ -152,7 +146,6 @@ mod tests {
         assert!(chunks.current.capacity() >= SMALLEST);
         assert_eq!(chunks.size, LARGEST);
         chunks.rest();
-        chunks.rest();
-        assert_eq!((chunks.current.capacity(), chunks.size), (0, SMALLEST));
+        assert_eq!((chunks.current.capacity(), chunks.size), (0, IDLE));
     }
 }

@@ -7,6 +7,8 @@
 //! whoever reads goes on. What was on its way still comes; a link that goes on beyond the ceiling is detached, and the
 //! message that was too much stays with the peer.
 
+use std::collections::VecDeque;
+
 use amqp_codec::{Error, ErrorCondition, Str};
 
 use super::shared::{Drain, Inbox, LinkPhase, State};
@@ -38,6 +40,14 @@ impl State {
         }
         if total > bound {
             self.withhold(key);
+        }
+    }
+
+    /// Gives the memory of a burst back; for a connection that has fallen idle.
+    pub(crate) fn shrink(&mut self) {
+        self.engine.shrink();
+        for slot in self.links.values_mut().filter(|slot| slot.inbox.deliveries.is_empty()) {
+            slot.inbox.deliveries = VecDeque::new();
         }
     }
 

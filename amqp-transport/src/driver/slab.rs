@@ -31,6 +31,10 @@ impl<T> Slab<T> {
             *entry = Entry::Used(value);
             return key;
         }
+        if self.entries.len() == self.entries.capacity() {
+            // Most connections have one of each: a vector's first growth would be for four.
+            self.entries.reserve_exact(self.entries.len().max(1));
+        }
         self.entries.push(Entry::Used(value));
         self.entries.len().saturating_sub(1)
     }

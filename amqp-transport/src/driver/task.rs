@@ -39,6 +39,10 @@ pub(crate) struct Driver<IO> {
     wanted: Option<Instant>,
     /// Since when nothing could be written although the peer is owed something.
     stalled_since: Option<Instant>,
+    /// When to look whether the connection has fallen idle, so that its buffers can be given back; none once they are.
+    look_for_idleness: Option<Instant>,
+    /// Whether more than heartbeats has moved since that was set.
+    is_used: bool,
     ending: Ending,
     wakes: Wakes,
     trace: Option<Box<FrameTrace>>,
@@ -116,6 +120,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             armed: None,
             wanted: None,
             stalled_since: None,
+            look_for_idleness: None,
+            is_used: false,
             ending: Ending::Running,
             wakes: Wakes::default(),
             trace,
@@ -143,6 +149,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                     trace.inward(self.chunks.current.get(before..).unwrap_or_default());
                 }
                 self.chunks.note_read(count, room);
+                self.is_used |= count > HEARTBEAT;
                 Input::Octets
             }
             Poll::Ready(Err(error)) => {
@@ -170,9 +177,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         }
         if state.engine.poll_timeout().is_some_and(|deadline| deadline <= now) {
             state.engine.handle_timeout(now);
-            self.chunks.rest();
-            self.out.shrink();
         }
+        self.rest_when_idle(state, now);
         state.dispatch_all();
         self.keep_last_frames(state);
         self.collect(state, now);
@@ -181,6 +187,26 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         drop(guard);
         self.wakes.fire();
         Ok(())
+    }
+
+    /// Gives the buffers back once nothing has moved for a while. Traffic only sets a mark; the one timer looks at it
+    /// now and then, and an idle connection has no such deadline at all.
+    fn rest_when_idle(&mut self, state: &mut State, now: Instant) {
+        match self.look_for_idleness {
+            Some(at) if at <= now => {
+                self.look_for_idleness = None;
+                if !self.is_used {
+                    self.chunks.rest();
+                    self.out.shrink();
+                    state.shrink();
+                }
+            }
+            _ => {}
+        }
+        if self.is_used && self.look_for_idleness.is_none() {
+            self.is_used = false;
+            self.look_for_idleness = now.checked_add(LOOK_FOR_IDLENESS);
+        }
     }
 
     /// Tells the handles that the driver is looking, and what it has done since it last did.
@@ -286,7 +312,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             self.stalled_since = None;
         }
         let stall = self.stalled_since.and_then(|since| since.checked_add(WRITE_STALL));
-        self.wanted = earliest(state.engine.poll_timeout(), stall);
+        let soonest = earliest(state.engine.poll_timeout(), stall);
+        self.wanted = earliest(soonest, self.look_for_idleness);
         if state.engine.is_finished() && self.ending == Ending::Running {
             if state.failure.is_none() {
                 state.fail(&ConnectionError::Closed);
@@ -310,6 +337,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             self.out.advance(written);
             self.written_batch = self.batch;
             self.stalled_since = None;
+            self.is_used |= written > HEARTBEAT;
             self.counts.bytes_out = self.counts.bytes_out.saturating_add(written);
             self.counts.writes = self.counts.writes.saturating_add(1);
             self.needs_flush = true;
@@ -538,6 +566,10 @@ const PROTOCOL_HEADER: usize = 8;
 const PASSES: usize = 16;
 /// Pieces of one vectored write.
 const PIECES: usize = 64;
+/// Octets of an empty frame.
+const HEARTBEAT: usize = 8;
+/// How often a connection that is in use is asked whether it still is.
+const LOOK_FOR_IDLENESS: Duration = Duration::from_secs(1);
 /// How long a peer may read nothing of what it is owed before the connection is given up.
 const WRITE_STALL: Duration = Duration::from_secs(30);
 /// Time for the last octets, the shutdown and the peer's end.

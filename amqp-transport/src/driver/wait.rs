@@ -201,6 +201,10 @@ impl WaitQueue {
                 key
             }
             None => {
+                if self.nodes.len() == self.nodes.capacity() {
+                    // Hardly ever more than one waits.
+                    self.nodes.reserve_exact(self.nodes.len().max(1));
+                }
                 self.nodes.push(node);
                 self.nodes.len().saturating_sub(1)
             }

@@ -471,6 +471,12 @@ impl Connection {
         self.endpoint.is_open() && self.failure.is_none()
     }
 
+    /// Gives back the memory of empty buffers; for a connection that has fallen idle.
+    pub fn shrink(&mut self) {
+        self.output.shrink();
+        self.events.shrink();
+    }
+
     /// Whether nothing more will be read or written: the socket may be dropped, after a last
     /// [`poll_transmit`](Self::poll_transmit).
     #[must_use]

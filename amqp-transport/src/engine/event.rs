@@ -399,6 +399,13 @@ impl EventQueue {
     pub(crate) fn octets(&self) -> usize {
         self.octets
     }
+
+    /// Gives memory back while nothing waits.
+    pub(crate) fn shrink(&mut self) {
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+    }
 }
 
 /// Stands for what is not shown.

@@ -84,6 +84,10 @@ impl<T> Slots<T> {
         }
         // Counts of sessions and links are limited far below 2^32.
         let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        if self.slots.len() == self.slots.capacity() {
+            // Most connections have one of each: a vector's first growth would be for four.
+            self.slots.reserve_exact(self.slots.len().max(1));
+        }
         self.slots.push(Slot { generation: 0, value: Some(value) });
         (index, 0)
     }

@@ -94,7 +94,9 @@ where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let limit = options.handshake_timeout;
-    timeout(limit, secure(io, peer, options)).await.map_err(|_| HandshakeError::Timeout { limit })?
+    // In a box of its own, so that the task that goes on to serve the connection does not keep room for it.
+    let secured = Box::pin(secure(io, peer, options));
+    timeout(limit, secured).await.map_err(|_| HandshakeError::Timeout { limit })?
 }
 
 #[cfg(feature = "tls")]

@@ -10,6 +10,7 @@ mod brokering;
 mod connecting;
 mod ending;
 mod flow;
+mod idle;
 mod inbox;
 mod links;
 mod losing;

@@ -163,7 +163,6 @@ impl Connection {
             Timer::PeerSilence => self.fail(ConnectionError::IdleTimeout),
             Timer::Heartbeat => {
                 if self.endpoint.local == Half::Open && self.output.is_empty() {
-                    self.output.shrink();
                     self.output.empty_frame();
                 }
             }

@@ -1,0 +1,129 @@
+//! What connections, sessions and links cost that do nothing: memory at each end, processor time and wake-ups.
+//!
+//! Budget: at most 8 KiB a connection, 2 KiB a session and 1 KiB a link at each end, counted in octets allocated; and, with
+//! 1,000 connections with an idle time-out of 240 s, at most 0.1 % of a core at each end and no wake-up but for
+//! heartbeats. Memory and wake-ups do not depend on the machine, so they fail the run.
+//!
+//! Each end is a process of its own. It opens the connections, then a session on each, then a link on each, and lets
+//! them rest in between until their buffers are given back.
+//!
+//! `cargo bench -p workspace-benches --bench idle [-- --smoke | --connections N --seconds N]`
+#![expect(clippy::print_stdout, reason = "a benchmark's product is what it prints")]
+
+mod client;
+mod server;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use workspace_benches::costs::cpu_of_threads;
+use workspace_benches::memory::{TrackingAllocator, in_use};
+
+#[global_allocator]
+static ALLOCATOR: TrackingAllocator = TrackingAllocator;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What to run.
+#[derive(Clone, Copy, Debug)]
+struct Options {
+    connections: usize,
+    /// How long idleness is measured.
+    idle: Duration,
+}
+
+fn main() -> Result<(), BoxError> {
+    let mut options = Options { connections: 1_000, idle: Duration::from_secs(20) };
+    let mut role = None;
+    let mut arguments = std::env::args().skip(1);
+    while let Some(word) = arguments.next() {
+        let mut next = || arguments.next().ok_or_else(|| format!("{word} needs a word after it"));
+        match word.as_str() {
+            "--bench" => {}
+            "--smoke" => options = Options { connections: 100, idle: Duration::from_secs(2) },
+            "--connections" => options.connections = next()?.parse()?,
+            "--seconds" => options.idle = Duration::from_secs(next()?.parse()?),
+            "--client" => role = Some(next()?),
+            other => return Err(format!("unknown argument {other}").into()),
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match role {
+        Some(address) => runtime.block_on(client::run(&address, options)),
+        None => runtime.block_on(parent(options)),
+    }
+}
+
+/// The listening end, which starts the other one and prints what both have measured.
+async fn parent(options: Options) -> Result<(), BoxError> {
+    let server = server::Server::start(options.connections).await?;
+    let program = std::env::current_exe()?;
+    let mut child = Command::new(program)
+        .args(["--client", &server.address().to_string()])
+        .args(["--connections", &options.connections.to_string()])
+        .args(["--seconds", &options.idle.as_secs().to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let output = child.stdout.take().ok_or("the client has no output")?;
+    let mut lines = BufReader::new(output).lines();
+    let mut within = true;
+    println!("{} connections over plain TCP, one session and one link on each", options.connections);
+    let mut before = Figures::now(&server);
+    for (what, most) in STAGES {
+        let (line, back) = tokio::task::spawn_blocking(move || (lines.next(), lines)).await?;
+        lines = back;
+        let theirs = line.ok_or("the client ended early")??;
+        let now = Figures::now(&server);
+        let ours = now.since(before, options.connections);
+        before = now;
+        let theirs: usize = theirs.parse()?;
+        let is_within = ours <= most && theirs <= most;
+        within &= is_within;
+        println!(
+            "  {what:<11} listener {ours:>5} octets, client {theirs:>5}, must be at most {most}: {}",
+            if is_within { "ok" } else { "over" }
+        );
+        // The client waits for this before it goes on.
+        let input = child.stdin.as_mut().ok_or("the client has no input")?;
+        std::io::Write::write_all(input, b"go on\n")?;
+    }
+    let (wakes, cpu) = (server.wakes(), cpu_of_threads());
+    let (line, _) = tokio::task::spawn_blocking(move || (lines.next(), lines)).await?;
+    let theirs = line.ok_or("the client ended early")??;
+    let (wakes, cpu) = (server.wakes() - wakes, cpu_of_threads().saturating_sub(cpu));
+    let share = cpu.as_secs_f64() / options.idle.as_secs_f64() * 100.0;
+    println!(
+        "  idle {} s    listener {wakes} wake-ups, {share:.3} % of a core; client {theirs} % of a core",
+        options.idle.as_secs()
+    );
+    // Half of the time-out has to pass before the first heartbeat.
+    within &= wakes == 0 || options.idle >= Duration::from_secs(110);
+    child.wait()?;
+    if within { Ok(()) } else { Err("a figure is over its budget".into()) }
+}
+
+/// What the listening end holds.
+#[derive(Clone, Copy, Debug)]
+struct Figures {
+    octets: usize,
+}
+
+impl Figures {
+    fn now(_server: &server::Server) -> Self {
+        Self { octets: in_use() }
+    }
+
+    const fn since(self, before: Self, count: usize) -> usize {
+        self.octets.saturating_sub(before.octets) / count
+    }
+}
+
+/// What each stage adds, and the octets that it may cost.
+const STAGES: [(&str, usize); 3] = [("a connection", 8 * 1024), ("a session", 2 * 1024), ("a link", 1024)];
+
+/// Until buffers are given back.
+const REST: Duration = Duration::from_secs(4);
+/// What both ends ask of the other.
+const IDLE_TIME_OUT: Duration = Duration::from_secs(240);
