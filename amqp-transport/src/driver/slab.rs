@@ -74,6 +74,13 @@ impl<T> Slab<T> {
         })
     }
 
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.entries.iter_mut().filter_map(|entry| match entry {
+            Entry::Used(value) => Some(value),
+            Entry::Free(_) => None,
+        })
+    }
+
     /// The keys in use at this moment.
     pub(crate) fn keys(&self) -> Vec<usize> {
         let used = self.entries.iter().enumerate();
