@@ -78,17 +78,17 @@ expect '^DONE'
 finish 'SASL MSSBCBS, put-token, event accepted'
 
 # --- Node, Microsoft's device and service SDKs ------------------------------------------------------------------
-node_pair() { # VERDICT STATUS
-  local id=node-$1
-  begin node-device "$1" 60 node "$here/clients/azure_iot_device.js" "$hub" dev1 "$1"
-  run node-service "$1" 45 node "$here/clients/azure_iothub_service.js" "$hub" dev1 "$id"
+node_pair() { # VERDICT STATUS [CASE-PREFIX]
+  local id=node-${3:-}$1
+  begin node-device "${3:-}$1" 60 node "$here/clients/azure_iot_device.js" "$hub" dev1 "$1"
+  run node-service "${3:-}$1" 45 node "$here/clients/azure_iothub_service.js" "$hub" dev1 "$id"
   expect '^OPEN'
   expect '^SENT '
   expect "^FEEDBACK $2 $id dev1"
   expect '^COMPLETED'
   expect '^CLOSED'
   finish "put-token without SASL; command accepted; $2 read and completed"
-  join node-device "$1"
+  join node-device "${3:-}$1"
   expect '^OPEN'
   expect '^SENT MessageEnqueued'
   expect '^BODY c2d body'
@@ -168,6 +168,24 @@ finish 'SASL PLAIN refused; nothing was sent'
 stop emulator INT
 expect_status emulator 0
 finish 'Ctrl-C ends it with 0'
+
+# --- The same over WebSocket, on port 443, which these clients have built in ---------------------------------------
+export INTEROP_TRANSPORT=AmqpWs INTEROP_CA=$work/ca-443.pem NODE_EXTRA_CA_CERTS=$work/ca-443.pem
+start emulator-443 20 '^ready' "$work/bin/iothub" emulator --host "$hub" --port 443 --partitions 2 --ca-out "$INTEROP_CA" \
+  --device "dev1=$key" --policy "service=$key" --feedback-interval 1 || exit 1
+node_pair complete Success websocket-
+
+seed websocket
+expect 'RESULTS .*SendComplete'
+expect '^DONE'
+finish 'AMQPWSB10; SASL PLAIN device; event accepted'
+
+run iothub websocket 60 "$work/bin/iothub" --ca "$INTEROP_CA" --connection-string "$service" --websocket -o jsonl monitor --from earliest --until-idle 3
+expect 'telemetry body'
+expect 'over a websocket'
+finish 'redirect followed; foreign events read, all on port 443'
+stop emulator-443 INT
+unset INTEROP_TRANSPORT
 
 # --- Our client and listener with peers of other makers -----------------------------------------------------------
 export INTEROP_PROTON=$work/proton INTEROP_NODE_CLIENTS=$here/clients

@@ -1,15 +1,16 @@
 // Microsoft's device SDK for Node over AMQP: opens, sends one event, receives one command and settles it, closes.
 //
 // usage: NODE_PATH=<node_modules> INTEROP_CA=ca.pem node azure_iot_device.js HOST DEVICE complete|reject|abandon
+// With INTEROP_TRANSPORT=AmqpWs it goes over a WebSocket, always on port 443.
 // Each line that the caller checks begins with a word in capitals.
 'use strict';
 const fs = require('fs');
 const { Client, Message } = require('azure-iot-device');
-const { Amqp } = require('azure-iot-device-amqp');
+const transports = require('azure-iot-device-amqp');
 
 const [, , host, device, verdict] = process.argv;
 const key = process.env.INTEROP_KEY || Buffer.alloc(32, 'k').toString('base64');
-const client = Client.fromConnectionString(`HostName=${host};DeviceId=${device};SharedAccessKey=${key}`, Amqp);
+const client = Client.fromConnectionString(`HostName=${host};DeviceId=${device};SharedAccessKey=${key}`, transports[process.env.INTEROP_TRANSPORT || 'Amqp']);
 
 function within(milliseconds, what, promise) {
   const late = new Promise((_, reject) => {

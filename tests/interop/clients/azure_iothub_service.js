@@ -8,7 +8,11 @@ const { Message } = require('azure-iot-common');
 
 const [, , host, device, messageId] = process.argv;
 const key = process.env.INTEROP_KEY || Buffer.alloc(32, 'k').toString('base64');
-const client = Client.fromConnectionString(`HostName=${host};SharedAccessKeyName=service;SharedAccessKey=${key}`);
+const transport = { AmqpWs: require('azure-iothub/dist/amqp_ws').AmqpWs }[process.env.INTEROP_TRANSPORT];
+const client = Client.fromConnectionString(
+  `HostName=${host};SharedAccessKeyName=service;SharedAccessKey=${key}`,
+  transport,
+);
 
 function receiver(open) {
   return new Promise((resolve, reject) => {

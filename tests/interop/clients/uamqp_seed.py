@@ -1,6 +1,6 @@
 """The Python snippets of Microsoft's page "Communicate with your IoT hub by using the AMQP Protocol", run with uamqp.
 
-usage: INTEROP_CA=ca.pem python uamqp_seed.py c2d|devbound|feedback|d2c|events|cbs [partition count]
+usage: INTEROP_CA=ca.pem python uamqp_seed.py c2d|devbound|feedback|d2c|events|cbs|websocket [partition count]
 
 What differs from the page, and nothing else:
 - Python 3: `urllib.parse.quote_plus`, `b''.join(msg.get_data())`, annotations and content types are bytes,
@@ -105,6 +105,19 @@ def d2c():
     send_client.close()
 
 
+def websocket():
+    """Not on the page: the device's sender over a WebSocket, as the page names it among the ways to connect."""
+    resource = '{}/devices/{}'.format(hostname, device_id)
+    auth = uamqp.authentication.SASLPlain(
+        hostname, '{}@sas.{}'.format(device_id, iot_hub_name), generate_sas_token(resource, access_key, None),
+        verify=certificates, transport_type=uamqp.constants.TransportType.AmqpOverWebsocket)
+    target = 'amqps://{}/devices/{}/messages/events'.format(hostname, device_id)
+    send_client = uamqp.SendClient(target, auth=auth, debug=True)
+    send_client.queue_message(uamqp.Message(b'sent over a websocket'))
+    print('RESULTS', send_client.send_all_messages())
+    send_client.close()
+
+
 def events():
     partition = sys.argv[2]
     wanted = int(sys.argv[3])
@@ -153,5 +166,5 @@ def cbs():
     send_client.close()
 
 
-{'c2d': c2d, 'devbound': devbound, 'feedback': feedback, 'd2c': d2c, 'events': events, 'cbs': cbs}[case]()
+{'c2d': c2d, 'devbound': devbound, 'feedback': feedback, 'd2c': d2c, 'events': events, 'cbs': cbs, 'websocket': websocket}[case]()
 print('DONE')
