@@ -1,14 +1,18 @@
 //! Octets of a hostile peer against the engine: the fault is answered at its scope, nothing panics, grows or hangs.
 //!
-//! Our side is a client with one session (incoming window 100) and link L with credit 10: more than one delivery is
-//! needed for some faults to show.
+//! Our side is a client, or a listener, with one session (incoming window 100) and link L with credit 10: more than one
+//! delivery is needed for some faults to show.
+
+mod listener;
 
 use std::time::{Duration, Instant};
 
-use amqp_codec::{AmqpFrame, DecodeLimits, ErrorCondition, Message, Performative, Source, Target};
+use amqp_codec::{
+    AmqpFrame, Begin, DecodeLimits, ErrorCondition, Message, Performative, Source, Symbol, Target,
+};
 use amqp_transport::engine::{
     Connection, ConnectionConfig, DetachCause, Event, InputStatus, LinkConfig, SaslLayer, SessionConfig,
-    Side, Transmit,
+    Side, Transmit, WithoutSasl,
 };
 use amqp_transport::sasl::{Channel, Choice, Plain};
 use amqp_transport::{ConnectionError, SaslFailure, Secret};
@@ -77,15 +81,23 @@ fn every_hostile_input_is_answered_at_its_scope() {
     for case in &cases {
         let expect = EXPECTED.iter().find(|(ids, _)| ids.contains(&case.id.as_str()));
         let (_, expect) = expect.unwrap_or_else(|| panic!("{} is in no group", case.id));
-        let whole = Victim::attacked(case, usize::MAX);
-        whole.check(case, expect);
-        if case.octets.len() * case.repeat < 100_000 {
-            for step in [1, 7] {
-                let chopped = Victim::attacked(case, step);
-                chopped.check(case, expect);
-                assert_eq!(chopped.told(), whole.told(), "{} in pieces of {step}", case.id);
-            }
+        attack(case, Side::Client, expect);
+    }
+}
+
+/// Plays a case whole and in pieces, and looks at what came of it.
+fn attack(case: &Case, side: Side, expect: &Expect) {
+    let mut whole = Victim::attacked_as(side, case, usize::MAX);
+    whole.check(case, expect);
+    if case.octets.len() * case.repeat < 100_000 {
+        for step in [1, 7] {
+            let chopped = Victim::attacked_as(side, case, step);
+            chopped.check(case, expect);
+            assert_eq!(chopped.told(), whole.told(), "{} in pieces of {step}", case.id);
         }
+    }
+    if matches!(expect, End(_) | Detach(_) | Alive) && case.prelude != "sasl_hdr" {
+        assert!(whole.begins_anew(), "{}: the connection was to live", case.id);
     }
 }
 
@@ -194,24 +206,38 @@ struct Victim {
     frames: Vec<Performative>,
     transmit: Transmit,
     is_finished_reading: bool,
+    /// Calls into the engine: time, as far as a test can count on it.
+    steps: usize,
 }
 
 impl Victim {
     /// Plays the prelude, then the attack in pieces of at most `step` octets.
     fn attacked(case: &Case, step: usize) -> Self {
-        let mut victim = Self::prepared(case);
+        Self::attacked_as(Side::Client, case, step)
+    }
+
+    fn attacked_as(side: Side, case: &Case, step: usize) -> Self {
+        let mut victim = Self::prepared(side, case);
         victim.events.clear();
         let told = victim.written.len();
+        victim.steps = 0;
         let attack = case.octets.repeat(case.repeat);
-        for piece in attack.chunks(step.clamp(1, 65_536)) {
+        let pieces = attack.chunks(step.clamp(1, 65_536));
+        let reads = pieces.len();
+        for piece in pieces {
             victim.feed(piece);
         }
         let frames = frames(&victim.written[told..]);
         victim.frames = frames;
+        // Bounded time and memory: what is done and kept grows with what was sent, and with nothing that was promised.
+        let (id, sent) = (&case.id, attack.len());
+        assert!(victim.steps <= 2 * reads + sent / 8 + 16, "{id}: {} steps for {sent} octets", victim.steps);
+        assert!(victim.events.len() <= sent / 8 + 16, "{id}: {} events", victim.events.len());
+        assert!(victim.written.len() - told <= sent + 4_096, "{id}: an answer longer than the question");
         victim
     }
 
-    fn prepared(case: &Case) -> Self {
+    fn prepared(side: Side, case: &Case) -> Self {
         let file = file();
         let prelude = |name: &str| bytes_of(file["preludes"][name].as_str().unwrap());
         let mut config = ConnectionConfig::new("us");
@@ -221,12 +247,18 @@ impl Victim {
             config.limits.pre_open_frame_size = 16 * 1024;
         }
         if case.prelude == "sasl_hdr" {
-            config.sasl =
-                SaslLayer::Client(Choice::only(Channel::Private, Plain::new("user", Secret::new("pass"))));
+            let plain = || Choice::only(Channel::Private, Plain::new("user", Secret::new("pass")));
+            config.sasl = match side {
+                Side::Client => SaslLayer::Client(plain()),
+                Side::Listener => SaslLayer::Listener {
+                    mechanisms: vec![Symbol::from_static("PLAIN")],
+                    without_sasl: WithoutSasl::Refuse,
+                },
+            };
         }
         let now = start();
         let mut victim = Self {
-            engine: Connection::new(Side::Client, config, now),
+            engine: Connection::new(side, config, now),
             now,
             input: BytesMut::new(),
             events: Vec::new(),
@@ -234,6 +266,7 @@ impl Victim {
             frames: Vec::new(),
             transmit: Transmit::new(),
             is_finished_reading: false,
+            steps: 0,
         };
         victim.engine.open().unwrap();
         let octets = prelude(&case.prelude);
@@ -266,6 +299,7 @@ impl Victim {
         self.input.extend_from_slice(octets);
         loop {
             let status = self.engine.handle_input(self.now, &mut self.input);
+            self.steps += 1;
             self.pump();
             match status {
                 InputStatus::Blocked => continue,
@@ -291,6 +325,30 @@ impl Victim {
         while let Some(event) = self.engine.poll_event() {
             self.events.push(event);
         }
+    }
+
+    /// Whether the connection goes on: another session can be begun on it.
+    fn begins_anew(&mut self) -> bool {
+        if self.engine.remote_open().is_none() {
+            return false;
+        }
+        let Ok(session) = self.engine.begin(SessionConfig::default()) else { return false };
+        self.written.clear();
+        self.pump();
+        // Our begin's channel is in its frame's header.
+        let Some(&[high, low]) = self.written.get(6..8) else { return false };
+        let answer = Begin {
+            remote_channel: Some(u16::from_be_bytes([high, low])),
+            incoming_window: 10,
+            outgoing_window: 10,
+            ..Begin::default()
+        };
+        let mut frame = BytesMut::new();
+        amqp_codec::encode_frame(&mut frame, 9, &answer, &[]);
+        self.feed(&frame);
+        self.events
+            .iter()
+            .any(|event| matches!(event, Event::SessionBegun { session: begun } if *begun == session))
     }
 
     fn advance(&mut self, by: Duration) {
