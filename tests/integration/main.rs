@@ -8,6 +8,7 @@
 )]
 
 mod codec_refusals;
+mod corpora;
 mod cuts;
 mod fe2o3;
 mod fuzz_seeds;

@@ -21,6 +21,7 @@ mod world;
 
 use std::time::Instant;
 
+pub use rng::Rng;
 use world::World;
 
 /// What a run came to: for tests that want to see that something was tested.
