@@ -1,6 +1,7 @@
 //! The application at one end: does anything the engine's interface allows, in any order, and holds every event
 //! against what the other end's application did.
 
+mod again;
 mod deciding;
 mod events;
 mod work;

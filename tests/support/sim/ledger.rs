@@ -39,6 +39,10 @@ pub(crate) struct Message {
     pub(crate) verdict: Option<DeliveryState>,
     /// States short of an outcome that the receiver has told.
     pub(crate) progress: Vec<DeliveryState>,
+    /// The message that it says again, on a later connection.
+    pub(crate) repeats: Option<usize>,
+    /// Whether it was said again.
+    pub(crate) is_repeated: bool,
 }
 
 /// How far the sender has come with a message.
@@ -86,13 +90,57 @@ impl Ledger {
             outcome: None,
             verdict: None,
             progress: Vec::new(),
+            repeats: None,
+            is_repeated: false,
         });
         number
     }
 
+    /// What nobody knows the end of, and what therefore is to be said again: each once.
+    pub(crate) fn unknown(&self) -> Vec<usize> {
+        let is_unknown =
+            |message: &Message| !message.is_settled && message.status == Status::Lost && !message.is_repeated;
+        let numbered = self.messages.iter().enumerate();
+        numbered.filter(|(_, message)| is_unknown(message)).map(|(number, _)| number).collect()
+    }
+
+    /// The same message once more, on another link.
+    pub(crate) fn repeat(&mut self, number: usize, link: usize) -> usize {
+        let again = self.messages.len();
+        let Message { len, format, status, .. } = self.messages[number];
+        assert_eq!(status, Status::Lost, "a message is said again whose end is known");
+        self.messages[number].is_repeated = true;
+        self.messages.push(Message {
+            link,
+            len,
+            is_settled: false,
+            format,
+            tag: None,
+            status: Status::Waiting,
+            is_delivered: false,
+            has_told_sent: false,
+            outcome: None,
+            verdict: None,
+            progress: Vec::new(),
+            repeats: Some(number),
+            is_repeated: false,
+        });
+        again
+    }
+
+    /// What the last connection came to is forgotten; the messages stay.
+    pub(crate) fn start_anew(&mut self) {
+        (self.has_ended, self.has_closed, self.has_closed_badly) = Default::default();
+        (self.is_cut, self.has_timed_out) = (false, false);
+    }
+
     /// What the message of this number says.
     pub(crate) fn octets(&self, number: usize) -> Vec<u8> {
-        let mut rng = Rng::new(number as u64);
+        let mut first = number;
+        while let Some(repeated) = self.messages[first].repeats {
+            first = repeated;
+        }
+        let mut rng = Rng::new(first as u64);
         let mut octets: Vec<u8> = Vec::with_capacity(self.messages[number].len + 8);
         while octets.len() < self.messages[number].len {
             octets.extend_from_slice(&rng.next().to_be_bytes());

@@ -2,7 +2,7 @@
 //! all driven by one seed. No sockets, no runtime, no real time.
 //!
 //! [`run`] goes through: a wild phase; rest, where both ends must agree on what is unsettled; settling down, where all
-//! that waits must go through; and an end. `Observer` judges each frame on the wire by its own
+//! that waits must go through; and an end; and then, for what was left open, another connection. `Observer` judges each frame on the wire by its own
 //! reading of the protocol, `Ledger` each event by what the applications did.
 #![expect(
     clippy::indexing_slicing,
@@ -33,9 +33,28 @@ pub struct Tally {
     pub deliveries: u64,
     /// Outcomes that reached their senders.
     pub outcomes: u64,
-    /// Runs that came to rest with the connection open.
+    /// Connections that came to rest while they were open.
     pub rests: u64,
+    /// Connections made: more than runs where what was left open was said again.
+    pub connections: u64,
 }
+
+impl std::ops::Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            frames: self.frames + other.frames,
+            deliveries: self.deliveries + other.deliveries,
+            outcomes: self.outcomes + other.outcomes,
+            rests: self.rests + other.rests,
+            connections: self.connections + other.connections,
+        }
+    }
+}
+
+/// How often the peers of one run connect.
+const MOST_CONNECTIONS: u64 = 3;
 
 /// Whether the peers of a run keep to the rules.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,20 +74,23 @@ pub fn run(seed: u64, peers: Peers, start: Instant) -> Tally {
     let mut world = World::new(seed, peers == Peers::OneLies, start);
     world.run_wild();
     world.calm(false);
-    let mut rests = 0;
-    if peers == Peers::Honest && world.is_alive() {
-        world.judge_agreement();
-        world.calm(true);
-        world.judge_completion();
-        rests = 1;
-    }
+    let mut rests = u64::from(world.come_to_rest(peers));
     world.finish();
-    Tally {
-        frames: world.apps.iter().map(|app| app.observer.frames).sum(),
-        deliveries: world.ledger.deliveries,
-        outcomes: world.ledger.outcomes,
-        rests,
+    let (mut frames, mut connections) = (world.frames(), 1);
+    // Honest peers connect again for what is left open; the last time nothing is broken any more.
+    while peers == Peers::Honest && world.has_unknown() && connections < MOST_CONNECTIONS {
+        connections += 1;
+        world.connect_anew(connections == MOST_CONNECTIONS);
+        world.run_wild();
+        world.calm(false);
+        rests += u64::from(world.come_to_rest(peers));
+        world.finish();
+        frames += world.frames();
     }
+    if connections == MOST_CONNECTIONS {
+        world.judge_repetition();
+    }
+    Tally { frames, connections, deliveries: world.ledger.deliveries, outcomes: world.ledger.outcomes, rests }
 }
 
 /// Says which seed was running when a run panics.

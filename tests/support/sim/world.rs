@@ -7,6 +7,7 @@ use amqp_transport::ConnectionError;
 use amqp_transport::engine::{InputStatus, Side};
 use bytes::{Buf, Bytes};
 
+use super::Peers;
 use super::app::{App, State};
 use super::ledger::{Ledger, Status};
 use super::liar;
@@ -39,6 +40,11 @@ impl World {
     pub(crate) fn new(seed: u64, lies: bool, start: Instant) -> Self {
         let mut rng = Rng::new(seed);
         let plan = Plan::draw(&mut rng, lies);
+        Self::joined(plan, rng, start, lies)
+    }
+
+    /// Two fresh ends and the wires between them.
+    fn joined(plan: Plan, mut rng: Rng, start: Instant, lies: bool) -> Self {
         let (ours, theirs) = Plan::sasl(&mut rng);
         let sides = [(Side::Client, ours), (Side::Listener, theirs)];
         let apps = sides.map(|(side, sasl)| {
@@ -50,6 +56,43 @@ impl World {
         let wire =
             || Wire { chunks: VecDeque::new(), stalled_until: start, is_ended: false, is_end_told: false };
         Self { plan, rng, now: start, apps, wires: [wire(), wire()], ledger: Ledger::default() }
+    }
+
+    /// Both ends connect anew, with nothing of the last connection but what the ledger knows; the client says again what
+    /// nobody knows the end of. With `is_last` nothing is broken any more.
+    pub(crate) fn connect_anew(&mut self, is_last: bool) {
+        self.ledger.start_anew();
+        if is_last {
+            let calm = Plan { stalls: false, cuts: false, closes: false, churns: false, ..self.plan.clone() };
+            self.plan = calm;
+        }
+        let next = Self::joined(self.plan.clone(), self.rng.clone(), self.now, false);
+        (self.rng, self.apps, self.wires) = (next.rng, next.apps, next.wires);
+        let _ = self.apps[0].engine.open();
+        self.calm(false);
+        let has_begun = self.apps[0].say_again(&self.plan, &mut self.rng, &mut self.ledger);
+        assert!(has_begun || self.apps[0].engine.failure().is_some(), "a new connection that is none");
+        self.calm(false);
+        self.plan.steps = self.plan.steps.min(100);
+    }
+
+    /// Whether there is reason for another connection: messages whose end nobody knows.
+    pub(crate) fn has_unknown(&self) -> bool {
+        !self.ledger.unknown().is_empty()
+    }
+
+    /// After a last connection without faults every message sent unsettled has an end, and none was said again whose end
+    /// was known.
+    pub(crate) fn judge_repetition(&self) {
+        for number in self.ledger.unknown() {
+            let message = &self.ledger.messages[number];
+            assert!(message.len > SMALLEST_BOUND, "message {number} was lost in silence: {message:?}");
+        }
+        for message in &self.ledger.messages {
+            if let Some(repeated) = message.repeats {
+                assert_eq!(self.ledger.messages[repeated].status, Status::Lost, "said again for nothing");
+            }
+        }
     }
 
     /// Random steps, as many as the plan has.
@@ -290,6 +333,22 @@ impl World {
         panic!("the run does not come to rest");
     }
 
+    /// Where the connection lives, both ends agree and then do all they owe.
+    pub(crate) fn come_to_rest(&mut self, peers: Peers) -> bool {
+        let rests = peers == Peers::Honest && self.is_alive();
+        if rests {
+            self.judge_agreement();
+            self.calm(true);
+            self.judge_completion();
+        }
+        rests
+    }
+
+    /// Frames written by both ends of this connection.
+    pub(crate) fn frames(&self) -> u64 {
+        self.apps.iter().map(|app| app.observer.frames).sum()
+    }
+
     pub(crate) fn is_alive(&self) -> bool {
         self.apps.iter().all(|app| app.engine.failure().is_none()) && !self.ledger.is_cut
     }
@@ -373,5 +432,7 @@ impl World {
 
 /// What one poll for output may add to what waited: a batch of large messages and the answers to what was just read.
 const MOST_AT_ONCE: usize = 1 << 20;
+/// The smallest bound on messages that a receiver of a run has.
+const SMALLEST_BOUND: usize = 2_000;
 /// Events that a single frame may cause.
 const MOST_EVENTS: usize = 2_000;
