@@ -3,13 +3,15 @@
 //! Owns the eight octets of a frame's header, and frames as a whole. It assembles nothing: whoever reads the stream
 //! brings a whole frame.
 
+use core::ops::Range;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::{
     cursor::{Cursor, Decode},
     error::{DecodeError, DecodeErrorKind},
     limits::DecodeLimits,
-    performative::Performative,
+    performative::{Performative, Transfer, transfer},
     sasl::SaslPerformative,
     sink::{Encode, Sink, saturate},
 };
@@ -150,7 +152,33 @@ impl<'a> Frames<'a> {
         self.position
     }
 
+    /// The next frame, if it is a transfer as nearly every sender writes it. Anything else, and anything that is wrong, is
+    /// left to [`read_any`](Self::read_any).
     #[inline(always)]
+    fn read_usual(&mut self) -> Option<(u16, Transfer, Range<usize>)> {
+        let rest = self.bytes.get(self.position..)?;
+        let [a, b, c, d, 2, 0, high, low, ..] = rest else { return None };
+        let size = u32::from_be_bytes([*a, *b, *c, *d]);
+        if size > self.max_frame_size || self.limits.max_depth == 0 {
+            return None;
+        }
+        let end = usize::try_from(size).ok()?;
+        let (transfer, payload) = transfer::read_usual(rest.get(FRAME_HEADER_LEN..end)?)?;
+        let length = payload.len();
+        let end = self.position.wrapping_add(end);
+        self.position = end;
+        Some((u16::from_be_bytes([*high, *low]), transfer, end.wrapping_sub(length)..end))
+    }
+
+    #[inline(never)]
+    fn read_any(&mut self) -> Option<Result<AmqpFrame, DecodeError>> {
+        let frame = self.read();
+        if frame.is_err() {
+            self.bytes = &NO_BYTES;
+        }
+        frame.transpose()
+    }
+
     fn read(&mut self) -> Result<Option<AmqpFrame>, DecodeError> {
         let start = self.position;
         let rest = self.bytes.get(start..).unwrap_or_default();
@@ -178,11 +206,13 @@ impl Iterator for Frames<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let frame = self.read();
-        if frame.is_err() {
-            self.bytes = &NO_BYTES;
+        if let Some((channel, transfer, payload)) = self.read_usual() {
+            // Put together where it is returned: a frame is large, and each move of it costs as much as decoding it.
+            let payload = self.bytes.slice(payload);
+            let performative = Some(Performative::Transfer(transfer));
+            return Some(Ok(AmqpFrame { channel, performative, payload }));
         }
-        frame.transpose()
+        self.read_any()
     }
 }
 

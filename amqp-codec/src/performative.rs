@@ -10,7 +10,7 @@ mod disposition;
 mod end;
 mod flow;
 mod open;
-mod transfer;
+pub(crate) mod transfer;
 
 use alloc::boxed::Box;
 
@@ -90,7 +90,10 @@ impl Performative {
 impl Decode for Performative {
     // F-016: the nine codes and nothing else.
     fn decode(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
-        if let Some(transfer) = transfer::read_usual(cursor) {
+        if cursor.limits().max_depth > 0
+            && let Some((transfer, rest)) = transfer::read_usual(cursor.peek_all())
+        {
+            cursor.advance_to(rest);
             return Ok(Self::Transfer(transfer));
         }
         Ok(match read_code(cursor, "performative")? {

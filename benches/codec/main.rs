@@ -1,8 +1,10 @@
-//! The codec alone, one thread: our encoders and decoders against fe2o3's (serde_amqp), and ntex's where it can be built.
+//! The codec alone, one thread: our encoders and decoders against fe2o3's (serde_amqp), and ntex's and Proton C's where they
+//! can be built.
 //!
 //! Budget: no allocation where the table says 0, and the ratio to fe2o3 that each row names. Both sides of a row run in
 //! turns of some fifty microseconds, and medians of the turns are compared: on a busy machine a turn is either left alone
-//! or thrown away by the median.
+//! or thrown away by the median. ntex and Proton are measured before, by processes of their own; a row says `behind` where
+//! one of them is faster than we are.
 //!
 //! `--smoke` runs every case a few times and fails when one allocates more than its budget: counts do not depend on the
 //! machine. `--only CASE` runs one row; with `--side ours|fe2o3 --count N` it only runs that side, for a profiler.
@@ -14,14 +16,15 @@
 )]
 
 mod cases;
+mod children;
 mod fe2o3;
-mod ntex;
 mod ours;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use cases::{CASES, Case, Work};
+use children::Costs;
 use workspace_benches::{allocations, statistics::Spread};
 
 #[global_allocator]
@@ -56,14 +59,18 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    let ntex = if options.smoke { Err("not part of the smoke run".to_owned()) } else { ntex::run() };
-    if let Err(reason) = &ntex {
-        println!("ntex-amqp-codec is left out: {reason}");
-    }
-    let ntex = ntex.unwrap_or_default();
+    let (ntex, proton) = if options.smoke { Default::default() } else { other_peers() };
     println!(
-        "{:<24} {:>18} {:>6} {:>9} {:>6} {:>7} {:>7} {:>9}",
-        "case", "ours ns (min-max)", "allocs", "fe2o3 ns", "allocs", "ratio", "must be", "ntex ns"
+        "{:<24} {:>22} {:>6} {:>9} {:>6} {:>7} {:>7} {:>9} {:>10}",
+        "case",
+        "ours ns (min-max)",
+        "allocs",
+        "fe2o3 ns",
+        "allocs",
+        "ratio",
+        "must be",
+        "ntex ns",
+        "proton ns"
     );
     let mut is_good = true;
     for case in CASES.iter().filter(wanted) {
@@ -73,26 +80,44 @@ fn main() -> ExitCode {
         let (ours, theirs) = race(&mut ours, &mut theirs, turns, options.smoke);
         let within = ours.allocations <= case.allocations;
         is_good &= within;
-        let ratio = theirs.nanoseconds.median / ours.nanoseconds.median;
-        let ntex = ntex.iter().find(|(name, _)| name == case.ntex).map(|(_, cost)| format!("{cost:.1}"));
-        println!(
-            "{:<24} {:>18} {:>6} {:>9.1} {:>6} {:>6.1}x {:>6.0}x {:>9}{}{}",
+        let Spread { median, min, max } = ours.nanoseconds;
+        let ratio = theirs.nanoseconds.median / median;
+        let others = [("ntex", cost_of(&ntex, case.peer)), ("proton", cost_of(&proton, case.peer))];
+        let [ntex, proton] =
+            others.map(|(_, cost)| cost.map_or_else(|| "-".to_owned(), |cost| format!("{cost:.1}")));
+        print!(
+            "{:<24} {:>22} {:>6} {:>9.1} {:>6} {ratio:>6.1}x {:>6.0}x {ntex:>9} {proton:>10}",
             case.name,
-            format!(
-                "{:.1} ({:.1}-{:.1})",
-                ours.nanoseconds.median, ours.nanoseconds.min, ours.nanoseconds.max
-            ),
+            format!("{median:.1} ({min:.1}-{max:.1})"),
             ours.allocations,
             theirs.nanoseconds.median,
             theirs.allocations,
-            ratio,
             case.ratio,
-            ntex.as_deref().unwrap_or("-"),
-            if ratio < case.ratio && !options.smoke { "  short" } else { "" },
-            if within { "" } else { "  ALLOCATES" },
         );
+        if ratio < case.ratio && !options.smoke {
+            print!("  short");
+        }
+        for (peer, _) in others.iter().filter(|(_, cost)| cost.is_some_and(|cost| cost <= median)) {
+            print!("  behind {peer}");
+        }
+        println!("{}", if within { "" } else { "  ALLOCATES" });
     }
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What ntex and Proton take, as far as they can be built here.
+fn other_peers() -> (Costs, Costs) {
+    let or_reason = |peer: &str, costs: Result<Costs, String>| {
+        costs.unwrap_or_else(|reason| {
+            println!("{peer} is left out: {reason}");
+            Costs::new()
+        })
+    };
+    (or_reason("ntex-amqp-codec", children::ntex()), or_reason("Qpid Proton C", children::proton()))
+}
+
+fn cost_of(costs: &Costs, case: &str) -> Option<f64> {
+    costs.iter().find(|(name, _)| name == case).map(|(_, cost)| *cost)
 }
 
 /// Runs both sides in turns, then counts the allocations of each.

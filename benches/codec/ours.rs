@@ -52,6 +52,14 @@ pub(crate) fn work(name: &str) -> Option<Work> {
             })
         }
         "data-1k-encode" => encode(Message::data(vec![0x5a; 1_024])),
+        "data-1k-view" => {
+            let octets = to_bytes(&Message::data(vec![0x5a; 1_024]));
+            let limits = DecodeLimits::message();
+            repeat(move || {
+                let view = MessageView::parse(black_box(&octets), &limits).unwrap();
+                black_box(&view.body_octets().unwrap());
+            })
+        }
         "data-1k-decode" => decode(&Message::data(vec![0x5a; 1_024])),
         "data-64k-decode" => decode(&Message::data(vec![0x5a; 65_536])),
         _ => return None,
@@ -75,7 +83,7 @@ fn decode(message: &Message) -> Work {
     let octets = to_bytes(message);
     let limits = DecodeLimits::message();
     repeat(move || {
-        black_box(&Message::decode(black_box(&octets), &limits).unwrap());
+        black_box(&Message::decode(black_box(&octets), &limits)).as_ref().unwrap();
     })
 }
 
@@ -104,7 +112,7 @@ fn frame_decode() -> Work {
             stream.extend_from_slice(&stretch);
             let chunk = stream.split().freeze();
             for frame in Frames::new(black_box(&chunk), &limits, u32::MAX) {
-                black_box(&frame.unwrap());
+                black_box(&frame).as_ref().unwrap();
                 left = left.saturating_sub(1);
             }
         }

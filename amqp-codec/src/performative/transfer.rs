@@ -133,13 +133,13 @@ impl fmt::Debug for DeliveryTag {
 }
 
 /// A transfer as nearly every sender writes it: short list, no state, no settle mode. Anything else, and anything that is
-/// wrong, is left to the table's decoder; the cursor then stands where it stood.
+/// wrong, is left to the table's decoder. With it what follows it.
 #[inline(always)]
-pub(crate) fn read_usual(cursor: &mut Cursor<'_>) -> Option<Transfer> {
-    let [0x00, code::SMALL_ULONG, 0x14, code::LIST8, size, list @ ..] = cursor.peek_all() else {
+pub(crate) fn read_usual(octets: &[u8]) -> Option<(Transfer, &[u8])> {
+    let [0x00, code::SMALL_ULONG, 0x14, code::LIST8, size, rest @ ..] = octets else {
         return None;
     };
-    let list = list.get(..usize::from(*size))?;
+    let (list, rest) = rest.split_at_checked(usize::from(*size))?;
     let (count, octets) = list.split_first()?;
     if *count > 11 {
         return None;
@@ -158,11 +158,7 @@ pub(crate) fn read_usual(cursor: &mut Cursor<'_>) -> Option<Transfer> {
         aborted: fields.boolean()?.unwrap_or(false),
         batchable: fields.boolean()?.unwrap_or(false),
     };
-    if !fields.octets.is_empty() || cursor.limits().max_depth == 0 {
-        return None;
-    }
-    cursor.take(list.len() + 5).ok()?;
-    Some(transfer)
+    fields.octets.is_empty().then_some((transfer, rest))
 }
 
 /// The fields of a short list, each `None` where it is not of its usual form, and `Some(None)` where it is null or absent.
