@@ -10,7 +10,7 @@ use std::path::Path;
 
 use amqp_codec::{
     AmqpFrame, Bytes, DecodeLimits, Entries, Message, MessageView, Performative, SaslPerformative, Value,
-    from_bytes,
+    from_bytes, to_bytes,
 };
 
 /// Most memory that may be in use at once: so many times the input, and a constant.
@@ -66,6 +66,29 @@ fn a_borrowed_walk_allocates_nothing() {
         });
         assert_eq!(cost, 0, "{id}");
     }
+}
+
+#[test]
+fn reading_a_view_allocates_nothing() {
+    let message = Message::data(vec![0x5a; 256])
+        .with_message_id("an id that is longer than what is kept in place")
+        .with_message_annotation("x-opt-a", "a value that is longer than what is kept in place")
+        .with_application_property("region", "a value that is longer than what is kept in place");
+    let octets = to_bytes(&message);
+    // The first clone of a buffer gives it a reference count of its own, whoever clones it.
+    let _shared = octets.clone();
+    let limits = DecodeLimits::message();
+    let cost = cost(|| {
+        let view = MessageView::parse(&octets, &limits).unwrap();
+        assert!(view.message_id().unwrap().is_some());
+        assert!(view.message_annotation("x-opt-a").unwrap().is_some());
+        assert!(view.application_property("region").unwrap().is_some());
+        assert_eq!(view.iter_application_properties().unwrap().unwrap().count(), 1);
+        assert_eq!(view.body_octets().unwrap().unwrap().len(), 256);
+        assert_eq!(view.body_bytes().unwrap().unwrap().len(), 256);
+        assert!(view.header().unwrap().is_none());
+    });
+    assert_eq!(cost, 0);
 }
 
 fn check(id: &str, octets: &[u8]) {
