@@ -33,3 +33,10 @@ pub use {
     },
     engine::{Settlement, Settling},
 };
+
+/// What fuzz targets and tests share; no part of the stable interface.
+#[cfg(all(feature = "websocket", any(fuzzing, feature = "__fuzzing")))]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::driver::websocket::fuzzing::fuzz_websocket;
+}

@@ -8,11 +8,13 @@ use std::time::Instant;
 
 use amqp_codec::fuzzing::{self as codec, fuzz_all};
 use amqp_transport::engine::fuzzing::{fuzz_client, fuzz_listener};
+use amqp_transport::fuzzing::fuzz_websocket;
+use amqp_transport::sasl::fuzzing::fuzz_sasl;
 use iothub_profile::fuzzing::{fuzz_address, fuzz_connection_string, fuzz_sas};
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 11] = [
+const TARGETS: [(&str, Target); 12] = [
     ("address", fuzz_address),
     ("batch", codec::fuzz_batch),
     ("connection_string", fuzz_connection_string),
@@ -22,8 +24,12 @@ const TARGETS: [(&str, Target); 11] = [
     ("message", codec::fuzz_message),
     ("performative", codec::fuzz_performative),
     ("sas", fuzz_sas),
-    ("sasl", codec::fuzz_sasl),
+    ("sasl", |data| {
+        codec::fuzz_sasl(data);
+        fuzz_sasl(data, now());
+    }),
     ("value", codec::fuzz_value),
+    ("websocket", fuzz_websocket),
 ];
 
 #[test]

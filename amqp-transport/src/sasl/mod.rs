@@ -21,6 +21,9 @@
 mod bearer;
 mod choice;
 mod exchange;
+#[cfg(any(fuzzing, feature = "__fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod mechanism;
 mod request;
 #[cfg(feature = "scram")]

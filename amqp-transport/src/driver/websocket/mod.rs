@@ -3,6 +3,8 @@
 //! Owns the two handshakes and the mapping of a stream onto binary messages. Frames, masks and the closing handshake are
 //! the library's. It knows nothing of AMQP's own frames: they and messages have no common boundaries (WS-004).
 
+#[cfg(any(fuzzing, feature = "__fuzzing"))]
+pub(crate) mod fuzzing;
 mod io;
 mod upgrade;
 
