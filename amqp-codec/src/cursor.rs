@@ -262,6 +262,18 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Whether the node budget allows for so many values more.
+    #[inline]
+    pub(crate) const fn can_spend(&self, nodes: usize) -> bool {
+        nodes <= self.nodes_left
+    }
+
+    /// Counts values that [`can_spend`](Self::can_spend) allowed.
+    #[inline]
+    pub(crate) const fn spend_nodes(&mut self, nodes: usize) {
+        self.nodes_left = self.nodes_left.saturating_sub(nodes);
+    }
+
     /// One level down (T-047).
     #[inline]
     pub(crate) fn enter(&mut self, what: &'static str) -> Result<()> {

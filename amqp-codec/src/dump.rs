@@ -8,12 +8,13 @@ use bytes::Bytes;
 
 use crate::{
     composite::{COMPOSITES, SECTIONS},
-    described::Described,
+    described::DescribedRef,
     frame::{FrameHeader, FrameType},
     limits::DecodeLimits,
     sasl::{SaslChallenge, SaslInit, SaslResponse},
     sink::Encode,
     value::Value,
+    value_ref::ValueRef,
 };
 
 /// One line for a value.
@@ -30,14 +31,14 @@ pub struct FrameLine<'a>(pub &'a Bytes);
 
 impl fmt::Display for ValueLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_value(f, self.0)
+        write_value(f, self.0.view())
     }
 }
 
 impl<T: Encode> fmt::Display for Line<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match Value::of(self.0) {
-            Ok(value) => write_value(f, &value),
+            Ok(value) => write_value(f, value.view()),
             Err(error) => write!(f, "<{error}>"),
         }
     }
@@ -61,7 +62,7 @@ impl fmt::Display for FrameLine<'_> {
         let limits = DecodeLimits::performative();
         let mut cursor = crate::Cursor::new(&body, &limits);
         match <Value as crate::Decode>::decode(&mut cursor) {
-            Ok(value) => write_value(f, &value)?,
+            Ok(value) => write_value(f, value.view())?,
             Err(error) => write!(f, "<{error}>")?,
         }
         match cursor.remaining() {
@@ -71,35 +72,35 @@ impl fmt::Display for FrameLine<'_> {
     }
 }
 
-fn write_value(f: &mut fmt::Formatter<'_>, value: &Value) -> fmt::Result {
+fn write_value(f: &mut fmt::Formatter<'_>, value: ValueRef<'_>) -> fmt::Result {
     match value {
-        Value::Null => f.write_str("null"),
-        Value::Boolean(v) => write!(f, "{v}"),
-        Value::Ubyte(v) => write!(f, "{v}"),
-        Value::Ushort(v) => write!(f, "{v}"),
-        Value::Uint(v) => write!(f, "{v}"),
-        Value::Ulong(v) => write!(f, "{v}"),
-        Value::Byte(v) => write!(f, "{v}"),
-        Value::Short(v) => write!(f, "{v}"),
-        Value::Int(v) => write!(f, "{v}"),
-        Value::Long(v) => write!(f, "{v}"),
-        Value::Float(v) => write!(f, "{v:?}"),
-        Value::Double(v) => write!(f, "{v:?}"),
-        Value::Decimal32(v) => write_octets(f, &v.0),
-        Value::Decimal64(v) => write_octets(f, &v.0),
-        Value::Decimal128(v) => write_octets(f, &v.0),
-        Value::Char(v) => write!(f, "{v:?}"),
-        Value::Timestamp(v) => write!(f, "@{}ms", v.0),
-        Value::Uuid(v) => write!(f, "{v}"),
-        Value::Binary(v) => write_octets(f, v),
-        Value::String(v) => write_text(f, v),
-        Value::Symbol(v) => write!(f, ":{}", v.as_str().escape_debug()),
-        Value::List(list) => write_sequence(f, list.iter()),
-        Value::Array(array) => {
+        ValueRef::Null => f.write_str("null"),
+        ValueRef::Boolean(v) => write!(f, "{v}"),
+        ValueRef::Ubyte(v) => write!(f, "{v}"),
+        ValueRef::Ushort(v) => write!(f, "{v}"),
+        ValueRef::Uint(v) => write!(f, "{v}"),
+        ValueRef::Ulong(v) => write!(f, "{v}"),
+        ValueRef::Byte(v) => write!(f, "{v}"),
+        ValueRef::Short(v) => write!(f, "{v}"),
+        ValueRef::Int(v) => write!(f, "{v}"),
+        ValueRef::Long(v) => write!(f, "{v}"),
+        ValueRef::Float(v) => write!(f, "{v:?}"),
+        ValueRef::Double(v) => write!(f, "{v:?}"),
+        ValueRef::Decimal32(v) => write_octets(f, &v.0),
+        ValueRef::Decimal64(v) => write_octets(f, &v.0),
+        ValueRef::Decimal128(v) => write_octets(f, &v.0),
+        ValueRef::Char(v) => write!(f, "{v:?}"),
+        ValueRef::Timestamp(v) => write!(f, "@{}ms", v.0),
+        ValueRef::Uuid(v) => write!(f, "{v}"),
+        ValueRef::Binary(v) => write_octets(f, v),
+        ValueRef::String(v) => write_text(f, v.as_str()),
+        ValueRef::Symbol(v) => write!(f, ":{}", v.as_str().escape_debug()),
+        ValueRef::List(list) => write_sequence(f, list.iter()),
+        ValueRef::Array(array) => {
             f.write_str("@")?;
             write_sequence(f, array.iter().take(MAX_ITEMS + 1))
         }
-        Value::Map(map) => {
+        ValueRef::Map(map) => {
             f.write_str("{")?;
             for (index, (key, value)) in map.iter().enumerate() {
                 if index > 0 {
@@ -111,23 +112,23 @@ fn write_value(f: &mut fmt::Formatter<'_>, value: &Value) -> fmt::Result {
             }
             f.write_str("}")
         }
-        Value::Described(described) => write_described(f, described),
+        ValueRef::Described(described) => write_described(f, described),
     }
 }
 
-fn write_described(f: &mut fmt::Formatter<'_>, described: &Described) -> fmt::Result {
+fn write_described(f: &mut fmt::Formatter<'_>, described: DescribedRef<'_>) -> fmt::Result {
     let code = described.code();
     let composite = COMPOSITES.iter().find(|spec| Some(spec.code) == code);
-    let (Some(spec), Value::List(fields)) = (composite, &described.value) else {
+    let (Some(spec), ValueRef::List(fields)) = (composite, described.value()) else {
         match SECTIONS.iter().find(|section| Some(section.0) == code) {
             Some((code, _, name)) => write!(f, "@{name}({code}) ")?,
             None => {
                 f.write_str("@")?;
-                write_value(f, &described.descriptor)?;
+                write_value(f, described.descriptor())?;
                 f.write_str(" ")?;
             }
         }
-        return write_value(f, &described.value);
+        return write_value(f, described.value());
     };
     write!(f, "@{}({}) [", spec.name, spec.code)?;
     let mut is_first = true;
@@ -150,7 +151,7 @@ const fn is_secret(code: u64, index: usize) -> bool {
     matches!((code, index), (SaslInit::CODE, 1) | (SaslChallenge::CODE, 0) | (SaslResponse::CODE, 0))
 }
 
-fn write_sequence<'a>(f: &mut fmt::Formatter<'_>, values: impl Iterator<Item = &'a Value>) -> fmt::Result {
+fn write_sequence<'a>(f: &mut fmt::Formatter<'_>, values: impl Iterator<Item = ValueRef<'a>>) -> fmt::Result {
     f.write_str("[")?;
     for (index, value) in values.enumerate() {
         if index > 0 {

@@ -41,6 +41,9 @@ pub(crate) const MAP32: u8 = 0xd1;
 pub(crate) const ARRAY8: u8 = 0xe0;
 pub(crate) const ARRAY32: u8 = 0xf0;
 
+/// From the constructor with a one-octet size to the one with four.
+pub(crate) const SHORT_TO_LONG: u8 = 0x10;
+
 /// How long the octets after a constructor are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {

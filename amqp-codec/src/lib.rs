@@ -45,11 +45,13 @@ mod text;
 mod transaction;
 mod value;
 mod value_ref;
+mod work;
 
 pub use bytes::{Bytes, BytesMut};
 pub use collection::{
-    AnnotationKey, Annotations, ApplicationProperties, Array, Entries, Fields, List, Map, MixedElements,
-    Multiple, OrderedMap,
+    AnnotationKey, AnnotationKeyRef, Annotations, ApplicationProperties, Array, ArrayIter, ArrayRef, Entries,
+    Fields, IntoEntries, IntoTypedEntries, IntoValues, List, ListRef, Map, MapIter, MapKey, MapRef,
+    MixedElements, Multiple, OrderedMap, TypedEntries, ValueIter,
 };
 pub use composite::{COMPOSITES, CompositeSpec, FieldSpec};
 pub use condition::{Error, ErrorCondition};
@@ -58,7 +60,7 @@ pub use delivery_state::{
     Accepted, Declared, DeliveryState, Modified, NotAnOutcome, Outcome, Received, Rejected, Released,
     TransactionalState,
 };
-pub use described::Described;
+pub use described::{Described, DescribedRef};
 pub use error::{DecodeError, DecodeErrorKind};
 pub use frame::{
     AmqpFrame, FRAME_HEADER_LEN, FrameHeader, FrameType, Frames, MIN_MAX_FRAME_SIZE, encode_empty_frame,
@@ -66,8 +68,8 @@ pub use frame::{
 };
 pub use limits::{DecodeLimits, Strictness};
 pub use message::{
-    Body, BodyData, BodyRef, BodySequences, Header, Message, MessageId, MessageIdRef, MessageParts,
-    MessageView, Properties, Sections,
+    Body, BodyData, BodyRef, BodySequences, DataSections, Header, IntoDataSections, IntoSequences, Message,
+    MessageId, MessageIdRef, MessageParts, MessageView, Properties, Sections, Sequences,
     batch::{BATCHED_MESSAGE_FORMAT, BatchBuilder, BatchFull},
 };
 pub use number::{Decimal32, Decimal64, Decimal128, SerialNumber, Timestamp, Uuid};
@@ -87,4 +89,4 @@ pub use terminus::{
 pub use text::{NotAscii, Str, Symbol, TextRef};
 pub use transaction::{Coordinator, Declare, Discharge, TxnCapability};
 pub use value::{Value, ValueType, WrongValueType};
-pub use value_ref::{Encoded, ValueRef};
+pub use value_ref::ValueRef;

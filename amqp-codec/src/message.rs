@@ -4,23 +4,25 @@
 //! asked for; both read through the one walker in `sections`.
 
 pub mod batch;
+mod body;
 mod id;
 mod parts;
 mod sections;
 mod view;
 
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::boxed::Box;
 use core::ops::{Deref, DerefMut};
 
 use bytes::{Bytes, BytesMut};
 
+pub use body::{Body, DataSections, IntoDataSections, IntoSequences, Sequences};
 pub use id::{MessageId, MessageIdRef};
 pub use parts::{BodyRef, MessageParts};
 pub use sections::{Header, Properties};
 pub use view::{BodyData, BodySequences, MessageView};
 
 use crate::{
-    collection::{AnnotationKey, Annotations, ApplicationProperties, List, OrderedMap},
+    collection::{AnnotationKey, Annotations, ApplicationProperties, OrderedMap},
     cursor::{Cursor, Decode},
     delivery_state::Modified,
     error::{DecodeError, DecodeErrorKind},
@@ -29,8 +31,10 @@ use crate::{
     sink::{Encode, Sink},
     text::{Str, Symbol},
     value::Value,
+    value_ref::ValueRef,
 };
-use sections::{BodyKind, Section, Walker};
+use body::Span;
+use sections::{Section, Walker};
 
 /// A message with all its sections decoded.
 ///
@@ -62,25 +66,6 @@ pub struct Sections {
     pub application_properties: Option<ApplicationProperties>,
     /// What can only be known after the body, such as a hash.
     pub footer: Option<Annotations>,
-}
-
-/// The body of a message.
-// M-020, M-021: lists that follow each other; one value of any type.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-// A tag of a whole word, for the reason that `Value` has one.
-#[repr(usize)]
-pub enum Body {
-    /// No body section. Not legal, yet sent by some peers (see [`Strictness`](crate::Strictness)).
-    #[default]
-    Empty,
-    /// Octets in one data section.
-    Data(Bytes),
-    /// Octets in several data sections, which form one stream (M-019). Written with at least two, or read as such.
-    DataSections(Vec<Bytes>),
-    /// One or several sequence sections.
-    Sequence(Vec<List>),
-    /// One value.
-    Value(Value),
 }
 
 impl Message {
@@ -115,17 +100,21 @@ impl Message {
     fn decode_sections(bytes: &Bytes, limits: &DecodeLimits) -> Result<Self, DecodeError> {
         let mut message = Self::default();
         let mut walker = Walker::new(bytes, limits);
+        let mut span = Span::default();
         while let Some(section) = walker.next_section()? {
-            message.read_section(section, &mut walker.cursor)?;
+            if let Section::Body(kind) = section {
+                span.add(walker.section_start);
+                message.body.read_section(kind, &mut walker.cursor, &mut span)?;
+            } else {
+                message.read_section(section, &mut walker.cursor)?;
+            }
         }
         walker.finish()?;
+        message.body.complete(bytes, &span);
         Ok(message)
     }
 
     fn read_section(&mut self, section: Section, cursor: &mut Cursor<'_>) -> Result<(), DecodeError> {
-        if let Section::Body(kind) = section {
-            return self.body.read_section(kind, cursor);
-        }
         let sections = self.sections.get_or_insert_default();
         match section {
             Section::Header => sections.header = Some(sections::decode_header(cursor)?),
@@ -151,7 +140,7 @@ impl Message {
             header.delivery_count = header.delivery_count.saturating_add(1);
         }
         for (key, value) in modified.message_annotations.iter().flat_map(OrderedMap::iter) {
-            self.message_annotations.get_or_insert_default().insert(key.clone(), value.clone());
+            self.message_annotations.get_or_insert_default().insert(key.to_symbol(), value);
         }
     }
 
@@ -160,7 +149,7 @@ impl Message {
         match &self.body {
             Body::Data(data) => Some(data.clone()),
             Body::DataSections(sections) => {
-                let mut joined = BytesMut::with_capacity(sections.iter().map(Bytes::len).sum());
+                let mut joined = BytesMut::with_capacity(sections.iter().map(<[u8]>::len).sum());
                 sections.iter().for_each(|section| joined.extend_from_slice(section));
                 Some(joined.freeze())
             }
@@ -169,12 +158,12 @@ impl Message {
     }
 
     /// The value of an application property.
-    pub fn application_property(&self, key: &str) -> Option<&Value> {
+    pub fn application_property(&self, key: &str) -> Option<ValueRef<'_>> {
         self.application_properties.as_ref()?.get(key)
     }
 
     /// The value of a message annotation.
-    pub fn message_annotation(&self, key: &str) -> Option<&Value> {
+    pub fn message_annotation(&self, key: &str) -> Option<ValueRef<'_>> {
         self.message_annotations.as_ref()?.get(key)
     }
 
@@ -292,8 +281,8 @@ impl Encode for Message {
         match &self.body {
             Body::Empty => {}
             Body::Data(data) => write_section(out, DATA, data),
-            Body::DataSections(sections) => sections.iter().for_each(|data| write_section(out, DATA, data)),
-            Body::Sequence(lists) => lists.iter().for_each(|list| write_section(out, SEQUENCE, list)),
+            Body::DataSections(sections) => sections.encode(out),
+            Body::Sequence(sections) => sections.encode(out),
             Body::Value(value) => write_section(out, VALUE, value),
         }
         if let Some(footer) = self.sections.as_ref().and_then(|sections| sections.footer.as_ref()) {
@@ -319,41 +308,6 @@ impl Sections {
         if let Some(properties) = &self.application_properties {
             write_section(out, APPLICATION_PROPERTIES, properties);
         }
-    }
-}
-
-impl Body {
-    /// One more body section, its descriptor read.
-    fn read_section(&mut self, kind: BodyKind, cursor: &mut Cursor<'_>) -> Result<(), DecodeError> {
-        match kind {
-            BodyKind::Data => {
-                let data = Bytes::decode(cursor)?;
-                *self = match core::mem::take(self) {
-                    Self::Data(first) => Self::DataSections(alloc::vec![first, data]),
-                    Self::DataSections(mut sections) => {
-                        sections.push(data);
-                        Self::DataSections(sections)
-                    }
-                    _ => Self::Data(data),
-                };
-            }
-            BodyKind::Sequence => {
-                let list = List::decode(cursor)?;
-                match self {
-                    Self::Sequence(sections) => sections.push(list),
-                    body => *body = Self::Sequence(alloc::vec![list]),
-                }
-            }
-            BodyKind::Value => *self = Self::Value(Value::decode(cursor)?),
-        }
-        Ok(())
-    }
-}
-
-impl From<String> for Body {
-    /// A string value.
-    fn from(text: String) -> Self {
-        Self::Value(text.into())
     }
 }
 

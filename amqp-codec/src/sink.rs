@@ -69,7 +69,7 @@ pub enum Compound {
 }
 
 impl Compound {
-    const fn codes(self) -> (u8, u8) {
+    pub(crate) const fn codes(self) -> (u8, u8) {
         match self {
             Self::List => (code::LIST8, code::LIST32),
             Self::Map => (code::MAP8, code::MAP32),

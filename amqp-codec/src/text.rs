@@ -174,9 +174,28 @@ impl<'a> TextRef<'a> {
         Ok(Self(octets))
     }
 
-    /// The text of a symbol, with octets of its own.
+    /// The text as a symbol with octets of its own; only that of a symbol is known to be ASCII.
     pub(crate) fn to_symbol(self) -> Symbol {
         Symbol(Text::copy_from(code::SYMBOL8, self.0))
+    }
+
+    /// The text as a string, in place or shared by `share`.
+    pub(crate) fn to_str_with(self, share: impl FnOnce(&'a [u8]) -> Bytes) -> Str {
+        Str(Text::short(code::STRING8, self.0).unwrap_or_else(|| Text::Shared(share(self.0))))
+    }
+
+    /// The text as a symbol, in place or shared by `share`.
+    pub(crate) fn to_symbol_with(self, share: impl FnOnce(&'a [u8]) -> Bytes) -> Symbol {
+        Symbol(Text::short(code::SYMBOL8, self.0).unwrap_or_else(|| Text::Shared(share(self.0))))
+    }
+}
+
+impl Deref for TextRef<'_> {
+    type Target = str;
+
+    #[inline]
+    fn deref(&self) -> &str {
+        self.as_str()
     }
 }
 
@@ -283,6 +302,11 @@ impl Symbol {
             Err(NotAscii)
         }
     }
+
+    /// The symbol of octets that were read without their constructor.
+    pub(crate) fn shared<'a>(cursor: &Cursor<'a>, octets: &'a [u8]) -> Result<Self> {
+        Text::shared(cursor, octets, &SYMBOL).map(Self)
+    }
 }
 
 macro_rules! text_type {
@@ -304,11 +328,6 @@ macro_rules! text_type {
             /// The octets of the text in a buffer: the shared one, or a copy of a short text.
             pub fn into_bytes(self) -> Bytes {
                 self.0.into_bytes()
-            }
-
-            /// The text of octets that were read without their constructor.
-            pub(crate) fn shared<'a>(cursor: &Cursor<'a>, octets: &'a [u8]) -> Result<Self> {
-                Text::shared(cursor, octets, &$kind).map(Self)
             }
         }
 

@@ -3,21 +3,22 @@
 //! Owns the closed set of types of AMQP 1.0 §1.6 plus described values. Two values are equal when type and value are
 //! equal, whatever their encodings were; floats compare by bits.
 
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{string::String, vec::Vec};
 use core::{cmp::Ordering, hash};
 
 use bytes::Bytes;
 
 use crate::{
     collection::{Array, List, Map},
-    cursor::{Cursor, Decode, Result, Width},
+    cursor::{Cursor, Decode},
     described::Described,
     error::DecodeError,
     format_code as code,
     number::{Decimal32, Decimal64, Decimal128, Timestamp, Uuid},
-    primitive, quick,
+    quick,
     sink::{Encode, Sink, to_bytes},
-    text::{Str, Symbol},
+    text::{Str, Symbol, TextRef},
+    value_ref::ValueRef,
 };
 
 /// Any AMQP value.
@@ -75,9 +76,9 @@ pub enum Value {
     /// An ordered map of values to values.
     Map(Map),
     /// Values of one type.
-    Array(Box<Array>),
+    Array(Array),
     /// A value with a descriptor.
-    Described(Box<Described>),
+    Described(Described),
 }
 
 /// The type of a [`Value`] that is not described.
@@ -110,12 +111,76 @@ pub enum ValueType {
     Array,
 }
 
+impl ValueType {
+    /// The constructor of the type that an array without elements has: the short one where sizes differ, the wide one
+    /// where numbers do.
+    pub(crate) const fn constructor(self) -> u8 {
+        match self {
+            Self::Null => code::NULL,
+            Self::Boolean => code::BOOLEAN,
+            Self::Ubyte => code::UBYTE,
+            Self::Ushort => code::USHORT,
+            Self::Uint => code::UINT,
+            Self::Ulong => code::ULONG,
+            Self::Byte => code::BYTE,
+            Self::Short => code::SHORT,
+            Self::Int => code::INT,
+            Self::Long => code::LONG,
+            Self::Float => code::FLOAT,
+            Self::Double => code::DOUBLE,
+            Self::Decimal32 => code::DECIMAL32,
+            Self::Decimal64 => code::DECIMAL64,
+            Self::Decimal128 => code::DECIMAL128,
+            Self::Char => code::CHAR,
+            Self::Timestamp => code::TIMESTAMP,
+            Self::Uuid => code::UUID,
+            Self::Binary => code::BINARY8,
+            Self::String => code::STRING8,
+            Self::Symbol => code::SYMBOL8,
+            Self::List => code::LIST8,
+            Self::Map => code::MAP8,
+            Self::Array => code::ARRAY8,
+        }
+    }
+
+    /// The type that a constructor belongs to.
+    pub(crate) const fn of_constructor(constructor: u8) -> Option<Self> {
+        Some(match constructor {
+            code::NULL => Self::Null,
+            code::TRUE | code::FALSE | code::BOOLEAN => Self::Boolean,
+            code::UBYTE => Self::Ubyte,
+            code::USHORT => Self::Ushort,
+            code::UINT | code::SMALL_UINT | code::UINT0 => Self::Uint,
+            code::ULONG | code::SMALL_ULONG | code::ULONG0 => Self::Ulong,
+            code::BYTE => Self::Byte,
+            code::SHORT => Self::Short,
+            code::INT | code::SMALL_INT => Self::Int,
+            code::LONG | code::SMALL_LONG => Self::Long,
+            code::FLOAT => Self::Float,
+            code::DOUBLE => Self::Double,
+            code::DECIMAL32 => Self::Decimal32,
+            code::DECIMAL64 => Self::Decimal64,
+            code::DECIMAL128 => Self::Decimal128,
+            code::CHAR => Self::Char,
+            code::TIMESTAMP => Self::Timestamp,
+            code::UUID => Self::Uuid,
+            code::BINARY8 | code::BINARY32 => Self::Binary,
+            code::STRING8 | code::STRING32 => Self::String,
+            code::SYMBOL8 | code::SYMBOL32 => Self::Symbol,
+            code::LIST0 | code::LIST8 | code::LIST32 => Self::List,
+            code::MAP8 | code::MAP32 => Self::Map,
+            code::ARRAY8 | code::ARRAY32 => Self::Array,
+            _ => return None,
+        })
+    }
+}
+
 impl Value {
     /// The generic form of any encodable value, such as a composite.
     ///
     /// # Errors
     /// None in practice; the decoder's limits apply to the value (depth 64, 262,144 nodes).
-    pub fn of(value: &impl Encode) -> core::result::Result<Self, DecodeError> {
+    pub fn of(value: &impl Encode) -> Result<Self, DecodeError> {
         crate::cursor::from_bytes(&to_bytes(value), &crate::DecodeLimits::message())
     }
 
@@ -124,35 +189,40 @@ impl Value {
         Self::Symbol(Symbol::from_static(text))
     }
 
+    /// The value, borrowed.
+    pub fn view(&self) -> ValueRef<'_> {
+        match self {
+            Self::Null => ValueRef::Null,
+            Self::Boolean(v) => ValueRef::Boolean(*v),
+            Self::Ubyte(v) => ValueRef::Ubyte(*v),
+            Self::Ushort(v) => ValueRef::Ushort(*v),
+            Self::Uint(v) => ValueRef::Uint(*v),
+            Self::Ulong(v) => ValueRef::Ulong(*v),
+            Self::Byte(v) => ValueRef::Byte(*v),
+            Self::Short(v) => ValueRef::Short(*v),
+            Self::Int(v) => ValueRef::Int(*v),
+            Self::Long(v) => ValueRef::Long(*v),
+            Self::Float(v) => ValueRef::Float(*v),
+            Self::Double(v) => ValueRef::Double(*v),
+            Self::Decimal32(v) => ValueRef::Decimal32(*v),
+            Self::Decimal64(v) => ValueRef::Decimal64(*v),
+            Self::Decimal128(v) => ValueRef::Decimal128(*v),
+            Self::Char(v) => ValueRef::Char(*v),
+            Self::Timestamp(v) => ValueRef::Timestamp(*v),
+            Self::Uuid(v) => ValueRef::Uuid(*v),
+            Self::Binary(v) => ValueRef::Binary(v),
+            Self::String(v) => ValueRef::String(TextRef::checked(v.as_octets())),
+            Self::Symbol(v) => ValueRef::Symbol(TextRef::checked(v.as_octets())),
+            Self::List(v) => ValueRef::List(v.view()),
+            Self::Map(v) => ValueRef::Map(v.view()),
+            Self::Array(v) => ValueRef::Array(v.view()),
+            Self::Described(v) => ValueRef::Described(v.view()),
+        }
+    }
+
     /// The type, or `None` for a described value.
-    pub const fn value_type(&self) -> Option<ValueType> {
-        Some(match self {
-            Self::Null => ValueType::Null,
-            Self::Boolean(_) => ValueType::Boolean,
-            Self::Ubyte(_) => ValueType::Ubyte,
-            Self::Ushort(_) => ValueType::Ushort,
-            Self::Uint(_) => ValueType::Uint,
-            Self::Ulong(_) => ValueType::Ulong,
-            Self::Byte(_) => ValueType::Byte,
-            Self::Short(_) => ValueType::Short,
-            Self::Int(_) => ValueType::Int,
-            Self::Long(_) => ValueType::Long,
-            Self::Float(_) => ValueType::Float,
-            Self::Double(_) => ValueType::Double,
-            Self::Decimal32(_) => ValueType::Decimal32,
-            Self::Decimal64(_) => ValueType::Decimal64,
-            Self::Decimal128(_) => ValueType::Decimal128,
-            Self::Char(_) => ValueType::Char,
-            Self::Timestamp(_) => ValueType::Timestamp,
-            Self::Uuid(_) => ValueType::Uuid,
-            Self::Binary(_) => ValueType::Binary,
-            Self::String(_) => ValueType::String,
-            Self::Symbol(_) => ValueType::Symbol,
-            Self::List(_) => ValueType::List,
-            Self::Map(_) => ValueType::Map,
-            Self::Array(_) => ValueType::Array,
-            Self::Described(_) => return None,
-        })
+    pub fn value_type(&self) -> Option<ValueType> {
+        self.view().value_type()
     }
 
     /// Whether this is null.
@@ -186,37 +256,17 @@ impl Value {
 
     /// Any integer that is not negative.
     pub fn as_u64(&self) -> Option<u64> {
-        match *self {
-            Self::Ubyte(n) => Some(n.into()),
-            Self::Ushort(n) => Some(n.into()),
-            Self::Uint(n) => Some(n.into()),
-            Self::Ulong(n) => Some(n),
-            _ => self.as_i64().and_then(|n| u64::try_from(n).ok()),
-        }
+        self.view().as_u64()
     }
 
     /// Any integer that fits.
     pub fn as_i64(&self) -> Option<i64> {
-        match *self {
-            Self::Byte(n) => Some(n.into()),
-            Self::Short(n) => Some(n.into()),
-            Self::Int(n) => Some(n.into()),
-            Self::Long(n) => Some(n),
-            Self::Ubyte(n) => Some(n.into()),
-            Self::Ushort(n) => Some(n.into()),
-            Self::Uint(n) => Some(n.into()),
-            Self::Ulong(n) => i64::try_from(n).ok(),
-            _ => None,
-        }
+        self.view().as_i64()
     }
 
     /// A float or double.
     pub fn as_f64(&self) -> Option<f64> {
-        match *self {
-            Self::Float(n) => Some(n.into()),
-            Self::Double(n) => Some(n),
-            _ => None,
-        }
+        self.view().as_f64()
     }
 
     /// The octets of a binary.
@@ -235,12 +285,12 @@ impl Value {
     }
 
     /// The array.
-    pub fn as_array(&self) -> Option<&Array> {
+    pub const fn as_array(&self) -> Option<&Array> {
         if let Self::Array(array) = self { Some(array) } else { None }
     }
 
     /// The described value.
-    pub fn as_described(&self) -> Option<&Described> {
+    pub const fn as_described(&self) -> Option<&Described> {
         if let Self::Described(described) = self { Some(described) } else { None }
     }
 
@@ -253,79 +303,11 @@ impl Value {
     pub const fn as_uuid(&self) -> Option<Uuid> {
         if let Self::Uuid(uuid) = self { Some(*uuid) } else { None }
     }
-
-    /// Whether this is neither a list, a map nor an array (a described value counts as simple; peers send them as
-    /// application properties).
-    pub(crate) const fn is_simple(&self) -> bool {
-        !matches!(self, Self::List(_) | Self::Map(_) | Self::Array(_))
-    }
-
-    /// The octets after a constructor, which is not counted as a node.
-    pub(crate) fn body(cursor: &mut Cursor<'_>, constructor: u8) -> Result<Self> {
-        Ok(match constructor {
-            code::NULL => Self::Null,
-            code::TRUE => Self::Boolean(true),
-            code::FALSE => Self::Boolean(false),
-            code::BOOLEAN => Self::Boolean(unwrap_body(cursor, constructor, primitive::boolean)?),
-            code::UBYTE => Self::Ubyte(cursor.read_u8()?),
-            code::USHORT => Self::Ushort(u16::from_be_bytes(cursor.read_array()?)),
-            code::UINT | code::SMALL_UINT | code::UINT0 => {
-                Self::Uint(unwrap_body(cursor, constructor, primitive::uint)?)
-            }
-            code::ULONG | code::SMALL_ULONG | code::ULONG0 => {
-                Self::Ulong(unwrap_body(cursor, constructor, primitive::ulong)?)
-            }
-            code::BYTE => Self::Byte(cursor.read_u8()?.cast_signed()),
-            code::SHORT => Self::Short(i16::from_be_bytes(cursor.read_array()?)),
-            code::INT | code::SMALL_INT => Self::Int(unwrap_body(cursor, constructor, primitive::int)?),
-            code::LONG | code::SMALL_LONG => Self::Long(unwrap_body(cursor, constructor, primitive::long)?),
-            code::FLOAT => Self::Float(f32::from_be_bytes(cursor.read_array()?)),
-            code::DOUBLE => Self::Double(f64::from_be_bytes(cursor.read_array()?)),
-            code::DECIMAL32 => Self::Decimal32(Decimal32(cursor.read_array()?)),
-            code::DECIMAL64 => Self::Decimal64(Decimal64(cursor.read_array()?)),
-            code::DECIMAL128 => Self::Decimal128(Decimal128(cursor.read_array()?)),
-            code::CHAR => Self::Char(unwrap_body(cursor, constructor, primitive::character)?),
-            code::TIMESTAMP => Self::Timestamp(Timestamp(i64::from_be_bytes(cursor.read_array()?))),
-            code::UUID => Self::Uuid(Uuid(cursor.read_array()?)),
-            _ => return Self::sized_body(cursor, constructor),
-        })
-    }
-
-    // T-035, T-040: lists and arrays in all of their forms.
-    fn sized_body(cursor: &mut Cursor<'_>, constructor: u8) -> Result<Self> {
-        Ok(match constructor {
-            code::BINARY8 | code::STRING8 | code::SYMBOL8 => {
-                let length = usize::from(cursor.read_u8()?);
-                Self::text_body(cursor, constructor, length)?
-            }
-            code::BINARY32 | code::STRING32 | code::SYMBOL32 => {
-                let length = cursor.read_length32()?;
-                Self::text_body(cursor, constructor, length)?
-            }
-            code::LIST0 => Self::List(List::default()),
-            code::LIST8 => Self::List(List::body(cursor, Width::One)?),
-            code::LIST32 => Self::List(List::body(cursor, Width::Four)?),
-            code::MAP8 => Self::Map(Map::body(cursor, Width::One)?),
-            code::MAP32 => Self::Map(Map::body(cursor, Width::Four)?),
-            code::ARRAY8 => Self::Array(Box::new(Array::body(cursor, Width::One)?)),
-            code::ARRAY32 => Self::Array(Box::new(Array::body(cursor, Width::Four)?)),
-            _ => return Err(cursor.wrong_type(constructor, "value")),
-        })
-    }
-
-    fn text_body(cursor: &mut Cursor<'_>, constructor: u8, length: usize) -> Result<Self> {
-        let octets = cursor.take(length)?;
-        Ok(match constructor {
-            code::STRING8 | code::STRING32 => Self::String(Str::shared(cursor, octets)?),
-            code::SYMBOL8 | code::SYMBOL32 => Self::Symbol(Symbol::shared(cursor, octets)?),
-            _ => Self::Binary(cursor.share(octets)),
-        })
-    }
 }
 
 impl Decode for Value {
     // T-020: null is its constructor and no more.
-    fn decode(cursor: &mut Cursor<'_>) -> core::result::Result<Self, DecodeError> {
+    fn decode(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         cursor.spend_node("value")?;
         if let Some((value, rest)) = quick::fixed(cursor.peek_all()) {
             cursor.advance_to(rest);
@@ -337,11 +319,8 @@ impl Decode for Value {
             Some(code::SYMBOL8 | code::SYMBOL32) => return Symbol::decode(cursor).map(Self::Symbol),
             _ => {}
         }
-        let constructor = cursor.read_u8()?;
-        if constructor == code::DESCRIBED {
-            return Described::body(cursor).map(|described| Self::Described(Box::new(described)));
-        }
-        Self::body(cursor, constructor)
+        let value = ValueRef::read_any(cursor)?;
+        Ok(value.to_value_with(|part| cursor.share(part)))
     }
 }
 
@@ -405,36 +384,9 @@ impl PartialOrd for Value {
 }
 
 impl Ord for Value {
-    /// A total order for lookups: by type first, then by value, floats by their bits.
+    /// A total order for lookups: by type first, then by value, floats by their bits, collections by their octets.
     fn cmp(&self, other: &Self) -> Ordering {
-        match (self, other) {
-            (Self::Null, Self::Null) => Ordering::Equal,
-            (Self::Boolean(a), Self::Boolean(b)) => a.cmp(b),
-            (Self::Ubyte(a), Self::Ubyte(b)) => a.cmp(b),
-            (Self::Ushort(a), Self::Ushort(b)) => a.cmp(b),
-            (Self::Uint(a), Self::Uint(b)) => a.cmp(b),
-            (Self::Ulong(a), Self::Ulong(b)) => a.cmp(b),
-            (Self::Byte(a), Self::Byte(b)) => a.cmp(b),
-            (Self::Short(a), Self::Short(b)) => a.cmp(b),
-            (Self::Int(a), Self::Int(b)) => a.cmp(b),
-            (Self::Long(a), Self::Long(b)) => a.cmp(b),
-            (Self::Float(a), Self::Float(b)) => a.to_bits().cmp(&b.to_bits()),
-            (Self::Double(a), Self::Double(b)) => a.to_bits().cmp(&b.to_bits()),
-            (Self::Decimal32(a), Self::Decimal32(b)) => a.cmp(b),
-            (Self::Decimal64(a), Self::Decimal64(b)) => a.cmp(b),
-            (Self::Decimal128(a), Self::Decimal128(b)) => a.cmp(b),
-            (Self::Char(a), Self::Char(b)) => a.cmp(b),
-            (Self::Timestamp(a), Self::Timestamp(b)) => a.cmp(b),
-            (Self::Uuid(a), Self::Uuid(b)) => a.cmp(b),
-            (Self::Binary(a), Self::Binary(b)) => a.cmp(b),
-            (Self::String(a), Self::String(b)) => a.cmp(b),
-            (Self::Symbol(a), Self::Symbol(b)) => a.cmp(b),
-            (Self::List(a), Self::List(b)) => a.cmp(b),
-            (Self::Map(a), Self::Map(b)) => a.cmp(b),
-            (Self::Array(a), Self::Array(b)) => a.cmp(b),
-            (Self::Described(a), Self::Described(b)) => a.cmp(b),
-            _ => self.value_type().cmp(&other.value_type()),
-        }
+        self.view().cmp(&other.view())
     }
 }
 
@@ -518,15 +470,5 @@ try_into_types! {
     i8 => Byte "byte", i16 => Short "short", i32 => Int "int", i64 => Long "long", f32 => Float "float",
     f64 => Double "double", char => Char "char", Timestamp => Timestamp "timestamp", Uuid => Uuid "uuid",
     Bytes => Binary "binary", Str => String "string", Symbol => Symbol "symbol", List => List "list", Map => Map "map",
-    Box<Array> => Array "array", Box<Described> => Described "described value",
-}
-
-/// The body of a primitive whose constructor has been matched already.
-#[inline]
-fn unwrap_body<T>(
-    cursor: &mut Cursor<'_>,
-    constructor: u8,
-    body: impl FnOnce(&mut Cursor<'_>, u8) -> Result<Option<T>>,
-) -> Result<T> {
-    body(cursor, constructor)?.ok_or_else(|| cursor.wrong_type(constructor, "value"))
+    Array => Array "array", Described => Described "described value",
 }

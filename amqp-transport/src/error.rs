@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io;
 
-use amqp_codec::{ErrorCondition, Fields, SaslCode, Str, Value};
+use amqp_codec::{ErrorCondition, Fields, SaslCode, Str};
 
 use crate::engine::Violation;
 
@@ -31,11 +31,16 @@ impl RemoteError {
         if !is_redirect {
             return None;
         }
-        let text = |key: &str| self.info.get(key).and_then(Value::as_str).map(|text| text.to_owned());
+        let text =
+            |key: &str| self.info.get(key).and_then(|value| value.as_str()).map(|text| text.to_owned());
         let redirect = Redirect {
             hostname: text("hostname"),
             network_host: text("network-host"),
-            port: self.info.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok()),
+            port: self
+                .info
+                .get("port")
+                .and_then(|value| value.as_u64())
+                .and_then(|port| u16::try_from(port).ok()),
             address: text("address"),
         };
         (redirect.hostname.is_some() || redirect.network_host.is_some()).then_some(redirect)

@@ -4,7 +4,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use amqp_codec::{Message, Outcome, Value};
+use amqp_codec::{Message, Outcome, ValueRef};
 use amqp_transport::client::{AttachError, ReceiverOptions, Sasl, SenderOptions, SessionOptions};
 use iothub_profile::{
     ConnectionString,
@@ -105,7 +105,7 @@ async fn device_receiver_link_messages_devicebound() {
     let to = message.properties.as_ref().and_then(|properties| properties.to.as_ref());
     assert_eq!(to.map(|to| to.as_str()), Some("/devices/dev1/messages/devicebound"));
     let annotations = message.message_annotations.as_ref().unwrap();
-    assert!(matches!(annotations.get("x-opt-sequence-number"), Some(Value::Ulong(_))));
+    assert!(matches!(annotations.get("x-opt-sequence-number"), Some(ValueRef::Ulong(_))));
     delivery.accept().unwrap();
 }
 
@@ -287,7 +287,10 @@ async fn the_redirect_is_followed_and_every_partition_read() {
         let event = soon("an event", reader.recv()).await.unwrap();
         assert_eq!(event.device_id(), Some(DEVICE));
         assert!(event.enqueued_time().is_some() && event.offset().is_some());
-        assert_eq!(event.property("number").and_then(Value::as_str).map(str::as_bytes), Some(&*event.body()));
+        assert_eq!(
+            event.property("number").and_then(|value| value.as_str()).map(str::as_bytes),
+            Some(&*event.body())
+        );
         numbers.push(String::from_utf8(event.body().to_vec()).unwrap());
         sequence_numbers.push(event.sequence_number().unwrap());
     }

@@ -1,86 +1,206 @@
-//! Whether a map has two equal keys, in time that no peer can drive up.
+//! Whether a map has two equal keys, in time and memory that no peer can drive up.
 //!
 //! Owns the fingerprints by which keys are compared first. They are no secret: a peer that makes them collide gets the
-//! sorted comparison, O(n log n), instead of the table.
+//! sorted comparison, O(n log n), instead of the table. Keys are compared as octets, in their smallest encoding, which
+//! equal values have in common and no other value starts with.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 
-use crate::value::Value;
+use bytes::BytesMut;
 
-/// A key that can be compared with many others.
-pub(crate) trait Fingerprint: Ord {
-    /// Equal for equal keys, and mostly different for different ones.
-    fn fingerprint(&self) -> usize;
+use super::{packed::Raw, walk};
+use crate::{sink::Encode, work};
+
+/// The keys of a map that is being read, as long as they are short ASCII text: where each is, by its fingerprint.
+pub(super) struct KeySet<'a, const SLOTS: usize> {
+    octets: &'a [u8],
+    /// One more than where a key starts; 0 is free.
+    slots: [u16; SLOTS],
+    collisions: usize,
+    state: State,
 }
 
-impl Fingerprint for Value {
-    fn fingerprint(&self) -> usize {
-        match self {
-            Self::String(text) => of_octets(text.as_octets()),
-            Self::Symbol(symbol) => of_octets(symbol.as_octets()),
-            Self::Binary(octets) => of_octets(octets),
-            Self::Uuid(uuid) => of_octets(&uuid.0),
-            Self::Timestamp(timestamp) => of_number(timestamp.0.cast_unsigned()),
-            _ => self.as_i64().map_or(0, |number| of_number(number.cast_unsigned())),
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Different,
+    Equal,
+    /// A key that is not known here, or too many of them.
+    Unknown,
+}
+
+impl<'a, const SLOTS: usize> KeySet<'a, SLOTS> {
+    /// For the map with these octets. `SLOTS` is a power of two and at least twice the number of keys, or 0.
+    #[inline]
+    pub(super) fn new(octets: &'a [u8]) -> Self {
+        let is_known = SLOTS > 0 && octets.len() < usize::from(u16::MAX);
+        let state = if is_known { State::Different } else { State::Unknown };
+        Self { octets, slots: [0; SLOTS], collisions: 0, state }
+    }
+
+    /// Enters the key at the start of `rest`, an end of the map's octets.
+    #[inline(always)]
+    pub(super) fn note(&mut self, rest: &[u8], text: &[u8]) {
+        if self.state != State::Different {
+            return;
         }
-    }
-}
-
-/// T-038: equal keys are invalid, however they are encoded.
-pub(super) fn has_duplicates<K: Fingerprint>(entries: &[(K, Value)]) -> bool {
-    match entries.len() {
-        0..=4 => has_equal_pair(entries),
-        5..=32 => search::<K, 64>(entries),
-        33..=256 => search::<K, 512>(entries),
-        _ => has_equal_neighbours(entries),
-    }
-}
-
-/// Enters every key into a table of `SLOTS`, a power of two and at least twice the number of keys.
-fn search<K: Fingerprint, const SLOTS: usize>(entries: &[(K, Value)]) -> bool {
-    // One more than the index of the entry; 0 is free.
-    let mut table = [0_u16; SLOTS];
-    let mut collisions = 0;
-    for (index, (key, _)) in (1_u16..).zip(entries) {
-        let mut place = key.fingerprint();
-        loop {
-            let Some(slot) = table.get_mut(place % SLOTS) else { return has_equal_neighbours(entries) };
-            let Some(other) = usize::from(*slot).checked_sub(1) else {
-                *slot = index;
-                break;
+        let place = self.octets.len().wrapping_sub(rest.len());
+        let Ok(entry) = u16::try_from(place.wrapping_add(1)) else { return self.give_up() };
+        let key = rest.get(..text.len() + 2).unwrap_or_default();
+        let mut slot = slot_of(fingerprint(text), SLOTS);
+        while let Some(known) = self.slots.get_mut(slot) {
+            let Some(other) = usize::from(*known).checked_sub(1) else {
+                *known = entry;
+                return;
             };
-            if entries.get(other).is_some_and(|(other, _)| other == key) {
-                return true;
+            if self.octets.get(other..).is_some_and(|other| other.starts_with(key)) {
+                self.state = State::Equal;
+                return;
             }
-            collisions += 1;
-            if collisions > SLOTS {
-                return has_equal_neighbours(entries);
+            self.collisions += 1;
+            if self.collisions > SLOTS {
+                break;
             }
-            place += 1;
+            work::step();
+            slot = (slot + 1) % SLOTS.max(1);
+        }
+        self.give_up();
+    }
+
+    /// There is a key that was not noted.
+    pub(super) const fn give_up(&mut self) {
+        self.state = State::Unknown;
+    }
+
+    /// Whether two keys are equal; `None` if it has to be found out otherwise.
+    #[inline]
+    pub(super) const fn has_duplicates(&self) -> Option<bool> {
+        match self.state {
+            State::Different => Some(false),
+            State::Equal => Some(true),
+            State::Unknown => None,
         }
     }
-    false
 }
 
-fn has_equal_pair<K: Ord>(entries: &[(K, Value)]) -> bool {
-    let mut rest = entries;
-    while let Some(((key, _), tail)) = rest.split_first() {
-        if tail.iter().any(|(other, _)| other == key) {
-            return true;
-        }
-        rest = tail;
+/// T-038: whether a checked map has two equal keys, however they are encoded.
+pub(super) fn are_in(map: Raw<'_>) -> bool {
+    if map.is_minimal {
+        return Keys { octets: map.octets, has_values: true }.are_equal(map.len());
     }
-    false
+    // Only equal encodings can be compared as octets, so the keys are written anew, without the values.
+    let mut keys = BytesMut::new();
+    let mut rest = map.octets;
+    while let Some((key, behind)) = walk::value(rest, false) {
+        key.encode(&mut keys);
+        rest = walk::skip(behind).unwrap_or_default();
+    }
+    Keys { octets: &keys, has_values: false }.are_equal(map.len())
 }
 
-fn has_equal_neighbours<K: Ord>(entries: &[(K, Value)]) -> bool {
-    let mut keys: Vec<&K> = entries.iter().map(|(key, _)| key).collect();
-    keys.sort_unstable();
-    keys.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
+/// Keys in their smallest encoding, one after the other.
+#[derive(Clone, Copy)]
+struct Keys<'a> {
+    octets: &'a [u8],
+    /// Whether a value follows each.
+    has_values: bool,
 }
 
+impl<'a> Keys<'a> {
+    fn are_equal(self, count: usize) -> bool {
+        // Six octets an entry, which takes two octets at least.
+        let mut slots = vec![0_u32; count.saturating_add(count / 2).max(1)];
+        self.search(&mut slots).unwrap_or_else(|| {
+            drop(core::mem::take(&mut slots));
+            self.sort(count)
+        })
+    }
+
+    /// Enters all keys into a table; `None` if too many collide.
+    fn search(self, slots: &mut [u32]) -> Option<bool> {
+        let length = slots.len();
+        let mut collisions = 0;
+        for (place, key) in self {
+            let entry = u32::try_from(place.checked_add(1)?).ok()?;
+            let mut slot = slot_of(fingerprint(key), length);
+            loop {
+                let known = slots.get_mut(slot)?;
+                let Some(other) = known.checked_sub(1) else {
+                    *known = entry;
+                    break;
+                };
+                if self.octets.get(usize::try_from(other).ok()?..)?.starts_with(key) {
+                    return Some(true);
+                }
+                collisions += 1;
+                if collisions > length.saturating_mul(4) {
+                    return None;
+                }
+                work::step();
+                slot = (slot + 1) % length;
+            }
+        }
+        Some(false)
+    }
+
+    fn sort(self, count: usize) -> bool {
+        let mut places: Vec<u32> = Vec::with_capacity(count);
+        places.extend(self.into_iter().map_while(|(place, _)| u32::try_from(place).ok()));
+        let key = |place: &u32| {
+            work::step();
+            let octets = usize::try_from(*place).ok().and_then(|place| self.octets.get(place..));
+            octets.map(|octets| first(octets).0).unwrap_or_default()
+        };
+        places.sort_unstable_by(|a, b| key(a).cmp(key(b)));
+        places.windows(2).any(|pair| matches!(pair, [a, b] if key(a) == key(b)))
+    }
+}
+
+impl<'a> IntoIterator for Keys<'a> {
+    type Item = (usize, &'a [u8]);
+    type IntoIter = KeyIter<'a>;
+
+    fn into_iter(self) -> KeyIter<'a> {
+        KeyIter { keys: self, rest: self.octets }
+    }
+}
+
+/// Where each key is, and its octets.
+struct KeyIter<'a> {
+    keys: Keys<'a>,
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for KeyIter<'a> {
+    type Item = (usize, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let place = self.keys.octets.len().checked_sub(self.rest.len())?;
+        let (key, behind) = first(self.rest);
+        self.rest = if self.keys.has_values { walk::skip(behind).unwrap_or_default() } else { behind };
+        Some((place, key))
+    }
+}
+
+/// The octets of the first value, and what follows it.
+fn first(octets: &[u8]) -> (&[u8], &[u8]) {
+    let behind = walk::skip(octets).unwrap_or_default();
+    octets.split_at(octets.len().saturating_sub(behind.len()))
+}
+
+/// A slot of a table, from the upper bits of a fingerprint.
 #[inline(always)]
-pub(crate) fn of_octets(octets: &[u8]) -> usize {
+pub(super) fn slot_of(fingerprint: u64, slots: usize) -> usize {
+    // The upper half times the length, as a fraction: any length will do.
+    let slots = u64::try_from(slots).unwrap_or(u64::MAX);
+    usize::try_from((fingerprint >> 32).wrapping_mul(slots) >> 32).unwrap_or_default()
+}
+
+/// Mostly different for different octets.
+#[inline(always)]
+pub(super) fn fingerprint(octets: &[u8]) -> u64 {
     let length = u64::try_from(octets.len()).unwrap_or_default();
     let mixed = if let (Some(first), Some(last)) = (octets.first_chunk::<8>(), octets.last_chunk::<8>()) {
         let middle = octets.chunks_exact(8).skip(1).fold(u64::from_ne_bytes(*first), |mixed, chunk| {
@@ -92,13 +212,8 @@ pub(crate) fn of_octets(octets: &[u8]) -> usize {
     } else {
         octets.iter().fold(0, |all, octet| all << 8 | u64::from(*octet))
     };
-    of_number(mixed ^ length << 56)
-}
-
-#[inline]
-pub(crate) fn of_number(number: u64) -> usize {
     // The upper bits of a product depend on all of the factor's.
-    usize::try_from(mix(number) >> 48).unwrap_or_default()
+    mix(mixed ^ length << 56)
 }
 
 #[inline]
@@ -109,38 +224,64 @@ const fn mix(number: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{DecodeErrorKind, DecodeLimits, Map, Value, from_bytes, to_bytes};
     use alloc::format;
 
-    fn entries(keys: impl Iterator<Item = Value>) -> Vec<(Value, Value)> {
-        keys.map(|key| (key, Value::Null)).collect()
+    fn has_duplicates(keys: &[Value]) -> bool {
+        let mut octets = BytesMut::new();
+        for key in keys {
+            key.encode(&mut octets);
+            Value::Null.encode(&mut octets);
+        }
+        let count = u32::try_from(keys.len()).unwrap();
+        let here = are_in(Raw { octets: &octets, count, is_minimal: true });
+        let mut map = BytesMut::new();
+        super::super::packed::write_header(&mut map, crate::Compound::Map, octets.len(), keys.len() * 2);
+        map.extend_from_slice(&octets);
+        let decoded = from_bytes::<Map>(&map.freeze(), &DecodeLimits::message());
+        assert_eq!(decoded.err().map(|error| error.kind), here.then_some(DecodeErrorKind::DuplicateKey));
+        here
     }
 
     #[test]
     fn a_key_that_comes_twice_is_found_in_maps_of_every_size() {
         for size in [2_u32, 4, 5, 16, 32, 33, 100, 256, 257, 1_000] {
-            let mut map = entries((0..size).map(|i| Value::from(format!("key-{i}"))));
-            assert!(!has_duplicates(&map), "{size}");
+            let mut keys: Vec<Value> = (0..size).map(|i| Value::from(format!("key-{i}"))).collect();
+            assert!(!has_duplicates(&keys), "{size}");
             for place in [0, size as usize / 2] {
-                let former = map.pop().unwrap();
-                map.push(map[place.min(map.len() - 1)].clone());
-                assert!(has_duplicates(&map), "{size} {place}");
-                *map.last_mut().unwrap() = former;
+                let former = keys.pop().unwrap();
+                keys.push(keys[place.min(keys.len() - 1)].clone());
+                assert!(has_duplicates(&keys), "{size} {place}");
+                *keys.last_mut().unwrap() = former;
             }
         }
     }
 
     #[test]
-    fn keys_that_all_collide_are_still_told_apart() {
-        let mut map = entries((0..200).map(|i| Value::Boolean(i % 2 == 0)));
-        assert!(has_duplicates(&map));
-        // Doubles have no fingerprint.
-        map = entries((0..200).map(|i| Value::Double(f64::from(i))));
-        assert!(!has_duplicates(&map));
+    fn keys_of_every_kind_are_told_apart() {
+        let mut keys: Vec<Value> = (0..200).map(|i| Value::Double(f64::from(i))).collect();
+        assert!(!has_duplicates(&keys));
+        keys.push(keys[7].clone());
+        assert!(has_duplicates(&keys));
+        let nested = |i: u32| Value::from(Map::from_iter([(i, "x")]));
+        assert!(!has_duplicates(&[nested(1), nested(2), Value::Uint(1), Value::Ulong(1)]));
+        assert!(has_duplicates(&[nested(1), nested(2), nested(1)]));
+    }
+
+    #[test]
+    fn keys_whose_fingerprints_collide_are_told_apart_by_sorting() {
+        let octets: Vec<u8> = (0..1_000_u16).flat_map(|i| to_bytes(&i).to_vec()).collect();
+        let keys = Keys { octets: &octets, has_values: false };
+        assert!(!keys.sort(1_000));
+        assert_eq!(keys.search(&mut [0; 8]), None, "a table that is too small collides");
+        let twice = [octets.as_slice(), &to_bytes(&500_u16)].concat();
+        assert!(Keys { octets: &twice, has_values: false }.sort(1_001));
     }
 
     #[test]
     fn text_of_every_length_has_its_own_fingerprint_mostly() {
-        let mut seen: Vec<usize> = (0..100).map(|length| of_octets(&alloc::vec![b'a'; length])).collect();
+        let mut seen: Vec<usize> =
+            (0..100).map(|length| slot_of(fingerprint(&vec![b'a'; length]), 1 << 16)).collect();
         seen.sort_unstable();
         seen.dedup();
         assert!(seen.len() > 95, "{}", seen.len());

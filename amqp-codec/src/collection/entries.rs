@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::read_map_constructor;
+use super::{check::Keys, map::read_map_constructor};
 use crate::{
     cursor::{Cursor, Result, Scope},
     error::{DecodeError, DecodeErrorKind},
@@ -13,26 +13,19 @@ use crate::{
     value_ref::ValueRef,
 };
 
-/// The entries of an encoded map in order, without copying or allocating. Ends at the first error.
+/// The entries of an encoded map that has not been checked, in order, without copying or allocating. Ends at the first error.
 ///
-/// Keys are not compared with each other: a map with equal keys, which every owned form refuses, is read to its end here.
+/// Each entry is checked when it is reached, nested values and all, so what is handed out can be walked like any
+/// [`MapRef`](super::MapRef). Two things that concern the map as a whole are left out, because both would take a pass over
+/// it: keys are not compared with each other, so a map with equal keys, which every owned form refuses, is read to its end;
+/// and entries are not counted against [`max_nodes`](DecodeLimits::max_nodes), since their number is bounded by the octets
+/// and none is kept. What is nested in values is counted.
 #[derive(Debug)]
 pub struct Entries<'a> {
     cursor: Cursor<'a>,
     scope: Scope<'a>,
     left: usize,
     keys: Keys,
-}
-
-/// Which keys a map may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keys {
-    /// Those of any map.
-    Any,
-    /// Strings, as application properties have.
-    Strings,
-    /// Symbols and ulongs, as annotations have.
-    Annotations,
 }
 
 impl<'a> Entries<'a> {
@@ -70,7 +63,7 @@ impl<'a> Entries<'a> {
         let octets = self.cursor.peek_all();
         let constructor = match self.keys {
             Keys::Any | Keys::Strings => code::STRING8,
-            Keys::Annotations => code::SYMBOL8,
+            Keys::Symbols | Keys::Annotations => code::SYMBOL8,
         };
         let (key, rest) = quick::short_text(octets, constructor)?;
         let (value, rest) = quick::value(rest)?;
@@ -78,7 +71,7 @@ impl<'a> Entries<'a> {
             return None;
         }
         let key = TextRef::checked(key);
-        let key = if self.keys == Keys::Annotations { ValueRef::Symbol(key) } else { ValueRef::String(key) };
+        let key = if constructor == code::SYMBOL8 { ValueRef::Symbol(key) } else { ValueRef::String(key) };
         self.cursor.advance_to(rest);
         Some((key, value))
     }
@@ -90,6 +83,7 @@ impl<'a> Entries<'a> {
         let is_allowed = match self.keys {
             Keys::Any => true,
             Keys::Strings => matches!(key, ValueRef::String(_)),
+            Keys::Symbols => matches!(key, ValueRef::Symbol(_)),
             Keys::Annotations => matches!(key, ValueRef::Symbol(_) | ValueRef::Ulong(_)),
         };
         if !is_allowed {

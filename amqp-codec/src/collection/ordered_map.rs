@@ -1,19 +1,21 @@
-//! Ordered maps with one type of key, and fields that hold none, one or several values.
+//! Ordered maps with one type of key.
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
-use core::ops::{Deref, DerefMut};
+use alloc::string::String;
+use core::{cmp::Ordering, fmt, hash, iter::FusedIterator, marker::PhantomData};
 
 use super::{
-    duplicates::{Fingerprint, of_number, of_octets},
-    first_capacity, insert, read_entries, read_map_constructor,
+    check::{self, Keys},
+    map::{IntoEntries, MapIter, MapRef, read_map_constructor},
+    packed::{Packed, Raw},
 };
 use crate::{
-    cursor::{Cursor, Decode, Result, Width},
-    error::{DecodeError, DecodeErrorKind},
+    cursor::{Cursor, Decode},
+    error::DecodeError,
     format_code as code,
-    sink::{Compound, Encode, Sink},
-    text::{NotAscii, Str, Symbol},
+    sink::{Encode, Sink},
+    text::{NotAscii, Str, Symbol, TextRef},
     value::Value,
+    value_ref::ValueRef,
 };
 
 /// A map with symbol keys, as most peers' properties are (AMQP 1.0 §2.8.13).
@@ -25,9 +27,13 @@ pub type ApplicationProperties = OrderedMap<Str>;
 /// Annotations of a message: symbol keys, or reserved ulong keys (AMQP 1.0 §3.2.10).
 pub type Annotations = OrderedMap<AnnotationKey>;
 
-/// An ordered map from keys of one type to values. The order of entries counts for equality (T-039).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OrderedMap<K>(Vec<(K, Value)>);
+/// An ordered map from keys of one type to values, which stays encoded. The order of entries counts for equality (T-039).
+///
+/// A value is looked up by walking over the entries before it; adding entries takes the same time however many there are.
+pub struct OrderedMap<K> {
+    entries: Packed,
+    keys: PhantomData<fn() -> K>,
+}
 
 /// The key of an annotation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,71 +44,100 @@ pub enum AnnotationKey {
     Ulong(u64),
 }
 
+/// The key of an annotation, in the octets it was received in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AnnotationKeyRef<'a> {
+    /// The usual key.
+    Symbol(TextRef<'a>),
+    /// A reserved key.
+    Ulong(u64),
+}
+
+/// The key types of the specification's maps: [`Symbol`], [`Str`] and [`AnnotationKey`]. There are no others.
+#[expect(private_bounds, reason = "the three key types of the specification are all there are")]
+pub trait MapKey: Key {
+    /// The key where it lies.
+    type Ref<'a>: Copy + fmt::Debug + fmt::Display;
+
+    /// The key of an entry; `None` for a value that is no such key.
+    fn of_ref(key: ValueRef<'_>) -> Option<Self::Ref<'_>>;
+
+    /// The key of an entry, owned; `None` for a value that is no such key.
+    fn of_value(key: Value) -> Option<Self>;
+}
+
 /// What a key type must offer to be decoded, written and looked up.
-pub(crate) trait MapKey: Decode + Encode + Fingerprint {
-    /// The text by which the key is looked up.
-    fn text(&self) -> Option<&[u8]>;
+pub(crate) trait Key: Decode + Encode {
+    /// Which keys a map may have.
+    const KEYS: Keys;
 
-    /// Whether a value may stand in a map with such keys.
-    fn allows(_value: &Value) -> bool {
-        true
-    }
-}
-
-impl Fingerprint for Symbol {
-    #[inline]
-    fn fingerprint(&self) -> usize {
-        of_octets(self.as_octets())
-    }
-}
-
-impl Fingerprint for Str {
-    #[inline]
-    fn fingerprint(&self) -> usize {
-        of_octets(self.as_octets())
-    }
-}
-
-impl Fingerprint for AnnotationKey {
-    fn fingerprint(&self) -> usize {
-        match self {
-            Self::Symbol(symbol) => symbol.fingerprint(),
-            Self::Ulong(number) => of_number(*number),
-        }
-    }
+    /// The constructor of a short text key.
+    const SHORT: u8;
 }
 
 impl MapKey for Symbol {
-    fn text(&self) -> Option<&[u8]> {
-        Some(self.as_octets())
+    type Ref<'a> = TextRef<'a>;
+
+    fn of_ref(key: ValueRef<'_>) -> Option<TextRef<'_>> {
+        key.as_symbol()
     }
+
+    fn of_value(key: Value) -> Option<Self> {
+        key.try_into().ok()
+    }
+}
+
+impl Key for Symbol {
+    const KEYS: Keys = Keys::Symbols;
+    const SHORT: u8 = code::SYMBOL8;
 }
 
 impl MapKey for Str {
-    fn text(&self) -> Option<&[u8]> {
-        Some(self.as_octets())
+    type Ref<'a> = TextRef<'a>;
+
+    fn of_ref(key: ValueRef<'_>) -> Option<TextRef<'_>> {
+        if let ValueRef::String(text) = key { Some(text) } else { None }
     }
 
-    // M-018: application properties are simple values.
-    fn allows(value: &Value) -> bool {
-        value.is_simple()
+    fn of_value(key: Value) -> Option<Self> {
+        key.try_into().ok()
     }
 }
 
+impl Key for Str {
+    const KEYS: Keys = Keys::Strings;
+    const SHORT: u8 = code::STRING8;
+}
+
 impl MapKey for AnnotationKey {
-    fn text(&self) -> Option<&[u8]> {
-        match self {
-            Self::Symbol(symbol) => Some(symbol.as_octets()),
-            Self::Ulong(_) => None,
+    type Ref<'a> = AnnotationKeyRef<'a>;
+
+    fn of_ref(key: ValueRef<'_>) -> Option<AnnotationKeyRef<'_>> {
+        match key {
+            ValueRef::Symbol(text) => Some(AnnotationKeyRef::Symbol(text)),
+            ValueRef::Ulong(number) => Some(AnnotationKeyRef::Ulong(number)),
+            _ => None,
+        }
+    }
+
+    fn of_value(key: Value) -> Option<Self> {
+        match key {
+            Value::Symbol(symbol) => Some(Self::Symbol(symbol)),
+            Value::Ulong(number) => Some(Self::Ulong(number)),
+            _ => None,
         }
     }
 }
 
-#[expect(private_bounds, reason = "the three key types of the specification are all there are")]
+impl Key for AnnotationKey {
+    const KEYS: Keys = Keys::Annotations;
+    const SHORT: u8 = code::SYMBOL8;
+}
+
 impl<K: MapKey> OrderedMap<K> {
     /// The value of a key.
-    pub fn get(&self, key: &str) -> Option<&Value> {
-        self.0.iter().find(|(own, _)| own.text() == Some(key.as_bytes())).map(|(_, value)| value)
+    pub fn get(&self, key: &str) -> Option<ValueRef<'_>> {
+        self.view().get_text(K::SHORT, K::SHORT + code::SHORT_TO_LONG, key)
     }
 
     /// Whether the key is there.
@@ -112,13 +147,12 @@ impl<K: MapKey> OrderedMap<K> {
 
     /// Sets the value of a key, at its place if it is known and at the end otherwise. Returns the former value.
     pub fn insert(&mut self, key: impl Into<K>, value: impl Into<Value>) -> Option<Value> {
-        insert(&mut self.0, key.into(), value.into())
+        self.entries.insert(&key.into(), &value.into())
     }
 
     /// Removes a key and returns its value.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
-        let index = self.0.iter().position(|(own, _)| own.text() == Some(key.as_bytes()))?;
-        Some(self.0.remove(index).1)
+        self.entries.remove(|own| own.as_text().is_some_and(|own| own == key))
     }
 
     /// The map with one more entry.
@@ -127,37 +161,115 @@ impl<K: MapKey> OrderedMap<K> {
         self.insert(key, value);
         self
     }
+
+    /// The entries in order.
+    pub fn iter(&self) -> TypedEntries<'_, K> {
+        TypedEntries { entries: self.view().iter(), keys: PhantomData }
+    }
+
+    /// Keeps the entries of which `is_kept` says so, in their order.
+    pub fn retain(&mut self, mut is_kept: impl FnMut(K::Ref<'_>, ValueRef<'_>) -> bool) {
+        self.entries.retain(|key, value| K::of_ref(key).is_some_and(|key| is_kept(key, value)));
+    }
 }
 
 impl<K> OrderedMap<K> {
     /// An empty map.
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self { entries: Packed::new(), keys: PhantomData }
     }
 
-    /// The entries in order.
-    pub fn iter(&self) -> core::slice::Iter<'_, (K, Value)> {
-        self.0.iter()
+    /// The entries as those of a map of any keys, borrowed.
+    pub fn view(&self) -> MapRef<'_> {
+        MapRef::new(self.entries.raw())
     }
 
     /// How many entries there are.
-    pub const fn len(&self) -> usize {
-        self.0.len()
+    pub fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Keeps the entries of which `is_kept` says so, in their order.
-    pub fn retain(&mut self, mut is_kept: impl FnMut(&K, &Value) -> bool) {
-        self.0.retain(|(key, value)| is_kept(key, value));
+        self.entries.is_empty()
     }
 
     /// Removes all entries.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.entries = Packed::new();
+    }
+}
+
+/// The entries of a map with one type of key, one after the other.
+pub struct TypedEntries<'a, K> {
+    entries: MapIter<'a>,
+    keys: PhantomData<fn() -> K>,
+}
+
+impl<'a, K: MapKey> Iterator for TypedEntries<'a, K> {
+    type Item = (K::Ref<'a>, ValueRef<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key, value) = self.entries.next()?;
+        Some((K::of_ref(key)?, value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.entries.size_hint()
+    }
+}
+
+impl<K: MapKey> ExactSizeIterator for TypedEntries<'_, K> {}
+
+impl<K: MapKey> FusedIterator for TypedEntries<'_, K> {}
+
+impl<K> Clone for TypedEntries<'_, K> {
+    fn clone(&self) -> Self {
+        Self { entries: self.entries.clone(), keys: PhantomData }
+    }
+}
+
+impl<K> fmt::Debug for TypedEntries<'_, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.entries.clone()).finish()
+    }
+}
+
+/// The entries of a map that is given up: what they own are parts of its octets.
+#[derive(Debug)]
+pub struct IntoTypedEntries<K> {
+    entries: IntoEntries,
+    keys: PhantomData<fn() -> K>,
+}
+
+impl<K: MapKey> Iterator for IntoTypedEntries<K> {
+    type Item = (K, Value);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key, value) = self.entries.next()?;
+        Some((K::of_value(key)?, value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.entries.size_hint()
+    }
+}
+
+impl<K: MapKey> IntoIterator for OrderedMap<K> {
+    type Item = (K, Value);
+    type IntoIter = IntoTypedEntries<K>;
+
+    fn into_iter(self) -> IntoTypedEntries<K> {
+        IntoTypedEntries { entries: IntoEntries::new(self.entries), keys: PhantomData }
+    }
+}
+
+impl<'a, K: MapKey> IntoIterator for &'a OrderedMap<K> {
+    type Item = (K::Ref<'a>, ValueRef<'a>);
+    type IntoIter = TypedEntries<'a, K>;
+
+    fn into_iter(self) -> TypedEntries<'a, K> {
+        self.iter()
     }
 }
 
@@ -167,25 +279,65 @@ impl<K> Default for OrderedMap<K> {
     }
 }
 
+impl<K> Clone for OrderedMap<K> {
+    fn clone(&self) -> Self {
+        Self { entries: self.entries.clone(), keys: PhantomData }
+    }
+}
+
+impl<K> PartialEq for OrderedMap<K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
+}
+
+impl<K> Eq for OrderedMap<K> {}
+
+impl<K> PartialOrd for OrderedMap<K> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<K> Ord for OrderedMap<K> {
+    /// By their octets: a total order for lookups.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.view().cmp(&other.view())
+    }
+}
+
+impl<K> hash::Hash for OrderedMap<K> {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        self.entries.hash(state);
+    }
+}
+
+impl<K> fmt::Debug for OrderedMap<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.view().fmt(f)
+    }
+}
+
 impl<K: MapKey> Decode for OrderedMap<K> {
-    fn decode(cursor: &mut Cursor<'_>) -> core::result::Result<Self, DecodeError> {
+    #[inline]
+    fn decode(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let width = read_map_constructor(cursor)?;
-        read_entries(cursor, width, K::decode, |_, value| K::allows(value)).map(Self)
+        let raw = check::map(cursor, width, K::KEYS)?;
+        Ok(Self {
+            entries: Packed::of_raw(raw, |part| cursor.share(part), Raw::write_values),
+            keys: PhantomData,
+        })
     }
 }
 
-impl<K: Encode> Encode for OrderedMap<K> {
+impl<K> Encode for OrderedMap<K> {
+    #[inline]
     fn encode(&self, out: &mut impl Sink) {
-        let start = out.begin_compound();
-        for (key, value) in &self.0 {
-            key.encode(out);
-            value.encode(out);
-        }
-        out.end_compound(start, Compound::Map, self.0.len().saturating_mul(2));
+        self.view().encode(out);
     }
 }
 
-impl<K: Ord + Clone, Q: Into<K>, V: Into<Value>> FromIterator<(Q, V)> for OrderedMap<K> {
+impl<K: MapKey, Q: Into<K>, V: Into<Value>> FromIterator<(Q, V)> for OrderedMap<K> {
     /// The last of several entries with one key wins.
     fn from_iter<I: IntoIterator<Item = (Q, V)>>(entries: I) -> Self {
         let mut map = Self::new();
@@ -194,42 +346,9 @@ impl<K: Ord + Clone, Q: Into<K>, V: Into<Value>> FromIterator<(Q, V)> for Ordere
     }
 }
 
-impl<K: Ord + Clone, Q: Into<K>, V: Into<Value>> Extend<(Q, V)> for OrderedMap<K> {
+impl<K: MapKey, Q: Into<K>, V: Into<Value>> Extend<(Q, V)> for OrderedMap<K> {
     fn extend<I: IntoIterator<Item = (Q, V)>>(&mut self, entries: I) {
-        let mut places: Option<BTreeMap<K, usize>> = None;
-        for (key, value) in entries {
-            let (key, value) = (key.into(), value.into());
-            let len = self.0.len();
-            if len < SEARCHED {
-                insert(&mut self.0, key, value);
-                continue;
-            }
-            let known = self.0.iter().enumerate().map(|(place, (own, _))| (own.clone(), place));
-            let places = places.get_or_insert_with(|| known.collect());
-            let place = *places.entry(key.clone()).or_insert(len);
-            match self.0.get_mut(place) {
-                Some((_, own)) => *own = value,
-                None => self.0.push((key, value)),
-            }
-        }
-    }
-}
-
-impl<K> IntoIterator for OrderedMap<K> {
-    type Item = (K, Value);
-    type IntoIter = alloc::vec::IntoIter<(K, Value)>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
-    }
-}
-
-impl<'a, K> IntoIterator for &'a OrderedMap<K> {
-    type Item = &'a (K, Value);
-    type IntoIter = core::slice::Iter<'a, (K, Value)>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.iter()
+        self.entries.extend(entries.into_iter().map(|(key, value)| (key.into(), value.into())));
     }
 }
 
@@ -264,13 +383,13 @@ impl From<u64> for AnnotationKey {
 impl TryFrom<String> for AnnotationKey {
     type Error = NotAscii;
 
-    fn try_from(text: String) -> core::result::Result<Self, NotAscii> {
+    fn try_from(text: String) -> Result<Self, NotAscii> {
         Symbol::new(text).map(Self::Symbol)
     }
 }
 
-impl core::fmt::Display for AnnotationKey {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for AnnotationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Symbol(symbol) => symbol.fmt(f),
             Self::Ulong(number) => number.fmt(f),
@@ -280,7 +399,7 @@ impl core::fmt::Display for AnnotationKey {
 
 impl Decode for AnnotationKey {
     // M-023: symbol or ulong.
-    fn decode(cursor: &mut Cursor<'_>) -> core::result::Result<Self, DecodeError> {
+    fn decode(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         match cursor.peek() {
             Some(code::ULONG | code::SMALL_ULONG | code::ULONG0) => u64::decode(cursor).map(Self::Ulong),
             _ => Symbol::decode(cursor).map(Self::Symbol),
@@ -297,129 +416,35 @@ impl Encode for AnnotationKey {
     }
 }
 
-/// The values of a field that may hold several (AMQP 1.0 §1.4, `multiple="true"`).
-///
-/// On the wire null is none, a bare value is one and an array is any number (T-014); all that is seen here is the values.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Multiple<T>(pub Vec<T>);
-
-impl<T> Default for Multiple<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<T> Deref for Multiple<T> {
-    type Target = Vec<T>;
-
-    fn deref(&self) -> &Vec<T> {
-        &self.0
-    }
-}
-
-impl<T> DerefMut for Multiple<T> {
-    fn deref_mut(&mut self) -> &mut Vec<T> {
-        &mut self.0
-    }
-}
-
-impl<T> From<Vec<T>> for Multiple<T> {
-    fn from(values: Vec<T>) -> Self {
-        Self(values)
-    }
-}
-
-impl<T, U: Into<T>> FromIterator<U> for Multiple<T> {
-    fn from_iter<I: IntoIterator<Item = U>>(values: I) -> Self {
-        Self(values.into_iter().map(Into::into).collect())
-    }
-}
-
-impl Multiple<Symbol> {
-    /// Whether a symbol is among the values.
-    pub fn contains_symbol(&self, text: &str) -> bool {
-        self.0.iter().any(|symbol| *symbol == text)
-    }
-
-    fn array_body(cursor: &mut Cursor<'_>, width: Width) -> Result<Self> {
-        let scope = cursor.open(width, "array of symbols")?;
-        let wide = match cursor.peek() {
-            Some(code::SYMBOL8) => false,
-            Some(code::SYMBOL32) => true,
-            // T-042: an empty array without a constructor, as serde_amqp writes it.
-            None if scope.count == 0 && !cursor.limits().is_strict() => {
-                cursor.close(&scope, "array of symbols")?;
-                return Ok(Self::default());
-            }
-            None => return Err(cursor.error(DecodeErrorKind::MissingConstructor, "array of symbols")),
-            Some(other) => {
-                cursor.read_u8()?;
-                return Err(cursor.wrong_type(other, "array of symbols"));
-            }
-        };
-        cursor.read_u8()?;
-        let mut values = Vec::with_capacity(first_capacity(cursor, scope.count));
-        for _ in 0..scope.count {
-            cursor.spend_node("array of symbols")?;
-            let length = if wide { cursor.read_length32()? } else { usize::from(cursor.read_u8()?) };
-            let octets = cursor.take(length)?;
-            values.push(Symbol::shared(cursor, octets)?);
+impl<'a> AnnotationKeyRef<'a> {
+    /// The text of a symbol key.
+    pub fn as_str(&self) -> Option<&'a str> {
+        match self {
+            Self::Symbol(symbol) => Some(symbol.as_str()),
+            Self::Ulong(_) => None,
         }
-        cursor.close(&scope, "array of symbols")?;
-        Ok(Self(values))
     }
 
-    /// The values as an array, even if there is only one.
-    pub(crate) fn encode_array(&self, out: &mut impl Sink) {
-        let start = out.begin_compound();
-        let is_wide = self.0.iter().any(|symbol| symbol.as_octets().len() > usize::from(u8::MAX));
-        out.byte(if is_wide { code::SYMBOL32 } else { code::SYMBOL8 });
-        for symbol in &self.0 {
-            super::array::write_sized_body(out, symbol.as_octets(), is_wide);
-        }
-        out.end_compound(start, Compound::Array, self.0.len());
-    }
-}
-
-impl Decode for Multiple<Symbol> {
-    // T-015: never a list.
-    fn decode(cursor: &mut Cursor<'_>) -> core::result::Result<Self, DecodeError> {
-        match cursor.peek() {
-            Some(code::NULL) => {
-                cursor.read_u8()?;
-                Ok(Self::default())
-            }
-            Some(code::ARRAY8) => {
-                cursor.read_u8()?;
-                Self::array_body(cursor, Width::One)
-            }
-            Some(code::ARRAY32) => {
-                cursor.read_u8()?;
-                Self::array_body(cursor, Width::Four)
-            }
-            _ => Symbol::decode(cursor).map(|symbol| Self(alloc::vec![symbol])),
+    /// The key, owned.
+    pub fn to_key(&self) -> AnnotationKey {
+        match self {
+            Self::Symbol(symbol) => AnnotationKey::Symbol(symbol.to_symbol()),
+            Self::Ulong(number) => AnnotationKey::Ulong(*number),
         }
     }
 }
 
-impl Encode for Multiple<Symbol> {
-    fn encode(&self, out: &mut impl Sink) {
-        match self.0.as_slice() {
-            [] => out.byte(code::NULL),
-            [one] => one.encode(out),
-            _ => self.encode_array(out),
+impl From<AnnotationKeyRef<'_>> for AnnotationKey {
+    fn from(key: AnnotationKeyRef<'_>) -> Self {
+        key.to_key()
+    }
+}
+
+impl fmt::Display for AnnotationKeyRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Symbol(symbol) => symbol.fmt(f),
+            Self::Ulong(number) => number.fmt(f),
         }
     }
 }
-
-/// Several values as an array even if there is only one: SASL mechanisms, which some clients read no other way.
-pub(crate) struct AlwaysArray<'a>(pub(crate) &'a Multiple<Symbol>);
-
-impl Encode for AlwaysArray<'_> {
-    fn encode(&self, out: &mut impl Sink) {
-        self.0.encode_array(out);
-    }
-}
-
-/// Entries up to which a search from the first on is quicker than an index, when many are added.
-const SEARCHED: usize = 32;

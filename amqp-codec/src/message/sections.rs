@@ -135,6 +135,8 @@ impl Section {
 pub(super) struct Walker<'a> {
     /// At a section's content after [`next_section`](Self::next_section), which the caller then reads or steps over.
     pub(super) cursor: Cursor<'a>,
+    /// Where the section starts that was found last.
+    pub(super) section_start: usize,
     sections: usize,
     /// Of the last section; 0 before the first.
     rank: u8,
@@ -144,7 +146,7 @@ pub(super) struct Walker<'a> {
 impl<'a> Walker<'a> {
     #[inline]
     pub(super) fn new(bytes: &'a Bytes, limits: &'a DecodeLimits) -> Self {
-        Self { cursor: Cursor::new(bytes, limits), sections: 0, rank: 0, last_body: None }
+        Self { cursor: Cursor::new(bytes, limits), section_start: 0, sections: 0, rank: 0, last_body: None }
     }
 
     /// The next section, with the cursor at its content.
@@ -157,6 +159,7 @@ impl<'a> Walker<'a> {
         if self.sections > self.cursor.limits().max_sections {
             return Err(self.cursor.error(DecodeErrorKind::TooManySections, "message"));
         }
+        self.section_start = self.cursor.offset();
         let section = read_section_code(&mut self.cursor)?;
         self.check_order(section)?;
         self.rank = section.rank();

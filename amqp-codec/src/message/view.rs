@@ -385,7 +385,7 @@ impl<'a> MessageView<'a> {
             }
             let value = ValueRef::read(&mut cursor)?;
             // M-018: application properties are simple values.
-            if keys == Keys::Strings && matches!(value, ValueRef::Compound(_)) {
+            if keys == Keys::Strings && !value.is_simple() {
                 return Err(cursor.error(DecodeErrorKind::InvalidChoice, "map value"));
             }
             return Ok(Some(value));

@@ -1,7 +1,7 @@
 //! The put-token request, as both sides see it.
 
 use amqp_codec::{
-    ApplicationProperties, Body, Message, MessageId, Properties, Sections, Str, Timestamp, Value,
+    ApplicationProperties, Body, Message, MessageId, Properties, Sections, Str, Timestamp, Value, ValueRef,
 };
 
 use super::{CbsError, CbsRequestError, NODE};
@@ -74,7 +74,7 @@ impl PutToken {
         let text = |key: &'static str| {
             let properties = message.application_properties.as_ref();
             match properties.and_then(|properties| properties.get(key)) {
-                Some(Value::String(text)) => Ok(text.clone()),
+                Some(ValueRef::String(text)) => Ok(text.to_str()),
                 _ => Err(CbsRequestError::MissingProperty { key }),
             }
         };
@@ -85,8 +85,8 @@ impl PutToken {
         let (token_type, name) = (text("type")?, text("name")?);
         let properties = message.application_properties.as_ref();
         let expiration = match properties.and_then(|properties| properties.get("expiration")) {
-            None | Some(Value::Null) => None,
-            Some(Value::Timestamp(expiration)) => Some(*expiration),
+            None | Some(ValueRef::Null) => None,
+            Some(ValueRef::Timestamp(expiration)) => Some(expiration),
             Some(_) => return Err(CbsRequestError::BadExpiration),
         };
         let Body::Value(Value::String(token)) = &message.body else {

@@ -184,13 +184,13 @@ impl ReceiverOptions {
         descriptor: impl Into<Symbol>,
         value: impl Into<Value>,
     ) -> Self {
-        let described = Described { descriptor: Value::Symbol(descriptor.into()), value: value.into() };
+        let described = Described::new(descriptor.into(), value);
         self.config
             .source
             .get_or_insert_with(Source::default)
             .filter
             .get_or_insert_with(Fields::default)
-            .insert(name, Value::Described(Box::new(described)));
+            .insert(name, described);
         self
     }
 

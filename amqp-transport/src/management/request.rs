@@ -136,12 +136,12 @@ mod tests {
             ("partition", "3"),
             ("security_token", "hush"),
         ] {
-            assert_eq!(application.get(key), Some(&Value::from(value)), "{key}");
+            assert_eq!(application.get(key), Some(value.into()), "{key}");
         }
         let back = ManagementRequest::from_message(&message).unwrap();
         assert_eq!((back.operation.as_str(), back.entity_type.as_str()), ("READ", "example:partition"));
         assert_eq!(back.name.as_deref(), Some("hub"));
-        assert_eq!(back.properties.get("partition"), Some(&Value::from("3")));
+        assert_eq!(back.properties.get("partition"), Some("3".into()));
         assert_eq!(back.properties.get("operation"), None);
     }
 

@@ -72,10 +72,10 @@ impl Status {
             .and_then(|code| i32::try_from(code).ok())
             .ok_or(MalformedReply { what: "its status code is not an integer of 32 bits" })?;
         let description = either("status-description", "statusDescription")
-            .and_then(Value::as_str)
+            .and_then(|value| value.as_str())
             .map(|text| Str::from(text.to_owned()));
         let condition = either("error-condition", "errorCondition")
-            .and_then(|value| value.as_symbol().map(Symbol::as_str).or_else(|| value.as_str()))
+            .and_then(|value| value.as_text())
             .and_then(|text| Symbol::new(text.to_owned()).ok())
             .map(ErrorCondition);
         Ok(Self { code, description, condition })
@@ -150,8 +150,8 @@ mod tests {
         }
         let mut written = ApplicationProperties::default();
         Status { code: 200, description: None, condition: None }.write_to(&mut written, Dialect::Hyphens);
-        assert_eq!(written.get("status-code"), Some(&Value::Int(200)));
-        assert_eq!(written.get("status-description"), Some(&Value::from("")));
+        assert_eq!(written.get("status-code"), Some(200.into()));
+        assert_eq!(written.get("status-description"), Some("".into()));
     }
 
     #[test]

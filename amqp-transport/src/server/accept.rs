@@ -206,7 +206,7 @@ impl AcceptOptions {
             source.address = Some(address.clone());
         }
         if let (Some(honoured), Some(filter)) = (&self.filters, &mut source.filter) {
-            filter.retain(|name, _| honoured.contains(name));
+            filter.retain(|name, _| honoured.iter().any(|own| name == own.as_str()));
             if filter.is_empty() {
                 source.filter = None;
             }

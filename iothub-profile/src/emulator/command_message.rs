@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use amqp_codec::{DecodeLimits, Error, ErrorCondition, Message, MessageId, MessageView, Timestamp, Value};
+use amqp_codec::{
+    DecodeLimits, Error, ErrorCondition, Message, MessageId, MessageView, Timestamp, Value, ValueRef,
+};
 use bytes::Bytes;
 
 use super::{
@@ -32,7 +34,7 @@ pub(crate) fn read(
     let to = properties.and_then(|properties| properties.to.as_deref()).unwrap_or_default();
     let device_id = device_of(to, exists)?;
     let ack = match message.application_property("iothub-ack") {
-        None | Some(Value::Null) => Ack::None,
+        None | Some(ValueRef::Null) => Ack::None,
         Some(value) => value
             .as_str()
             .and_then(Ack::parse)
@@ -146,10 +148,10 @@ mod tests {
             delivery_count: 2,
         };
         let sent = Message::decode(&for_device(&locked), &DecodeLimits::message()).unwrap();
-        assert_eq!(sent.message_annotation("x-opt-sequence-number"), Some(&Value::Ulong(3)));
-        assert_eq!(sent.message_annotation("iothub-enqueuedtime"), Some(&Value::Timestamp(Timestamp(99))));
-        assert_eq!(sent.message_annotation("iothub-deliverycount"), Some(&Value::Ubyte(2)));
-        assert_eq!(sent.application_property("iothub-ack"), Some(&Value::from("full")));
+        assert_eq!(sent.message_annotation("x-opt-sequence-number"), Some(ValueRef::Ulong(3)));
+        assert_eq!(sent.message_annotation("iothub-enqueuedtime"), Some(ValueRef::Timestamp(Timestamp(99))));
+        assert_eq!(sent.message_annotation("iothub-deliverycount"), Some(ValueRef::Ubyte(2)));
+        assert_eq!(sent.application_property("iothub-ack"), Some("full".into()));
         assert_eq!(sent.properties, locked.message.properties);
     }
 }

@@ -1,6 +1,6 @@
 //! The event hub's `$management`: what it tells about itself and its partitions.
 
-use amqp_codec::{Array, Body, Map, Message, Timestamp, Value};
+use amqp_codec::{Array, Body, Map, Message, Timestamp, Value, ValueRef};
 use amqp_transport::{
     management::ManagementRequest,
     request_response::{Correlation, Dialect, Status, reply},
@@ -55,7 +55,7 @@ fn event_hub(hub: &Hub) -> Result<Map, Status> {
 fn partition(hub: &Hub, asked: &ManagementRequest) -> Result<Map, Status> {
     // Some clients write the id as a number.
     let id = match asked.properties.get("partition") {
-        Some(Value::String(text)) => text.to_string(),
+        Some(ValueRef::String(text)) => text.to_string(),
         Some(number) => number.as_i64().map(|id| id.to_string()).unwrap_or_default(),
         None => String::new(),
     };

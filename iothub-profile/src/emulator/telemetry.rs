@@ -247,7 +247,7 @@ mod tests {
         let bare = encoded(&bare);
         assert!(stored.ends_with(&bare), "what the device wrote is not touched");
         let event = Message::decode(&stored, &DecodeLimits::message()).unwrap();
-        let annotation = |key: &str| event.message_annotation(key).cloned();
+        let annotation = |key: &str| event.message_annotation(key).map(Value::from);
         assert_eq!(annotation("x-opt-sequence-number"), Some(Value::Long(7)));
         assert_eq!(annotation("x-opt-offset"), Some(Value::from("4096")));
         assert_eq!(annotation("x-opt-enqueued-time"), Some(Value::Timestamp(Timestamp(1_700_000_000_000))));
@@ -311,7 +311,7 @@ mod tests {
         let mut events = read(&annotated(20_000), 0).unwrap();
         let stored = events.pop().unwrap().encode(&STAMP, &device_origin());
         let event = Message::decode(&stored, &DecodeLimits::message()).unwrap();
-        assert_eq!(event.message_annotation("x-opt-offset"), Some(&Value::from("4096")));
+        assert_eq!(event.message_annotation("x-opt-offset"), Some("4096".into()));
         assert_eq!(event.message_annotations.as_ref().unwrap().len(), 20_009);
         let many = read(&annotated(40_000), 0).unwrap_err();
         assert_eq!(many.condition, ErrorCondition::MESSAGE_SIZE_EXCEEDED);

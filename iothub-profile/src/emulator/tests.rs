@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use amqp_codec::{
     ApplicationProperties, Body, DeliveryState, Described, ErrorCondition, Message, Outcome, Properties,
-    ReceiverSettleMode, Sections, SenderSettleMode, Source, Timestamp, Value,
+    ReceiverSettleMode, Sections, SenderSettleMode, Source, Timestamp, Value, ValueRef,
 };
 use amqp_transport::{
     AttachError, ConnectOptions, Connection, CreditMode, OnDrop, Receiver, ReceiverOptions, Sasl, Secret,
@@ -122,8 +122,7 @@ async fn put_token(session: &Session, name: &str, token: &str) -> i32 {
     assert_eq!(correlation_id, Some(&7_u64.into()), "the id keeps its type");
     let properties = answer.application_properties.as_ref().unwrap();
     assert!(properties.get("status-description").is_some());
-    let Some(Value::Int(status)) = properties.get("status-code") else { panic!("no int status-code") };
-    let status = *status;
+    let Some(ValueRef::Int(status)) = properties.get("status-code") else { panic!("no int status-code") };
     requests.detach().await.unwrap();
     replies.detach().await.unwrap();
     status
@@ -147,10 +146,10 @@ async fn telemetry_goes_from_a_device_to_a_reader() {
         let reader = receiver(&session, partition_address(&emulator, partition)).await.unwrap();
         while let Ok(Ok(delivery)) = tokio::time::timeout(Duration::from_millis(300), reader.recv()).await {
             let event = delivery.message().unwrap();
-            assert_eq!(event.message_annotation("iothub-connection-device-id"), Some(&Value::from("dev1")));
+            assert_eq!(event.message_annotation("iothub-connection-device-id"), Some("dev1".into()));
             assert_eq!(
                 event.message_annotation("x-opt-sequence-number"),
-                Some(&Value::Long(bodies.len() as i64))
+                Some(ValueRef::Long(bodies.len() as i64))
             );
             bodies.push(event.body_bytes().unwrap());
             delivery.accept().unwrap();
@@ -244,7 +243,7 @@ async fn a_reader_is_refused_for_its_own_reason() {
     assert_eq!(condition(unknown_partition), ErrorCondition::NOT_FOUND);
     let unknown_group = receiver(&session, format!("{entity}/ConsumerGroups/nobody/Partitions/0")).await;
     assert_eq!(condition(unknown_group), ErrorCondition::NOT_FOUND);
-    let filter = Described { descriptor: Value::Ulong(0x468C_0000_0004), value: Value::from("x > 5") };
+    let filter = Described::new(0x468C_0000_0004_u64, "x > 5");
     let bad_filter = Source::new(partition_address(&emulator, "0"))
         .with_filter("apache.org:selector-filter:string", filter);
     assert_eq!(condition(receiver(&session, bad_filter).await), ErrorCondition::INVALID_FIELD);
@@ -344,7 +343,10 @@ async fn a_lapsed_lock_brings_the_command_again() {
     let first = recv(&inbox).await;
     let second = recv(&inbox).await;
     assert_ne!(first.tag().as_slice(), second.tag().as_slice());
-    assert_eq!(second.message().unwrap().message_annotation("iothub-deliverycount"), Some(&Value::Ubyte(0)));
+    assert_eq!(
+        second.message().unwrap().message_annotation("iothub-deliverycount"),
+        Some(ValueRef::Ubyte(0))
+    );
     first.accept().unwrap();
     second.accept().unwrap();
 }
@@ -459,19 +461,19 @@ async fn management_tells_about_the_event_hub_in_its_own_types() {
         let delivery = recv(&replies).await;
         let answer = delivery.message().unwrap();
         delivery.accept().unwrap();
-        let status = answer.application_property("status-code").cloned();
+        let status = answer.application_property("status-code").map(Value::from);
         let Body::Value(body) = answer.body else { panic!("no value") };
         (status, body)
     };
     let (status, hub) = ask("com.microsoft:eventhub", None).await;
     assert_eq!(status, Some(Value::Int(200)));
     let hub = hub.as_map().unwrap().clone();
-    assert_eq!(hub.get_str("partition_count"), Some(&Value::Int(2)));
-    assert_eq!(hub.get_str("partition_ids").and_then(Value::as_array).map(|ids| ids.len()), Some(2));
+    assert_eq!(hub.get_str("partition_count"), Some(ValueRef::Int(2)));
+    assert_eq!(hub.get_str("partition_ids").and_then(|value| value.as_array()).map(|ids| ids.len()), Some(2));
     let (_, partition) = ask("com.microsoft:partition", Some("1")).await;
     let partition = partition.as_map().unwrap().clone();
-    assert_eq!(partition.get_str("begin_sequence_number"), Some(&Value::Long(0)));
-    assert_eq!(partition.get_str("is_partition_empty"), Some(&Value::Boolean(true)));
+    assert_eq!(partition.get_str("begin_sequence_number"), Some(ValueRef::Long(0)));
+    assert_eq!(partition.get_str("is_partition_empty"), Some(ValueRef::Boolean(true)));
     assert_eq!(ask("com.microsoft:partition", Some("9")).await.0, Some(Value::Int(404)));
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use amqp_codec::{Map, Timestamp, Value};
+use amqp_codec::{MapRef, Timestamp, Value, ValueRef};
 use amqp_transport::{
     Secret,
     client::ManagementClient,
@@ -44,15 +44,15 @@ pub(crate) struct EventHubInfo {
 /// What the event hub says about itself.
 pub(crate) async fn event_hub_info(live: &Live, options: &ClientOptions) -> Result<EventHubInfo, Error> {
     let response = ask(live, options, EVENT_HUB_TYPE, None).await?;
-    let map = response.body.as_map();
-    let created = map.and_then(|map| map.get_str("created_at")).and_then(Value::as_timestamp);
+    let map = response.body.view().as_map();
+    let created = map.and_then(|map| map.get_str("created_at")).and_then(|value| value.as_timestamp());
     let ids = map.and_then(|map| map.get_str("partition_ids"));
-    let texts = |items: &mut dyn Iterator<Item = Value>| -> Option<Vec<String>> {
+    let texts = |items: &mut dyn Iterator<Item = ValueRef<'_>>| -> Option<Vec<String>> {
         items.take(MAX_PARTITIONS).map(|item| item.as_text().map(str::to_owned)).collect()
     };
     let ids = match ids {
-        Some(Value::Array(array)) => texts(&mut array.iter().cloned()),
-        Some(Value::List(list)) => texts(&mut list.iter().cloned()),
+        Some(ValueRef::Array(array)) => texts(&mut array.iter()),
+        Some(ValueRef::List(list)) => texts(&mut list.iter()),
         _ => None,
     };
     let partition_ids = ids.filter(|ids| !ids.is_empty()).ok_or_else(|| unreadable("event hub"))?;
@@ -71,7 +71,12 @@ pub(crate) async fn partition_info_on(
     id: &str,
 ) -> Result<PartitionInfo, Error> {
     let response = ask(live, options, PARTITION_TYPE, Some(id)).await?;
-    response.body.as_map().and_then(|map| read_partition(map, id)).ok_or_else(|| unreadable("partition"))
+    response
+        .body
+        .view()
+        .as_map()
+        .and_then(|map| read_partition(map, id))
+        .ok_or_else(|| unreadable("partition"))
 }
 
 async fn ask(
@@ -112,21 +117,24 @@ fn request(
     Ok(request)
 }
 
-fn read_partition(map: &Map, id: &str) -> Option<PartitionInfo> {
-    let number = |key: &str| map.get_str(key).and_then(Value::as_i64);
+fn read_partition(map: MapRef<'_>, id: &str) -> Option<PartitionInfo> {
+    let number = |key: &str| map.get_str(key).and_then(|value| value.as_i64());
     let last_enqueued_sequence_number = number("last_enqueued_sequence_number")?;
     Some(PartitionInfo {
         id: id.to_owned(),
         begin_sequence_number: number("begin_sequence_number")?,
         last_enqueued_sequence_number,
-        last_enqueued_offset: map.get_str("last_enqueued_offset").and_then(Value::as_text).map(str::to_owned),
+        last_enqueued_offset: map
+            .get_str("last_enqueued_offset")
+            .and_then(|value| value.as_text())
+            .map(str::to_owned),
         last_enqueued_time: map
             .get_str("last_enqueued_time_utc")
-            .and_then(Value::as_timestamp)
+            .and_then(|value| value.as_timestamp())
             .map(|time| from_unix_millis(time.0)),
         is_empty: map
             .get_str("is_partition_empty")
-            .and_then(Value::as_bool)
+            .and_then(|value| value.as_bool())
             .unwrap_or(last_enqueued_sequence_number < 0),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::SystemTime};
 
-use amqp_codec::{Annotations, Message, MessageId, Properties, Timestamp, Value};
+use amqp_codec::{Annotations, Message, MessageId, Properties, Timestamp, Value, ValueRef};
 use bytes::Bytes;
 
 use crate::clock::from_unix_millis;
@@ -69,12 +69,12 @@ impl ReceivedMessage {
     }
 
     /// A property of the application's own.
-    pub fn property(&self, name: &str) -> Option<&Value> {
+    pub fn property(&self, name: &str) -> Option<ValueRef<'_>> {
         self.message.application_properties.as_ref()?.get(name)
     }
 
     /// The properties of the application's own, in the order they came.
-    pub fn application_properties(&self) -> impl Iterator<Item = (&str, &Value)> {
+    pub fn application_properties(&self) -> impl Iterator<Item = (&str, ValueRef<'_>)> {
         self.message
             .application_properties
             .iter()
@@ -83,14 +83,13 @@ impl ReceivedMessage {
     }
 
     /// A message annotation.
-    pub fn annotation(&self, name: &str) -> Option<&Value> {
+    pub fn annotation(&self, name: &str) -> Option<ValueRef<'_>> {
         self.annotations()?.get(name)
     }
 
     /// A message annotation that is text.
     pub fn annotation_text(&self, name: &str) -> Option<&str> {
-        let value = self.annotation(name)?;
-        value.as_str().or_else(|| value.as_symbol().map(|symbol| symbol.as_str()))
+        self.annotation(name)?.as_text()
     }
 
     /// A message annotation that is a time.

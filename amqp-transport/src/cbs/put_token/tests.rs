@@ -19,10 +19,10 @@ fn a_request_has_the_drafts_properties_and_reads_back() {
     assert_eq!(properties.reply_to.unwrap(), "replies");
     assert_eq!(properties.to.unwrap(), "$cbs");
     let application = message.application_properties.clone().unwrap();
-    assert_eq!(application.get("operation"), Some(&Value::from("put-token")));
-    assert_eq!(application.get("type"), Some(&Value::from("example:token")));
-    assert_eq!(application.get("name"), Some(&Value::from("host/devices/d")));
-    assert_eq!(application.get("expiration"), Some(&Value::Timestamp(Timestamp(1_700_000_000_000))));
+    assert_eq!(application.get("operation"), Some("put-token".into()));
+    assert_eq!(application.get("type"), Some("example:token".into()));
+    assert_eq!(application.get("name"), Some("host/devices/d".into()));
+    assert_eq!(application.get("expiration"), Some(ValueRef::Timestamp(Timestamp(1_700_000_000_000))));
     assert_eq!(message.body, Body::Value(Value::from("SharedAccessSignature sr=x&sig=secret")));
 
     let read = CbsServer::parse_request(&message).unwrap();

@@ -8,7 +8,7 @@ use std::io::Read as _;
 
 use amqp_codec::{
     Cursor, Decode, DecodeError, DecodeErrorKind, DecodeLimits, FrameHeader, FrameType, MessageView,
-    ProtocolHeader, Value as Amqp, ValueType, dump,
+    ProtocolHeader, Value as Amqp, ValueRef, ValueType, dump,
 };
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -72,10 +72,15 @@ fn show(octets: &Bytes, kind: DecodeAs, as_dump: bool) -> Result<String, DecodeE
     let json = match kind {
         DecodeAs::Value => {
             let values = values(octets, &limits)?;
-            return Ok(values.iter().map(|value| typed(value).to_string()).collect::<Vec<_>>().join("\n"));
+            return Ok(values
+                .iter()
+                .map(|value| typed(value.view()).to_string())
+                .collect::<Vec<_>>()
+                .join("\n"));
         }
         DecodeAs::Message => {
-            let sections: Vec<_> = sections(octets, &limits)?.iter().map(typed).collect();
+            let sections: Vec<_> =
+                sections(octets, &limits)?.iter().map(|value| typed(value.view())).collect();
             json!(["message", sections])
         }
         DecodeAs::Frame => frame(octets, &limits)?,
@@ -125,7 +130,8 @@ fn frame(octets: &Bytes, limits: &DecodeLimits) -> Result<Value, DecodeError> {
         return Err(fault(DecodeErrorKind::InvalidFrameSize, 0));
     }
     let mut cursor = Cursor::within(octets, header.body_offset()..octets.len(), limits);
-    let performative = if cursor.remaining() == 0 { Value::Null } else { typed(&Amqp::decode(&mut cursor)?) };
+    let performative =
+        if cursor.remaining() == 0 { Value::Null } else { typed(Amqp::decode(&mut cursor)?.view()) };
     let payload = cursor.rest();
     let extended = octets.get(8..header.body_offset()).unwrap_or_default();
     Ok(json!(["frame", {
@@ -140,40 +146,40 @@ fn frame(octets: &Bytes, limits: &DecodeLimits) -> Result<Value, DecodeError> {
 }
 
 /// A value as `[type, value]`.
-pub(crate) fn typed(value: &Amqp) -> Value {
+pub(crate) fn typed(value: ValueRef<'_>) -> Value {
     match value {
-        Amqp::Null => json!(["null"]),
-        Amqp::Boolean(v) => json!(["boolean", v]),
-        Amqp::Ubyte(v) => json!(["ubyte", v]),
-        Amqp::Ushort(v) => json!(["ushort", v]),
-        Amqp::Uint(v) => json!(["uint", v]),
-        Amqp::Ulong(v) => json!(["ulong", v]),
-        Amqp::Byte(v) => json!(["byte", v]),
-        Amqp::Short(v) => json!(["short", v]),
-        Amqp::Int(v) => json!(["int", v]),
-        Amqp::Long(v) => json!(["long", v]),
-        Amqp::Float(v) => json!(["float", { "bits": hex(&v.to_be_bytes()), "text": format!("{v:?}") }]),
-        Amqp::Double(v) => json!(["double", { "bits": hex(&v.to_be_bytes()), "text": format!("{v:?}") }]),
-        Amqp::Decimal32(v) => json!(["decimal32", { "bits": hex(&v.0) }]),
-        Amqp::Decimal64(v) => json!(["decimal64", { "bits": hex(&v.0) }]),
-        Amqp::Decimal128(v) => json!(["decimal128", { "bits": hex(&v.0) }]),
-        Amqp::Char(v) => json!(["char", u32::from(*v)]),
-        Amqp::Timestamp(v) => json!(["timestamp", v.0]),
-        Amqp::Uuid(v) => json!(["uuid", v.to_string()]),
-        Amqp::Binary(v) => json!(["binary", { "hex": hex(v) }]),
-        Amqp::String(v) => json!(["string", v.as_str()]),
-        Amqp::Symbol(v) => json!(["symbol", v.as_str()]),
-        Amqp::List(v) => json!(["list", v.iter().map(typed).collect::<Vec<_>>()]),
-        Amqp::Map(v) => {
+        ValueRef::Null => json!(["null"]),
+        ValueRef::Boolean(v) => json!(["boolean", v]),
+        ValueRef::Ubyte(v) => json!(["ubyte", v]),
+        ValueRef::Ushort(v) => json!(["ushort", v]),
+        ValueRef::Uint(v) => json!(["uint", v]),
+        ValueRef::Ulong(v) => json!(["ulong", v]),
+        ValueRef::Byte(v) => json!(["byte", v]),
+        ValueRef::Short(v) => json!(["short", v]),
+        ValueRef::Int(v) => json!(["int", v]),
+        ValueRef::Long(v) => json!(["long", v]),
+        ValueRef::Float(v) => json!(["float", { "bits": hex(&v.to_be_bytes()), "text": format!("{v:?}") }]),
+        ValueRef::Double(v) => json!(["double", { "bits": hex(&v.to_be_bytes()), "text": format!("{v:?}") }]),
+        ValueRef::Decimal32(v) => json!(["decimal32", { "bits": hex(&v.0) }]),
+        ValueRef::Decimal64(v) => json!(["decimal64", { "bits": hex(&v.0) }]),
+        ValueRef::Decimal128(v) => json!(["decimal128", { "bits": hex(&v.0) }]),
+        ValueRef::Char(v) => json!(["char", u32::from(v)]),
+        ValueRef::Timestamp(v) => json!(["timestamp", v.0]),
+        ValueRef::Uuid(v) => json!(["uuid", v.to_string()]),
+        ValueRef::Binary(v) => json!(["binary", { "hex": hex(v) }]),
+        ValueRef::String(v) => json!(["string", v.as_str()]),
+        ValueRef::Symbol(v) => json!(["symbol", v.as_str()]),
+        ValueRef::List(v) => json!(["list", v.iter().map(typed).collect::<Vec<_>>()]),
+        ValueRef::Map(v) => {
             let entries: Vec<_> = v.iter().map(|(key, value)| json!([typed(key), typed(value)])).collect();
             json!(["map", entries])
         }
-        Amqp::Array(v) => json!(["array", {
+        ValueRef::Array(v) => json!(["array", {
             "element_type": type_name(v.element_type()),
             "element_descriptor": v.descriptor().map(typed),
             "items": v.iter().map(typed).collect::<Vec<_>>(),
         }]),
-        Amqp::Described(v) => json!(["described", typed(&v.descriptor), typed(&v.value)]),
+        ValueRef::Described(v) => json!(["described", typed(v.descriptor()), typed(v.value())]),
     }
 }
 

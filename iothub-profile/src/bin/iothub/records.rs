@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use amqp_codec::Value as AmqpValue;
+use amqp_codec::ValueRef as AmqpValue;
 use iothub_profile::clock::unix_millis;
 use iothub_profile::message::{FeedbackRecord, ReceivedCommand, ReceivedEvent, ReceivedMessage};
 use serde_json::{Map, Value};
@@ -124,15 +124,15 @@ fn insert_message(object: &mut Map<String, Value>, message: &ReceivedMessage) {
 }
 
 /// A property's value in JSON; hubs take text alone, other senders are shown as near as JSON comes.
-fn json_of(value: &AmqpValue) -> Value {
+fn json_of(value: AmqpValue<'_>) -> Value {
     if let Some(text) = value.as_str() {
         return text.into();
     }
     match value {
         AmqpValue::Null => Value::Null,
-        AmqpValue::Boolean(truth) => (*truth).into(),
-        AmqpValue::Float(number) => f64::from(*number).into(),
-        AmqpValue::Double(number) => (*number).into(),
+        AmqpValue::Boolean(truth) => truth.into(),
+        AmqpValue::Float(number) => f64::from(number).into(),
+        AmqpValue::Double(number) => number.into(),
         AmqpValue::Symbol(symbol) => symbol.as_str().into(),
         AmqpValue::Timestamp(time) => time_text(time.0).into(),
         AmqpValue::Uuid(id) => uuid::Uuid::from_bytes(id.0).to_string().into(),

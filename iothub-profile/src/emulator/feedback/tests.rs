@@ -63,7 +63,7 @@ fn a_message_has_the_shape_that_sdks_demand() {
     assert_eq!(properties.content_type, Some(Symbol::from_static(CONTENT_TYPE)));
     assert_eq!(properties.user_id.as_deref(), Some(b"my-hub".as_slice()));
     let annotations = message.message_annotations.as_ref().unwrap();
-    assert_eq!(annotations.get("iothub-enqueuedtime"), Some(&Timestamp(1_700_000_000_000).into()));
+    assert_eq!(annotations.get("iothub-enqueuedtime"), Some(Timestamp(1_700_000_000_000).into()));
     let body: Json = serde_json::from_slice(&message.body_bytes().unwrap()).unwrap();
     assert_eq!(
         body,

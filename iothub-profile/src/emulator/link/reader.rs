@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use amqp_codec::{Attach, Error, ErrorCondition, SenderSettleMode, Value};
+use amqp_codec::{Attach, Error, ErrorCondition, SenderSettleMode, ValueRef};
 use amqp_transport::{Receipt, SendError, Sender, Settlement, server::IncomingAttach};
 use tokio::{
     sync::{Notify, mpsc},
@@ -98,8 +98,11 @@ fn find_seat(peer: &Arc<Peer>, place: &Place, attach: &Attach) -> Result<Seat, E
     let partition = partition_index(&place.partition, hub.partitions.len())
         .ok_or_else(|| not_found(format!("there is no partition {:?}", place.partition)))?;
     let position = position(attach)?;
-    let epoch =
-        attach.properties.as_ref().and_then(|properties| properties.get(EPOCH)).and_then(Value::as_i64);
+    let epoch = attach
+        .properties
+        .as_ref()
+        .and_then(|properties| properties.get(EPOCH))
+        .and_then(|value| value.as_i64());
     let id = ReaderId(hub.next_id());
     let stolen = Arc::new(Notify::new());
     lock(&hub.reader_alarms).insert(id, Arc::clone(&stolen));
@@ -135,9 +138,9 @@ fn position(attach: &Attach) -> Result<Position, Error> {
         return Ok(Position::Earliest);
     };
     // The descriptor may be a symbol or one of two numbers; some clients send the text as binary.
-    let value = filter.as_described().map_or(filter, |described| &described.value);
+    let value = filter.as_described().map_or(filter, |described| described.value());
     let text = match value {
-        Value::Binary(octets) => std::str::from_utf8(octets).ok(),
+        ValueRef::Binary(octets) => std::str::from_utf8(octets).ok(),
         other => other.as_text(),
     };
     let invalid = |words: String| Error::new(ErrorCondition::INVALID_FIELD).with_description(words);

@@ -1,6 +1,6 @@
 //! What the engine tells: every event is one that the other end's deeds account for, at a time when it may come.
 
-use amqp_codec::{Attach, DeliveryState, ErrorCondition, SaslCode, Value};
+use amqp_codec::{Attach, DeliveryState, ErrorCondition, SaslCode};
 use amqp_transport::ConnectionError;
 use amqp_transport::engine::{DetachCause, EndCause, Event, IncomingDelivery, LinkId, SessionId};
 
@@ -126,8 +126,11 @@ impl App {
 
     fn requested(&mut self, id: LinkId, session: SessionId, attach: &Attach, ledger: &mut Ledger) {
         self.session(session);
-        let number =
-            attach.properties.as_ref().and_then(|fields| fields.get("number")).and_then(Value::as_u64);
+        let number = attach
+            .properties
+            .as_ref()
+            .and_then(|fields| fields.get("number"))
+            .and_then(|value| value.as_u64());
         let number = number.and_then(|number| usize::try_from(number).ok());
         self.check(number.is_some(), || "an attach without its number".to_owned());
         let number =

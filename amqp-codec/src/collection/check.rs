@@ -1,0 +1,457 @@
+//! The one pass over values that stay encoded: everything a decoder refuses is refused here.
+//!
+//! Owns the rules on the content of collections: types, text, sizes, counts, depth, the budget of values and equal keys.
+//! On the way it notes whether the octets are the smallest encoding already.
+
+use super::{
+    duplicates::{self, KeySet},
+    packed::Raw,
+};
+use crate::{
+    cursor::{Cursor, Result, Width},
+    error::DecodeErrorKind,
+    format_code::{self as code, Layout},
+    primitive, quick,
+    text::is_ascii,
+    value::ValueType,
+    work,
+};
+
+/// Which keys a map may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// Those of any map.
+    Any,
+    /// Strings, as application properties have.
+    Strings,
+    /// Symbols, as fields have.
+    Symbols,
+    /// Symbols and ulongs, as annotations have.
+    Annotations,
+}
+
+/// One value, counted against the budget. Returns whether it is encoded in the smallest form.
+pub(crate) fn value(cursor: &mut Cursor<'_>) -> Result<bool> {
+    cursor.spend_node("value")?;
+    uncounted(cursor)
+}
+
+/// One value that is not counted itself.
+#[inline]
+pub(crate) fn uncounted(cursor: &mut Cursor<'_>) -> Result<bool> {
+    work::step();
+    if let Some((is_minimal, rest)) = usual(cursor.peek_all()) {
+        cursor.advance_to(rest);
+        return Ok(is_minimal);
+    }
+    let constructor = cursor.read_u8()?;
+    if constructor == code::DESCRIBED {
+        described(cursor).map(|raw| raw.is_minimal)
+    } else {
+        body(cursor, constructor)
+    }
+}
+
+/// Descriptor and value, after the `0x00`.
+pub(crate) fn described<'a>(cursor: &mut Cursor<'a>) -> Result<Raw<'a>> {
+    let before = cursor.peek_all();
+    cursor.enter("described value")?;
+    let is_descriptor_minimal = value(cursor)?;
+    let is_value_minimal = value(cursor)?;
+    cursor.leave();
+    let octets = before.get(..before.len().saturating_sub(cursor.remaining())).unwrap_or_default();
+    Ok(Raw { octets, count: 1, is_minimal: is_descriptor_minimal && is_value_minimal })
+}
+
+/// The octets after a constructor.
+// T-035, T-040: lists and arrays in all of their forms.
+fn body(cursor: &mut Cursor<'_>, constructor: u8) -> Result<bool> {
+    // The short forms of compounds; a long one is the smallest where the short one has no room.
+    let is_long = |raw: Raw<'_>, count: usize| !fits_short(raw.octets, count);
+    Ok(match constructor {
+        code::BOOLEAN => {
+            primitive::boolean(cursor, constructor)?;
+            false
+        }
+        code::CHAR => {
+            primitive::character(cursor, constructor)?;
+            true
+        }
+        code::UINT => u8::try_from(u32::from_be_bytes(cursor.read_array()?)).is_err(),
+        code::ULONG => u8::try_from(u64::from_be_bytes(cursor.read_array()?)).is_err(),
+        code::STRING8 | code::STRING32 | code::SYMBOL8 | code::SYMBOL32 | code::BINARY8 | code::BINARY32 => {
+            sized(cursor, constructor)?
+        }
+        code::LIST8 => {
+            let raw = list(cursor, Width::One)?;
+            raw.is_minimal && raw.count > 0
+        }
+        code::LIST32 => {
+            let raw = list(cursor, Width::Four)?;
+            raw.is_minimal && is_long(raw, raw.len())
+        }
+        code::MAP8 => map(cursor, Width::One, Keys::Any)?.is_minimal,
+        code::MAP32 => {
+            let raw = map(cursor, Width::Four, Keys::Any)?;
+            raw.is_minimal && is_long(raw, raw.len().saturating_mul(2))
+        }
+        code::ARRAY8 => array(cursor, Width::One)?.is_minimal,
+        code::ARRAY32 => {
+            let raw = array(cursor, Width::Four)?;
+            raw.is_minimal && is_long(raw, raw.len())
+        }
+        _ => match code::layout(constructor) {
+            Some(Layout::Fixed(width)) => {
+                cursor.take(usize::from(width))?;
+                true
+            }
+            _ => return Err(cursor.wrong_type(constructor, "value")),
+        },
+    })
+}
+
+/// A binary, string or symbol behind its constructor.
+fn sized(cursor: &mut Cursor<'_>, constructor: u8) -> Result<bool> {
+    let is_short = matches!(constructor, code::STRING8 | code::SYMBOL8 | code::BINARY8);
+    let length = if is_short { usize::from(cursor.read_u8()?) } else { cursor.read_length32()? };
+    let octets = cursor.take(length)?;
+    check_text(cursor, constructor, octets)?;
+    Ok(is_short || u8::try_from(length).is_err())
+}
+
+fn check_text(cursor: &Cursor<'_>, constructor: u8, octets: &[u8]) -> Result<()> {
+    match constructor {
+        // T-032: well-formed UTF-8 only.
+        code::STRING8 | code::STRING32 if !is_ascii(octets) && core::str::from_utf8(octets).is_err() => {
+            Err(cursor.error(DecodeErrorKind::InvalidUtf8, "string"))
+        }
+        // T-034: seven bits only.
+        code::SYMBOL8 | code::SYMBOL32 if !is_ascii(octets) => {
+            Err(cursor.error(DecodeErrorKind::InvalidAscii, "symbol"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A list, constructor included.
+pub(crate) fn list_value<'a>(cursor: &mut Cursor<'a>) -> Result<Raw<'a>> {
+    match cursor.read_u8()? {
+        code::LIST0 => Ok(Raw::EMPTY),
+        code::LIST8 => list(cursor, Width::One),
+        code::LIST32 => list(cursor, Width::Four),
+        other => Err(cursor.wrong_type(other, "list")),
+    }
+}
+
+/// A list behind its constructor.
+pub(crate) fn list<'a>(cursor: &mut Cursor<'a>, width: Width) -> Result<Raw<'a>> {
+    let scope = cursor.open_counted(width, "list")?;
+    let octets = cursor.peek_all();
+    let mut is_minimal = true;
+    for _ in 0..scope.count {
+        is_minimal &= value(cursor)?;
+    }
+    cursor.close(&scope, "list")?;
+    Ok(Raw { octets, count: count(scope.count), is_minimal })
+}
+
+/// A map behind its constructor. What is counted in the result is entries.
+pub(crate) fn map<'a>(cursor: &mut Cursor<'a>, width: Width, keys: Keys) -> Result<Raw<'a>> {
+    let scope = cursor.open_counted(width, "map")?;
+    // T-037: keys and values come in pairs.
+    if !scope.count.is_multiple_of(2) {
+        return Err(cursor.error(DecodeErrorKind::OddMapCount, "map"));
+    }
+    let octets = cursor.peek_all();
+    let entries = scope.count / 2;
+    let (is_minimal, has_duplicates) = match entries {
+        0..=32 => read_entries(cursor, entries, keys, &mut KeySet::<64>::new(octets))?,
+        33..=256 => read_entries(cursor, entries, keys, &mut KeySet::<512>::new(octets))?,
+        _ => read_entries(cursor, entries, keys, &mut KeySet::<0>::new(octets))?,
+    };
+    let raw = Raw { octets, count: count(entries), is_minimal };
+    cursor.close(&scope, "map")?;
+    // T-038: equal keys are invalid, however they are encoded.
+    if has_duplicates.unwrap_or_else(|| duplicates::are_in(raw)) {
+        return Err(cursor.error(DecodeErrorKind::DuplicateKey, "map"));
+    }
+    Ok(raw)
+}
+
+/// Returns whether all is minimal, and whether keys are equal if that is known.
+#[inline]
+fn read_entries<const SLOTS: usize>(
+    cursor: &mut Cursor<'_>,
+    entries: usize,
+    keys: Keys,
+    set: &mut KeySet<'_, SLOTS>,
+) -> Result<(bool, Option<bool>)> {
+    // A key of any map is a value like others, and counted twice.
+    let nodes = if keys == Keys::Any { 3 } else { 2 };
+    let (mut left, mut is_minimal) = (entries, true);
+    while left > 0 {
+        if cursor.can_spend(left.saturating_mul(nodes)) {
+            let run = usual_entries(cursor.peek_all(), left, keys, set);
+            cursor.spend_nodes((left - run.left).saturating_mul(nodes));
+            cursor.advance_to(run.rest);
+            is_minimal &= run.is_minimal;
+            left = run.left;
+        }
+        if left > 0 {
+            is_minimal &= entry(cursor, keys)?;
+            set.give_up();
+            left -= 1;
+        }
+    }
+    Ok((is_minimal, set.has_duplicates()))
+}
+
+/// Entries that were read one after the other without anything unusual.
+struct Run<'a> {
+    rest: &'a [u8],
+    left: usize,
+    is_minimal: bool,
+}
+
+/// As many entries as have short ASCII keys and usual values.
+#[inline(always)]
+fn usual_entries<'a, const SLOTS: usize>(
+    octets: &'a [u8],
+    entries: usize,
+    keys: Keys,
+    set: &mut KeySet<'_, SLOTS>,
+) -> Run<'a> {
+    let mut run = Run { rest: octets, left: entries, is_minimal: true };
+    while run.left > 0 {
+        let Some(constructor) = run.rest.first() else { break };
+        let is_key = match keys {
+            Keys::Any => matches!(*constructor, code::STRING8 | code::SYMBOL8),
+            Keys::Strings => *constructor == code::STRING8,
+            Keys::Symbols | Keys::Annotations => *constructor == code::SYMBOL8,
+        };
+        let Some((key, behind)) = quick::short_text(run.rest, *constructor) else { break };
+        if !is_key || !is_ascii(key) {
+            break;
+        }
+        let Some((is_minimal, behind)) = usual(behind) else { break };
+        work::step();
+        set.note(run.rest, key);
+        run.is_minimal &= is_minimal;
+        run.rest = behind;
+        run.left -= 1;
+    }
+    run
+}
+
+/// One entry of any kind.
+#[inline(never)]
+fn entry(cursor: &mut Cursor<'_>, keys: Keys) -> Result<bool> {
+    cursor.spend_node("map")?;
+    let is_key_minimal = match (keys, cursor.peek()) {
+        (Keys::Any, _) => value(cursor)?,
+        (Keys::Strings, _) => text(cursor, code::STRING8, code::STRING32, "string")?,
+        // M-023: symbol or ulong.
+        (Keys::Annotations, Some(constructor @ (code::ULONG | code::SMALL_ULONG | code::ULONG0))) => {
+            match usual(cursor.peek_all()) {
+                Some((is_minimal, rest)) => {
+                    cursor.advance_to(rest);
+                    is_minimal
+                }
+                None => {
+                    cursor.read_u8()?;
+                    body(cursor, constructor)?
+                }
+            }
+        }
+        (Keys::Symbols | Keys::Annotations, _) => text(cursor, code::SYMBOL8, code::SYMBOL32, "symbol")?,
+    };
+    let constructor = cursor.peek();
+    let is_value_minimal = value(cursor)?;
+    // M-018: application properties are simple values. A described value counts as simple; peers send them.
+    if keys == Keys::Strings && constructor.is_some_and(is_compound) {
+        return Err(cursor.error(DecodeErrorKind::InvalidChoice, "map value"));
+    }
+    Ok(is_key_minimal && is_value_minimal)
+}
+
+/// A string or a symbol, constructor included.
+fn text(cursor: &mut Cursor<'_>, small: u8, large: u8, what: &'static str) -> Result<bool> {
+    let is_short = cursor.peek() == Some(small);
+    let octets = cursor.read_sized(small, large, what)?;
+    check_text(cursor, small, octets)?;
+    Ok(is_short || u8::try_from(octets.len()).is_err())
+}
+
+/// An array behind its constructor.
+pub(crate) fn array<'a>(cursor: &mut Cursor<'a>, width: Width) -> Result<Raw<'a>> {
+    let scope = cursor.open(width, "array")?;
+    let octets = cursor.peek_all();
+    // T-042: without elements and without a constructor, as serde_amqp writes it.
+    if scope.count == 0 && cursor.remaining() == 0 && !cursor.limits().is_strict() {
+        cursor.close(&scope, "array")?;
+        return Ok(Raw { octets, count: 0, is_minimal: false });
+    }
+    // T-044: the element constructor may be described; its descriptor appears once.
+    let (mut descriptors, mut is_minimal) = (0_usize, true);
+    let constructor = loop {
+        if cursor.remaining() == 0 {
+            return Err(cursor.error(DecodeErrorKind::MissingConstructor, "array"));
+        }
+        let octet = cursor.read_u8()?;
+        if octet != code::DESCRIBED {
+            break octet;
+        }
+        cursor.enter("array")?;
+        descriptors += 1;
+        is_minimal &= value(cursor)?;
+    };
+    (0..descriptors).for_each(|_| cursor.leave());
+    is_minimal &= elements(cursor, constructor, scope.count)?;
+    cursor.close(&scope, "array")?;
+    Ok(Raw { octets, count: count(scope.count), is_minimal })
+}
+
+/// The elements behind their constructor.
+fn elements(cursor: &mut Cursor<'_>, constructor: u8, count: usize) -> Result<bool> {
+    let (Some(element_type), Some(layout)) =
+        (ValueType::of_constructor(constructor), code::layout(constructor))
+    else {
+        return Err(cursor.wrong_type(constructor, "array"));
+    };
+    let smallest = match layout {
+        Layout::Fixed(width) => usize::from(width),
+        Layout::Sized8 => 1,
+        Layout::Sized32 => 4,
+    };
+    if count == 0 {
+        return Ok(constructor == element_type.constructor());
+    }
+    if smallest == 0 {
+        if u32::try_from(count).is_ok_and(|count| count <= cursor.limits().max_zero_width_count) {
+            cursor.spend_node("array")?;
+            return Ok(true);
+        }
+        return Err(cursor.error(DecodeErrorKind::TooManyZeroWidth, "array"));
+    }
+    if count > cursor.remaining() / smallest {
+        return Err(cursor.error(DecodeErrorKind::CountTooLarge, "array"));
+    }
+    let before = cursor.peek_all();
+    let (mut is_minimal, mut needs_width, mut is_nothing) = (true, false, true);
+    for _ in 0..count {
+        work::step();
+        cursor.spend_node("array")?;
+        let element = element(cursor, constructor)?;
+        is_minimal &= element.is_minimal;
+        needs_width |= element.needs_width;
+        is_nothing &= element.is_empty;
+    }
+    let octets = before.get(..before.len().saturating_sub(cursor.remaining())).unwrap_or_default();
+    Ok(is_minimal && is_narrowest(constructor, octets, needs_width, is_nothing))
+}
+
+/// What an element says about the constructor it needs.
+struct Element {
+    is_minimal: bool,
+    /// Whether a one-octet size and count are not enough for it.
+    needs_width: bool,
+    /// Whether it is an empty list.
+    is_empty: bool,
+}
+
+fn element(cursor: &mut Cursor<'_>, constructor: u8) -> Result<Element> {
+    let raw = match constructor {
+        code::LIST8 => list(cursor, Width::One)?,
+        code::LIST32 => list(cursor, Width::Four)?,
+        code::MAP8 => map(cursor, Width::One, Keys::Any)?,
+        code::MAP32 => map(cursor, Width::Four, Keys::Any)?,
+        code::ARRAY8 => array(cursor, Width::One)?,
+        code::ARRAY32 => array(cursor, Width::Four)?,
+        _ => {
+            let before = cursor.remaining();
+            body(cursor, constructor)?;
+            // Constructor and length of a long text are five octets; here there is only the length.
+            let needs_width = before.saturating_sub(cursor.remaining()) > 4 + usize::from(u8::MAX);
+            return Ok(Element { is_minimal: true, needs_width, is_empty: false });
+        }
+    };
+    let is_map = matches!(constructor, code::MAP8 | code::MAP32);
+    let count = raw.len().saturating_mul(if is_map { 2 } else { 1 });
+    let is_empty = count == 0 && matches!(constructor, code::LIST8 | code::LIST32);
+    Ok(Element { is_minimal: raw.is_minimal, needs_width: !fits_short(raw.octets, count), is_empty })
+}
+
+/// T-041: whether no constructor with shorter elements would do for all of them.
+fn is_narrowest(constructor: u8, octets: &[u8], needs_width: bool, is_nothing: bool) -> bool {
+    let any = |test: fn(&[u8]) -> bool, width| octets.chunks_exact(width).any(test);
+    match constructor {
+        // All equal: no octets at all.
+        code::BOOLEAN => octets.iter().any(|octet| Some(octet) != octets.first()),
+        code::SMALL_UINT | code::SMALL_ULONG => octets.iter().any(|octet| *octet != 0),
+        code::UINT => any(|o| !matches!(o, [0, 0, 0, _]), 4),
+        code::ULONG => any(|o| !matches!(o, [0, 0, 0, 0, 0, 0, 0, _]), 8),
+        code::INT => {
+            any(|o| o.first_chunk().is_some_and(|o| i8::try_from(i32::from_be_bytes(*o)).is_err()), 4)
+        }
+        code::LONG => {
+            any(|o| o.first_chunk().is_some_and(|o| i8::try_from(i64::from_be_bytes(*o)).is_err()), 8)
+        }
+        code::BINARY32 | code::STRING32 | code::SYMBOL32 => needs_width,
+        code::LIST8 => !is_nothing,
+        code::LIST32 | code::MAP32 | code::ARRAY32 => needs_width,
+        _ => true,
+    }
+}
+
+/// What follows a value of one of the usual types, text being ASCII, and whether the value is in its smallest form.
+#[inline(always)]
+fn usual(octets: &[u8]) -> Option<(bool, &[u8])> {
+    let (constructor, rest) = octets.split_first()?;
+    Some(match *constructor {
+        code::STRING8 | code::SYMBOL8 => {
+            let (length, rest) = rest.split_first()?;
+            let (text, rest) = rest.split_at_checked(usize::from(*length))?;
+            if !is_ascii(text) {
+                return None;
+            }
+            (true, rest)
+        }
+        code::BINARY8 => {
+            let (length, rest) = rest.split_first()?;
+            (true, rest.get(usize::from(*length)..)?)
+        }
+        code::NULL | code::TRUE | code::FALSE | code::UINT0 | code::ULONG0 => (true, rest),
+        code::SMALL_UINT | code::SMALL_ULONG => {
+            let (octet, rest) = rest.split_first()?;
+            (*octet != 0, rest)
+        }
+        code::SMALL_INT | code::SMALL_LONG => (true, rest.get(1..)?),
+        code::INT => {
+            let (octets, rest) = rest.split_first_chunk()?;
+            (i8::try_from(i32::from_be_bytes(*octets)).is_err(), rest)
+        }
+        code::LONG => {
+            let (octets, rest) = rest.split_first_chunk()?;
+            (i8::try_from(i64::from_be_bytes(*octets)).is_err(), rest)
+        }
+        code::DOUBLE | code::TIMESTAMP => (true, rest.get(8..)?),
+        code::UUID => (true, rest.get(16..)?),
+        _ => return None,
+    })
+}
+
+const fn is_compound(constructor: u8) -> bool {
+    matches!(
+        constructor,
+        code::LIST0 | code::LIST8 | code::LIST32 | code::MAP8 | code::MAP32 | code::ARRAY8 | code::ARRAY32
+    )
+}
+
+/// Whether size and count of a compound fit one octet each.
+fn fits_short(content: &[u8], count: usize) -> bool {
+    content.len() < usize::from(u8::MAX) && count <= usize::from(u8::MAX)
+}
+
+fn count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
