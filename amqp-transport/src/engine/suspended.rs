@@ -6,7 +6,7 @@
 use std::fmt;
 
 use amqp_codec::{
-    DecodeLimits, DeliveryState, DeliveryTag, Entries, Map, ReceiverSettleMode, Role, SenderSettleMode,
+    DecodeLimits, DeliveryState, DeliveryTag, Map, ReceiverSettleMode, Role, SenderSettleMode,
     Source, Str, TargetArchetype, Value, ValueRef, from_bytes, to_bytes,
 };
 use bytes::Bytes;
@@ -139,19 +139,13 @@ pub(crate) fn unsettled_map<'a>(deliveries: impl Iterator<Item = &'a UnsettledDe
 
 /// What an attach tells to be unsettled. Keys that are no tags, and states that are none, say nothing.
 pub(crate) fn read_unsettled_map(map: &Map) -> Vec<(DeliveryTag, Option<DeliveryState>)> {
-    let (octets, limits) = (to_bytes(map), DecodeLimits::message());
-    let Ok(entries) = Entries::new(&octets, &limits) else { return Vec::new() };
+    let limits = DecodeLimits::message();
     let read = |(key, value): (ValueRef<'_>, ValueRef<'_>)| {
         let ValueRef::Binary(tag) = key else { return None };
-        let state = match value {
-            ValueRef::Compound(state) => {
-                state.to_value(&limits).ok().and_then(|state| from_bytes(&to_bytes(&state), &limits).ok())
-            }
-            _ => None,
-        };
+        let state = value.as_described().and_then(|state| from_bytes(&to_bytes(&state), &limits).ok());
         Some((DeliveryTag::new(tag)?, state))
     };
-    entries.filter_map(|entry| read(entry.ok()?)).collect()
+    map.iter().filter_map(read).collect()
 }
 
 #[cfg(test)]
