@@ -10,11 +10,13 @@ use crate::{
     quick,
     text::TextRef,
     value_ref::ValueRef,
+    work,
 };
 
 /// The value at the start of some octets, and what follows it.
 #[inline]
 pub(crate) fn value(octets: &[u8], is_minimal: bool) -> Option<(ValueRef<'_>, &[u8])> {
+    work::step();
     let (&constructor, rest) = octets.split_first()?;
     if constructor != code::DESCRIBED {
         return body(constructor, rest, is_minimal);
@@ -103,6 +105,7 @@ fn compound(constructor: u8, octets: &[u8], is_minimal: bool) -> Option<(ValueRe
 /// What follows one value.
 #[inline]
 pub(crate) fn skip(octets: &[u8]) -> Option<&[u8]> {
+    work::step();
     quick::skip(octets).or_else(|| skip_described(octets))
 }
 

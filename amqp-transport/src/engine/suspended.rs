@@ -6,8 +6,8 @@
 use std::fmt;
 
 use amqp_codec::{
-    DecodeLimits, DeliveryState, DeliveryTag, Map, ReceiverSettleMode, Role, SenderSettleMode,
-    Source, Str, TargetArchetype, Value, ValueRef, from_bytes, to_bytes,
+    DecodeLimits, DeliveryState, DeliveryTag, Map, ReceiverSettleMode, Role, SenderSettleMode, Source, Str,
+    TargetArchetype, Value, ValueRef, from_bytes, to_bytes,
 };
 use bytes::Bytes;
 

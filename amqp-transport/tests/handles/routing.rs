@@ -126,8 +126,8 @@ async fn a_failed_message_can_be_sent_again_with_its_count() {
         let mut header = amqp_codec::Header::default();
         header.delivery_count = u32::from(said.delivery_failed == Some(true));
         message.header = Some(header);
-        for (key, value) in said.message_annotations.iter().flatten() {
-            message = message.with_message_annotation(key.clone(), value.clone());
+        for (key, value) in said.message_annotations.into_iter().flatten() {
+            message = message.with_message_annotation(key, value);
         }
         sender.send(&message).await.unwrap()
     };
