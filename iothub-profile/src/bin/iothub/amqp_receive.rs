@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use amqp_codec::{
     Body, DeliveryState, DistributionMode, Error, ErrorCondition, Message, Modified, Rejected,
-    SenderSettleMode, Source,
+    SenderSettleMode, Source, ValueRef,
 };
 use amqp_transport::{
     Connection, CreditMode, Delivery, OnDrop, Receiver, ReceiverOptions, RecvError, SettleError,
@@ -266,10 +266,8 @@ impl Received {
     /// The body of a message that is neither octets nor text, in the notation of `amqp decode`.
     fn body_value(&self) -> Value {
         match &self.message.body {
-            Body::Value(value) => typed(value),
-            Body::Sequence(lists) => {
-                lists.iter().map(|list| typed(&amqp_codec::Value::List(list.clone()))).collect()
-            }
+            Body::Value(value) => typed(value.view()),
+            Body::Sequence(lists) => lists.iter().map(|list| typed(ValueRef::List(list))).collect(),
             _ => Value::Null,
         }
     }

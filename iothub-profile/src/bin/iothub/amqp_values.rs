@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use amqp_codec::{AnnotationKey, Annotations, Symbol, Timestamp, Uuid, Value as Amqp};
+use amqp_codec::{Annotations, Symbol, Timestamp, Uuid, Value as Amqp, ValueRef};
 use serde_json::{Map, Value};
 
 use crate::amqp_decode::typed;
@@ -56,18 +56,18 @@ pub(crate) fn symbol(text: &str) -> Result<Symbol, String> {
 }
 
 /// A value in plain JSON, where JSON has its like; otherwise in the notation of `amqp decode`.
-pub(crate) fn json_of(value: &Amqp) -> Value {
+pub(crate) fn json_of(value: ValueRef<'_>) -> Value {
     if let Some(text) = value.as_str() {
         return text.into();
     }
     match value {
-        Amqp::Null => Value::Null,
-        Amqp::Boolean(truth) => (*truth).into(),
-        Amqp::Float(number) if number.is_finite() => f64::from(*number).into(),
-        Amqp::Double(number) if number.is_finite() => (*number).into(),
-        Amqp::Symbol(symbol) => symbol.as_str().into(),
-        Amqp::Timestamp(time) => time_text(time.0).into(),
-        Amqp::Uuid(id) => uuid::Uuid::from_bytes(id.0).to_string().into(),
+        ValueRef::Null => Value::Null,
+        ValueRef::Boolean(truth) => truth.into(),
+        ValueRef::Float(number) if number.is_finite() => f64::from(number).into(),
+        ValueRef::Double(number) if number.is_finite() => number.into(),
+        ValueRef::Symbol(symbol) => symbol.as_str().into(),
+        ValueRef::Timestamp(time) => time_text(time.0).into(),
+        ValueRef::Uuid(id) => uuid::Uuid::from_bytes(id.0).to_string().into(),
         other => match (other.as_i64(), other.as_u64()) {
             (Some(number), _) => number.into(),
             (None, Some(number)) => number.into(),
@@ -83,8 +83,8 @@ pub(crate) fn insert_annotations(
     annotations: Option<&Annotations>,
 ) {
     let Some(annotations) = annotations.filter(|annotations| !annotations.is_empty()) else { return };
-    let entry = |(key, value): &(AnnotationKey, Amqp)| (key.to_string(), json_of(value));
-    object.insert(name.into(), Value::Object(annotations.iter().map(entry).collect()));
+    let entries = annotations.iter().map(|(key, value)| (key.to_string(), json_of(value)));
+    object.insert(name.into(), Value::Object(entries.collect()));
 }
 
 #[cfg(test)]
@@ -107,8 +107,8 @@ mod tests {
 
     #[test]
     fn a_value_without_a_like_in_json_keeps_its_type() {
-        assert_eq!(json_of(&Amqp::Ulong(u64::MAX)), Value::from(u64::MAX));
-        assert_eq!(json_of(&Amqp::Double(f64::INFINITY))[0], "double");
-        assert_eq!(json_of(&Amqp::Binary(vec![1, 2].into()))[0], "binary");
+        assert_eq!(json_of(ValueRef::Ulong(u64::MAX)), Value::from(u64::MAX));
+        assert_eq!(json_of(ValueRef::Double(f64::INFINITY))[0], "double");
+        assert_eq!(json_of(ValueRef::Binary(&[1, 2]))[0], "binary");
     }
 }
