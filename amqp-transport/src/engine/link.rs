@@ -257,6 +257,7 @@ impl Connection {
         Ok(())
     }
 
+    // L-013, L-014: whoever wants a suspended link gone attaches it anew and closes it; nothing does so by itself.
     pub(super) fn detach_link(
         &mut self,
         id: LinkId,

@@ -101,6 +101,7 @@ impl Connection {
         }
     }
 
+    // D-030, D-031: each pair of states decides; what the receiver does not hold is sent anew, or settled.
     fn begin_resuming_sender(
         &mut self,
         id: LinkId,
@@ -142,6 +143,7 @@ impl Connection {
                     delivery.is_absent_there = false;
                     Step::Anew
                 }
+                // D-020: without a payload.
                 Action::Settle(state) => {
                     self.events.push(Event::Settled { link: id, user, state: Some(state.clone()) });
                     Step::Settle(state)

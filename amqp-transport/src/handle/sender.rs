@@ -38,7 +38,7 @@ pub struct Sender {
 
 impl Sender {
     pub(crate) fn new(link: Arc<LinkInner>, name: Str, mode: SenderSettleMode) -> Self {
-        // L-016: mixed sends unsettled, so that every message has an outcome, unless a send asks otherwise.
+        // L-033: mixed sends unsettled, so that every message has an outcome, unless a send asks otherwise.
         let settlement = match mode {
             SenderSettleMode::Settled => Settlement::Settled,
             _ => Settlement::Unsettled,

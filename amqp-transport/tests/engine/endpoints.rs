@@ -5,7 +5,7 @@ use amqp_codec::{
     Target, Value,
 };
 use amqp_transport::engine::{
-    AttachReply, DetachCause, EndCause, Event, LinkConfig, SessionConfig, Settlement,
+    AttachReply, DetachCause, DetachKind, EndCause, Event, LinkConfig, SessionConfig, Settlement,
 };
 
 use crate::pair::{Pair, source, target};
@@ -76,7 +76,7 @@ fn only_transfers_use_the_window() {
     assert_eq!(refused, Err(amqp_transport::engine::TrySendError::WindowClosed));
     script.frame(0, &Flow { echo: true, incoming_window: 0, ..flow(Some(0)) });
     script.end.engine.attach(session, LinkConfig::sender("other", target("q"))).unwrap();
-    script.end.engine.detach(link, amqp_transport::engine::DetachKind::Closed, None).unwrap();
+    script.end.engine.detach(link, DetachKind::Closed, None).unwrap();
     script.end.engine.end(session, None).unwrap();
     assert_eq!(script.names(), ["flow", "attach", "detach", "end"]);
 }
@@ -275,4 +275,29 @@ fn a_links_flow_speaks_of_the_session_too() {
     assert_eq!(script.end.engine.link_credit(link), 4);
     script.end.send(link, b"x", Settlement::Settled, 0);
     assert_eq!(script.names(), ["transfer"]);
+}
+
+// L-013, L-014: whoever wants a suspended link gone attaches it anew, and closes it then.
+#[test]
+fn a_suspended_link_is_closed_by_attaching_it_anew() {
+    let mut pair = Pair::opened();
+    let session = pair.session();
+    let (ours, theirs) = pair.sending(session, "L", 1);
+    // A close that crosses a suspension, first: both ends are told what the other said.
+    pair.server.engine.detach(theirs, DetachKind::Suspended, None).unwrap();
+    pair.client.engine.detach(ours, DetachKind::Closed, None).unwrap();
+    pair.run();
+    let kind = |event: &Event| match event {
+        Event::LinkDetached { kind, .. } => Some(*kind),
+        _ => None,
+    };
+    assert_eq!(pair.client.take(kind), Some(DetachKind::Suspended));
+    assert_eq!(pair.server.take(kind), Some(DetachKind::Closed));
+    let (ours, _) = pair.sending(session, "L", 1);
+    pair.client.engine.detach(ours, DetachKind::Closed, None).unwrap();
+    pair.run();
+    assert_eq!(
+        (pair.client.take(kind), pair.server.take(kind)),
+        (Some(DetachKind::Closed), Some(DetachKind::Closed))
+    );
 }

@@ -128,7 +128,7 @@ fn holding(role: Role, state: Option<DeliveryState>) -> SuspendedLink {
     link
 }
 
-// D-019, D-020, D-030 to D-034, with either end starting.
+// Scenario 81, R-01 to R-15, D-019, D-020, D-030 to D-034, with either end starting.
 #[test]
 fn every_row_of_the_resume_table_ends_both_ends_alike() {
     let (accepted, rejected) = (DeliveryState::Accepted, DeliveryState::Rejected(Rejected { error: None }));

@@ -1,7 +1,8 @@
 //! AMQP over WebSocket (OASIS amqp-wsb v1.0, RFC 6455): the upgrade, and the stream of octets inside.
 //!
 //! Owns the two handshakes and the mapping of a stream onto binary messages. Frames, masks and the closing handshake are
-//! the library's. It knows nothing of AMQP's own frames: they and messages have no common boundaries (WS-004).
+//! the library's. It knows nothing of AMQP's own frames: they and messages have no common boundaries
+//! (WS-004), and AMQP's headers are exchanged inside as on any stream (WS-005).
 
 #[cfg(any(fuzzing, feature = "__fuzzing"))]
 pub(crate) mod fuzzing;

@@ -35,7 +35,7 @@ pub(crate) enum Scheme {
 }
 
 impl Scheme {
-    /// The port where none is given, as registered.
+    /// The port where none is given, as registered (EX-011).
     fn port(self) -> u16 {
         match self {
             Self::Amqp => 5672,
@@ -159,6 +159,7 @@ fn decoded(text: &str) -> Result<String, BadUrl> {
 mod tests {
     use super::*;
 
+    // EX-011
     #[test]
     fn every_part_is_read_and_decoded() {
         let url = BrokerUrl::parse("amqps://us%40er:pa%3ass@broker.example:5999//queue/a%20b").unwrap();
