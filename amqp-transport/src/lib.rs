@@ -31,7 +31,7 @@ pub use {
         Session, SessionOptions, SettleError, Spoken, SuspendedReceiver, SuspendedSender, TlsError,
         Undecided,
     },
-    engine::{Settlement, Settling},
+    engine::{Limits, Settlement, Settling},
 };
 
 /// What fuzz targets and tests share; no part of the stable interface.

@@ -243,8 +243,8 @@ fn sasl(url: &BrokerUrl, args: &LinkArgs) -> Result<Sasl, Failure> {
 }
 
 /// Bounds for messages as large as the command sends and takes.
-fn limits() -> amqp_transport::engine::Limits {
-    let mut limits = amqp_transport::engine::Limits::default();
+fn limits() -> amqp_transport::Limits {
+    let mut limits = amqp_transport::Limits::default();
     limits.partial_delivery_bytes = PARTIAL_BYTES;
     limits
 }
