@@ -19,6 +19,7 @@ pub mod sasl;
 mod secret;
 #[cfg(feature = "tokio")]
 pub mod server;
+pub mod transaction;
 
 pub use error::{ConnectionError, Redirect, RemoteError, SaslFailure};
 pub use secret::Secret;

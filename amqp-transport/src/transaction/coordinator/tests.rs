@@ -1,0 +1,123 @@
+use amqp_codec::{ErrorCondition, Value};
+
+use super::*;
+
+const LINK: ControlLink = ControlLink { link: 1, session: 10 };
+const OTHER: ControlLink = ControlLink { link: 2, session: 20 };
+
+#[expect(clippy::disallowed_methods, reason = "any instant will do as the start of the test's own clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn coordinator() -> Coordinator<u32> {
+    Coordinator::new(CoordinatorLimits::default())
+}
+
+//
+#[test]
+fn work_waits_for_its_discharge_and_comes_out_in_order() {
+    let mut coordinator = coordinator();
+    let (first, second) =
+        (coordinator.declare(LINK, now()).unwrap(), coordinator.declare(LINK, now()).unwrap());
+    assert!(first != second && first.len() <= 32);
+    for work in 0..3 {
+        coordinator.enlist(&first, LINK.session, work, 1).unwrap();
+    }
+    coordinator.enlist(&second, LINK.session, 9, 1).unwrap();
+    assert_eq!(coordinator.discharge(LINK, &first, false), Ok(Discharged::Commit(vec![0, 1, 2])));
+    assert_eq!(coordinator.discharge(LINK, &second, true), Ok(Discharged::RollBack(vec![9])));
+    assert!(coordinator.is_empty());
+    // over is over.
+    assert_eq!(coordinator.discharge(LINK, &first, false), Err(TransactionFault::UnknownId));
+}
+
+//
+#[test]
+fn a_global_transaction_is_not_offered() {
+    let request = ControlRequest::Declare { global_id: Some(Value::from("g")) };
+    let fault = coordinator().handle(LINK, &request, now()).unwrap_err();
+    assert_eq!(fault.condition(), ErrorCondition::NOT_IMPLEMENTED);
+}
+
+// nobody else's, and nothing that never was.
+#[test]
+fn a_transaction_is_known_to_its_own_control_link_and_session_only() {
+    let mut coordinator = coordinator();
+    let id = coordinator.declare(LINK, now()).unwrap();
+    assert_eq!(coordinator.discharge(OTHER, &id, false), Err(TransactionFault::UnknownId));
+    assert_eq!(coordinator.enlist(&id, OTHER.session, 7, 1), Err((TransactionFault::UnknownId, 7)));
+    assert_eq!(coordinator.enlist(b"never", LINK.session, 7, 1), Err((TransactionFault::UnknownId, 7)));
+    assert_eq!(TransactionFault::UnknownId.to_wire().condition, ErrorCondition::TRANSACTION_UNKNOWN_ID);
+    assert_eq!(coordinator.len(), 1);
+}
+
+//
+#[test]
+fn sessions_and_transactions_mix_only_where_that_is_offered() {
+    let mut limits = CoordinatorLimits::default();
+    (limits.multi_txns_per_ssn, limits.multi_ssns_per_txn) = (false, true);
+    let mut coordinator = Coordinator::new(limits);
+    let id = coordinator.declare(LINK, now()).unwrap();
+    assert_eq!(coordinator.declare(LINK, now()), Err(TransactionFault::OneAtATime));
+    let other = coordinator.declare(OTHER, now()).unwrap();
+    coordinator.enlist(&id, OTHER.session, 1, 1).unwrap();
+    assert_eq!(coordinator.discharge(LINK, &id, false), Ok(Discharged::Commit(vec![1])));
+    coordinator.declare(LINK, now()).unwrap();
+    assert_eq!(coordinator.discharge(OTHER, &other, false), Ok(Discharged::Commit(vec![])));
+}
+
+//
+#[test]
+fn a_control_link_that_ends_takes_its_transactions_along() {
+    let mut coordinator = coordinator();
+    let ids: Vec<_> = (0..2).map(|_| coordinator.declare(LINK, now()).unwrap()).collect();
+    let other = coordinator.declare(OTHER, now()).unwrap();
+    coordinator.enlist(&ids[0], LINK.session, 1, 1).unwrap();
+    coordinator.enlist(&ids[1], LINK.session, 2, 1).unwrap();
+    coordinator.enlist(&other, OTHER.session, 3, 1).unwrap();
+    assert_eq!(coordinator.release_link(LINK.link), [1, 2]);
+    assert_eq!(coordinator.release_link(LINK.link), []);
+    assert_eq!(coordinator.discharge(OTHER, &other, false), Ok(Discharged::Commit(vec![3])));
+    assert!(coordinator.by_link.is_empty() && coordinator.by_deadline.is_empty());
+}
+
+//
+#[test]
+fn a_transaction_that_is_not_discharged_lapses_and_its_controller_is_told_why() {
+    let mut coordinator = coordinator();
+    let start = now();
+    let id = coordinator.declare(LINK, start).unwrap();
+    coordinator.enlist(&id, LINK.session, 1, 1).unwrap();
+    let deadline = coordinator.next_deadline().unwrap();
+    assert_eq!(deadline, start + Duration::from_secs(60));
+    assert_eq!(coordinator.expire(deadline - Duration::from_millis(1)), []);
+    assert_eq!(coordinator.expire(deadline), [1]);
+    assert_eq!(coordinator.enlist(&id, LINK.session, 2, 1), Err((TransactionFault::TimedOut, 2)));
+    let fault = coordinator.discharge(LINK, &id, false).unwrap_err();
+    assert_eq!(fault.condition().as_str(), "amqp:transaction:timeout");
+    assert_eq!(TransactionFault::RolledBack.condition().as_str(), "amqp:transaction:rollback");
+    assert_eq!(coordinator.discharge(LINK, &id, false), Err(TransactionFault::UnknownId));
+}
+
+#[test]
+fn transactions_and_their_work_are_bounded() {
+    let mut limits = CoordinatorLimits::default();
+    (limits.transactions, limits.work, limits.octets) = (1, 2, 10);
+    let mut coordinator = Coordinator::new(limits);
+    let id = coordinator.declare(LINK, now()).unwrap();
+    assert_eq!(coordinator.declare(OTHER, now()), Err(TransactionFault::TooMany));
+    assert_eq!(coordinator.enlist(&id, LINK.session, 1, 11), Err((TransactionFault::TooMuchWork, 1)));
+    coordinator.enlist(&id, LINK.session, 1, 5).unwrap();
+    coordinator.enlist(&id, LINK.session, 2, 5).unwrap();
+    assert_eq!(coordinator.enlist(&id, LINK.session, 3, 0), Err((TransactionFault::TooMuchWork, 3)));
+    // What is in is not lost for it.
+    assert_eq!(coordinator.discharge(LINK, &id, false), Ok(Discharged::Commit(vec![1, 2])));
+    // What lapsed is remembered within the same bound.
+    for link in 0..5 {
+        let owner = ControlLink { link, session: 1 };
+        coordinator.declare(owner, now()).unwrap();
+        coordinator.expire(now() + Duration::from_secs(100));
+    }
+    assert_eq!(coordinator.lapsed.len(), 1);
+}
