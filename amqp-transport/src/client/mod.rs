@@ -46,3 +46,4 @@ pub use crate::handle::session::Session;
 pub use crate::handle::stats::ConnectionStats;
 pub use crate::handle::stream::Spoken;
 pub use crate::handle::suspended::{ResumeError, SuspendedReceiver, SuspendedSender};
+pub use crate::handle::transaction::{Transaction, TransactionError, Transactions};

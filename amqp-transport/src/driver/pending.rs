@@ -24,6 +24,8 @@ pub(crate) struct Pending {
     pub(crate) batch: u64,
     /// Whether it went settled: it ends when its last frame is in the output.
     pub(crate) is_settled: bool,
+    /// Whether it went under a transaction: then an outcome under that is what is waited for.
+    pub(crate) is_transactional: bool,
     /// Its size, in octets.
     pub(crate) octets: usize,
     pub(crate) phase: PendingPhase,
@@ -80,7 +82,17 @@ impl Origin {
 
 impl Pending {
     pub(crate) fn new(link: usize, batch: u64, is_settled: bool, octets: usize, phase: PendingPhase) -> Self {
-        Self { link, delivery: None, batch, is_settled, octets, phase, previous: None, next: None }
+        Self {
+            link,
+            delivery: None,
+            batch,
+            is_settled,
+            is_transactional: false,
+            octets,
+            phase,
+            previous: None,
+            next: None,
+        }
     }
 }
 
@@ -165,7 +177,15 @@ impl State {
             Some(PendingPhase::Told(told)) if state.is_none() => Some(told.clone()),
             _ => None,
         };
-        self.resolve(key, told.map_or_else(|| outcome(state), Ok));
+        let Some(pending) = self.pending.get(key) else { return };
+        // declared for nobody.
+        if let (PendingPhase::Discarded, Some(DeliveryState::Declared(declared))) = (&pending.phase, &state)
+            && let Some(slot) = self.links.get_mut(pending.link)
+        {
+            slot.abandoned_transactions.push(declared.txn_id.clone());
+        }
+        let is_transactional = pending.is_transactional;
+        self.resolve(key, told.map_or_else(|| outcome(state, is_transactional), Ok));
     }
 
     /// The peer told its outcome of a message and left the settling to the application.
@@ -387,6 +407,13 @@ pub(crate) fn undecided() -> DeliveryState {
 }
 
 /// The state that says what became of a message, as the application sees it.
-pub(crate) fn outcome(state: Option<DeliveryState>) -> Result<Outcome, SendError> {
-    state.and_then(|state| Outcome::try_from(state).ok()).ok_or(SendError::NoOutcome)
+fn outcome(state: Option<DeliveryState>, is_transactional: bool) -> Result<Outcome, SendError> {
+    match state {
+        None => Err(SendError::NoOutcome),
+        // what was retired under a transaction is not final before it is discharged.
+        Some(state @ DeliveryState::TransactionalState(_)) if !is_transactional => {
+            Err(SendError::OtherState(Box::new(state)))
+        }
+        Some(state) => Outcome::try_from(state.clone()).map_err(|_| SendError::OtherState(Box::new(state))),
+    }
 }

@@ -227,6 +227,8 @@ pub(crate) struct LinkSlot {
     pub(crate) suspended: Option<Box<SuspendedLink>>,
     /// Whether nobody will: its messages end with it.
     pub(crate) is_given_up: bool,
+    /// Sender on a control link: transactions that nobody will discharge.
+    pub(crate) abandoned_transactions: Vec<Bytes>,
     /// Receiver: deliveries of before that the sender has resumed or settled.
     pub(crate) survivors: BTreeMap<DeliveryTag, Survivor>,
 }
@@ -343,6 +345,7 @@ impl State {
             first_pending: None,
             suspended: None,
             is_given_up: false,
+            abandoned_transactions: Vec::new(),
             survivors: BTreeMap::new(),
         };
         let key = self.links.insert(slot);

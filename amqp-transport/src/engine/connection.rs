@@ -395,6 +395,18 @@ impl Connection {
         self.grant_credit(link, credit)
     }
 
+    /// Says that what the link has credit for is to be acquired under a transaction (AMQP 1.0 §4.4.3), until credit is
+    /// set again or none is left.
+    ///
+    /// # Errors
+    /// When the link is gone or no receiver.
+    //
+    pub fn set_acquiring(&mut self, link: LinkId, txn_id: Bytes) -> Result<(), EngineError> {
+        self.link_mut(link)?.receiver()?.acquiring = Some(txn_id);
+        self.owe_link_flow(link.index);
+        Ok(())
+    }
+
     /// Asks the sender to use the credit up or give it back; [`Event::Drained`] follows.
     ///
     /// # Errors
@@ -554,6 +566,15 @@ impl Connection {
         match self.links.checked(link.index, link.generation).map(|link| &link.kind) {
             Some(LinkKind::Sender(sender)) => sender.large.is_some(),
             _ => false,
+        }
+    }
+
+    /// Sender: the transaction under which the peer wants what it has credit for.
+    #[must_use]
+    pub fn link_acquiring(&self, link: LinkId) -> Option<Bytes> {
+        match &self.link(link)?.kind {
+            LinkKind::Sender(sender) if sender.credit.credit() > 0 => sender.acquiring.clone(),
+            _ => None,
         }
     }
 

@@ -5,8 +5,8 @@ mod incoming;
 use std::sync::Arc;
 
 use amqp_codec::{
-    Attach, DeliveryState, Detach, Encode, Error, ErrorCondition, Flow, ReceiverSettleMode, Role,
-    SenderSettleMode, Str,
+    Attach, DeliveryState, Detach, Encode, Error, ErrorCondition, Fields, Flow, ReceiverSettleMode, Role,
+    SenderSettleMode, Str, Value,
 };
 
 use super::config::{AttachReply, DetachKind, LinkConfig, Settling};
@@ -556,6 +556,10 @@ impl Connection {
                     (link.endpoint.remote != Half::Idle).then(|| receiver.credit.delivery_count());
                 flow.link_credit = Some(receiver.credit.credit());
                 flow.drain = receiver.credit.draining;
+                if receiver.credit.credit() > 0 {
+                    let id = receiver.acquiring.clone().map(Value::Binary);
+                    flow.properties = id.map(|id| Fields::default().with("txn-id", id));
+                }
             }
         }
         self.output.frame(session.local_channel, &flow).is_ok()

@@ -29,6 +29,8 @@ pub(crate) struct ReceiverState {
     /// What is kept for resuming the link.
     pub(crate) survivors: Option<Box<Survivors>>,
     highest_tag: HighestTag,
+    /// The transaction under which messages are to be acquired.
+    pub(crate) acquiring: Option<Bytes>,
     /// Octets of whole messages that came.
     pub(crate) octets: u64,
 }
@@ -81,6 +83,7 @@ impl ReceiverState {
             partial: None,
             survivors: None,
             highest_tag: HighestTag::default(),
+            acquiring: None,
             octets: 0,
         }
     }
@@ -446,6 +449,8 @@ impl Connection {
     pub(super) fn grant_credit(&mut self, id: LinkId, credit: u32) -> Result<(), EngineError> {
         let receiver = self.link_mut(id)?.receiver()?;
         receiver.credit.grant(credit);
+        // a flow without it ends it.
+        receiver.acquiring = None;
         receiver.credit.draining = false;
         self.owe_link_flow(id.index);
         Ok(())

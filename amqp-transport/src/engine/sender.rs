@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::{fmt, mem};
 
 use amqp_codec::{
-    DeliveryState, DeliveryTag, Disposition, Encode, ErrorCondition, Flow, Role, SenderSettleMode, Transfer,
+    DeliveryState, DeliveryTag, Disposition, Encode, ErrorCondition, Fields, Flow, Role, SenderSettleMode,
+    Transfer, Value,
 };
 use bytes::Bytes;
 
@@ -20,6 +21,7 @@ use super::session::Session;
 use super::stats::Stalls;
 use super::violation::{EngineError, TrySendError, Violation};
 use super::window::SenderCredit;
+use crate::transaction::MAX_ID;
 
 /// A sender's state.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub(crate) struct SenderState {
     wants_turn: bool,
     /// Octets of the messages sent.
     pub(crate) octets: u64,
+    /// The transaction under which the peer wants what it has credit for.
+    pub(crate) acquiring: Option<Bytes>,
     /// What is kept for resuming the link.
     pub(crate) retained: Option<Box<Retained>>,
 }
@@ -74,6 +78,7 @@ impl SenderState {
             waits_for_output: false,
             wants_turn: true,
             octets: 0,
+            acquiring: None,
             retained: None,
         }
     }
@@ -295,6 +300,7 @@ impl Connection {
         // A flow without credit speaks of the session only.
         let Some(credit) = flow.link_credit else { return };
         sender.credit.on_flow(flow.delivery_count, credit, flow.drain);
+        sender.acquiring = flow.properties.as_ref().and_then(acquired_under);
         if !is_usable {
             return;
         }
@@ -391,7 +397,7 @@ impl Connection {
         let (links, events) = (&mut self.links, &mut self.events);
         let dispositions = &mut session.dispositions;
         let state = disposition.state;
-        let is_final = disposition.settled || state.as_ref().is_some_and(DeliveryState::is_outcome);
+        let is_final = disposition.settled || state.as_ref().is_some_and(decides);
         let had_room = session.outgoing.len() < self.config.limits.unsettled;
         let mut incomplete = Vec::new();
         let removed = session.outgoing.visit_range(disposition.first, last, |id, entry| {
@@ -470,6 +476,22 @@ impl Link {
 /// Whether a delivery may end in this state.
 fn is_final_state(state: &DeliveryState) -> bool {
     state.is_outcome() || matches!(state, DeliveryState::TransactionalState(_))
+}
+
+/// Whether a state says what the receiver makes of a message, be it under a transaction.
+fn decides(state: &DeliveryState) -> bool {
+    match state {
+        DeliveryState::TransactionalState(state) => state.outcome.is_some(),
+        other => other.is_outcome(),
+    }
+}
+
+/// The transaction that a flow names.
+fn acquired_under(properties: &Fields) -> Option<Bytes> {
+    match properties.get("txn-id")? {
+        Value::Binary(id) if id.len() <= MAX_ID => Some(id.clone()),
+        _ => None,
+    }
 }
 
 /// Hands the receiver's outcome to the application, which settles: once, however often the receiver says it (D-029).

@@ -14,6 +14,7 @@ use super::options::OnDrop;
 use crate::driver::link::{LinkInner, too_late};
 use crate::driver::shared::{Confirmation, LinkPhase};
 use crate::engine::{DeliveryId, IncomingDelivery, Settlement};
+use crate::transaction::transaction_of;
 
 /// A message that was received, to be settled by one of its consuming methods.
 ///
@@ -71,6 +72,20 @@ impl Delivery {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.inner.is_settled
+    }
+
+    /// The sender's state, if it gave one.
+    #[must_use]
+    pub fn state(&self) -> Option<&DeliveryState> {
+        self.inner.state.as_deref()
+    }
+
+    /// The transaction that the message was sent or acquired under (`AMQP 1.0 §4.4`): it must not take effect before that
+    /// is discharged.
+    //
+    #[must_use]
+    pub fn transaction(&self) -> Option<&Bytes> {
+        self.state().and_then(transaction_of)
     }
 
     /// Accepts the message: this side is responsible for it from now on (`AMQP 1.0 §3.4.2`).

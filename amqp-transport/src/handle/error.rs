@@ -475,6 +475,10 @@ pub enum SendError {
     /// The peer settled the message without saying what became of it.
     #[error("the peer settled the message without an outcome")]
     NoOutcome,
+    /// The peer settled the message with a state that is no final outcome, such as one under a transaction
+    /// ([`transaction_of`](crate::transaction::transaction_of) tells which): it takes effect when that is discharged.
+    #[error("the peer settled the message with a state that is no final outcome")]
+    OtherState(Box<DeliveryState>),
     /// The settlement asked for contradicts the settle mode agreed on the link. It was not sent.
     #[error("not sent, the link's settle mode does not allow this settlement")]
     SettleMode,
@@ -512,7 +516,7 @@ impl SendError {
     /// Whether the message certainly was not taken by the peer, so that sending it again cannot double it.
     #[must_use]
     pub fn is_not_sent(&self) -> bool {
-        !matches!(self, Self::OutcomeUnknown(_) | Self::NoOutcome)
+        !matches!(self, Self::OutcomeUnknown(_) | Self::NoOutcome | Self::OtherState(_))
     }
 
     /// Whether sending again, perhaps over a new link or connection, may help without a change. After
@@ -520,7 +524,7 @@ impl SendError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::TooLarge { .. } | Self::SettleMode => false,
+            Self::TooLarge { .. } | Self::SettleMode | Self::OtherState(_) => false,
             Self::Detached(reason) | Self::OutcomeUnknown(reason) => reason.is_retryable(),
             Self::Lost(error) => error.is_retryable(),
             Self::NoOutcome | Self::WouldBlock(_) => true,

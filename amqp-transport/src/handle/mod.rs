@@ -15,3 +15,4 @@ pub(crate) mod session;
 pub(crate) mod stats;
 pub(crate) mod stream;
 pub(crate) mod suspended;
+pub(crate) mod transaction;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use amqp_codec::{Attach, Error, Str};
+use bytes::Bytes;
 
 use super::delivery::Delivery;
 use super::error::{DetachReason, RecvError};
@@ -76,6 +77,18 @@ impl Receiver {
                 Ok(())
             })
             .unwrap_or_else(|error| Err(RecvError::Lost(error)))
+    }
+
+    /// Grants credit for messages that are acquired under a transaction.
+    pub(crate) fn acquire(&self, messages: u32, txn_id: Bytes) -> Result<(), RecvError> {
+        let id = self.link.id;
+        self.add_credit(messages)?;
+        self.link.connection.shared.with(|state| {
+            // Stale: the link's end is on its way as an event.
+            let _ = state.engine.set_acquiring(id, txn_id);
+            state.is_touched = true;
+        })?;
+        Ok(())
     }
 
     /// Asks the peer to send what it has within the credit it holds and to give the rest back

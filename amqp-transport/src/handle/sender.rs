@@ -6,7 +6,9 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use amqp_codec::{Attach, DeliveryTag, Encode, Error, Message, Outcome, SenderSettleMode, Str};
+use amqp_codec::{
+    Attach, DeliveryState, DeliveryTag, Encode, Error, Message, Outcome, SenderSettleMode, Str,
+};
 use bytes::{Bytes, BytesMut};
 
 use super::error::{Blocked, DetachReason, SendError};
@@ -108,7 +110,7 @@ impl Sender {
         message_format: u32,
         settlement: Settlement,
     ) -> Result<Receipt, SendError> {
-        let content = Content::Encoded { payload: &payload, message_format, tag: None };
+        let content = Content::Encoded { payload: &payload, message_format, tag: None, state: None };
         self.hand_over(content, settlement).await
     }
 
@@ -126,8 +128,52 @@ impl Sender {
         tag: DeliveryTag,
         settlement: Settlement,
     ) -> Result<Receipt, SendError> {
-        let content = Content::Encoded { payload: &payload, message_format: 0, tag: Some(tag) };
+        let content = Content::Encoded { payload: &payload, message_format: 0, tag: Some(tag), state: None };
         self.hand_over(content, settlement).await
+    }
+
+    /// Hands over an encoded message with a state of its sender's: that it belongs to a transaction
+    /// ([`posted_in`](crate::transaction::posted_in)). For listeners whose peer acquires messages so; controllers use
+    /// [`Transaction::send`](crate::client::Transaction::send).
+    ///
+    /// # Errors
+    /// Those that prove that the message was not taken.
+    ///
+    /// # Cancel safety
+    /// Safe: dropped before it is ready, nothing is sent.
+    //
+    pub async fn send_in(
+        &self,
+        payload: Bytes,
+        state: DeliveryState,
+        settlement: Settlement,
+    ) -> Result<Receipt, SendError> {
+        let content =
+            Content::Encoded { payload: &payload, message_format: 0, tag: None, state: Some(&state) };
+        self.hand_over(content, settlement).await
+    }
+
+    /// The transaction under which the peer wants what it has credit for (`AMQP 1.0 §4.4.3`).
+    //
+    #[must_use]
+    pub fn acquiring(&self) -> Option<Bytes> {
+        let acquiring = self.link.connection.shared.with(|state| state.engine.link_acquiring(self.link.id));
+        acquiring.ok().flatten()
+    }
+
+    /// Nobody will discharge a transaction of this control link: it is rolled back when there is a chance.
+    pub(crate) fn abandon_transaction(&self, id: Bytes) {
+        // Poisoned: the link is over, and its transactions with it.
+        let _ = self.link.connection.shared.with(|state| {
+            if let Some(slot) = state.links.get_mut(self.link.key) {
+                slot.abandoned_transactions.push(id);
+            }
+        });
+    }
+
+    pub(crate) fn next_abandoned(&self) -> Option<Bytes> {
+        let shared = &self.link.connection.shared;
+        shared.with(|state| state.links.get_mut(self.link.key)?.abandoned_transactions.pop()).ok().flatten()
     }
 
     /// Waits until a message can go: the peer has granted credit, the session's window is open, and there is room in the
@@ -169,7 +215,7 @@ impl Sender {
         settlement: Settlement,
     ) -> Result<Receipt, SendError> {
         let mut attempt = Attempt { sender: self, place: None };
-        let content = Content::Encoded { payload: &payload, message_format, tag: None };
+        let content = Content::Encoded { payload: &payload, message_format, tag: None, state: None };
         match attempt.offer(&content, settlement, None) {
             Poll::Ready(result) => result,
             Poll::Pending => Err(SendError::WouldBlock(Blocked::Queue)),
@@ -309,7 +355,12 @@ impl Drop for Idle<'_> {
 /// What is to be sent.
 enum Content<'a> {
     Message(&'a Message),
-    Encoded { payload: &'a Bytes, message_format: u32, tag: Option<DeliveryTag> },
+    Encoded {
+        payload: &'a Bytes,
+        message_format: u32,
+        tag: Option<DeliveryTag>,
+        state: Option<&'a DeliveryState>,
+    },
 }
 
 /// One send on its way to the engine. Dropping it gives up its place in the queue.
@@ -380,9 +431,10 @@ impl Attempt<'_> {
         waker: Option<&Waker>,
     ) -> Poll<Result<Receipt, SendError>> {
         match content {
-            Content::Encoded { payload, message_format, tag } => {
+            Content::Encoded { payload, message_format, tag, state } => {
                 let payload = Payload::Bytes(Bytes::clone(payload));
-                let offer = Offer { payload, message_format: *message_format, tag: *tag, settlement };
+                let state = state.map(|state| Box::new(state.clone()));
+                let offer = Offer { payload, message_format: *message_format, tag: *tag, state, settlement };
                 self.offer_payload(offer, waker)
             }
             Content::Message(message) => SCRATCH.with(|scratch| {
@@ -430,12 +482,13 @@ struct Offer<'a> {
     payload: Payload<'a>,
     message_format: u32,
     tag: Option<DeliveryTag>,
+    state: Option<Box<DeliveryState>>,
     settlement: Settlement,
 }
 
 impl<'a> Offer<'a> {
     fn new(payload: Payload<'a>, settlement: Settlement) -> Self {
-        Self { payload, message_format: 0, tag: None, settlement }
+        Self { payload, message_format: 0, tag: None, state: None, settlement }
     }
 }
 
@@ -487,11 +540,14 @@ impl State {
         let mut outgoing = Outgoing::new(offer.payload, offer.settlement, user);
         outgoing.message_format = offer.message_format;
         outgoing.tag = offer.tag;
+        let is_transactional = offer.state.is_some();
+        outgoing.state = offer.state;
         let blocked = match self.engine.try_send(slot.id, outgoing) {
             Ok(delivery) => {
                 let id = slot.id;
                 if let Some(pending) = pending.and_then(|key| self.pending.get_mut(key)) {
                     pending.delivery = Some(delivery);
+                    pending.is_transactional = is_transactional;
                 }
                 return Poll::Ready(Ok(self.note_sent(key, id, pending, is_settled, place)));
             }

@@ -26,6 +26,7 @@ pub struct AcceptOptions {
     pub(crate) on_drop: OnDrop,
     pub(crate) draining: Draining,
     pub(crate) kept_bytes: Option<usize>,
+    coordinator: Option<Vec<Symbol>>,
     address: Option<Str>,
     filters: Option<Vec<Symbol>>,
     capabilities: Option<Vec<Symbol>>,
@@ -45,6 +46,12 @@ impl AcceptOptions {
     #[must_use]
     pub fn address(mut self, address: impl Into<Str>) -> Self {
         self.address = Some(address.into());
+        self
+    }
+
+    /// What a coordinator can do, for a link that controls transactions.
+    pub(crate) fn coordinator(mut self, capabilities: Vec<Symbol>) -> Self {
+        self.coordinator = Some(capabilities);
         self
     }
 
@@ -166,6 +173,11 @@ impl AcceptOptions {
         }
         if let Some(target) = &self.target {
             reply.target = Some(TargetArchetype::Target(target.clone()));
+        }
+        if let (Some(capabilities), Some(TargetArchetype::Coordinator(coordinator))) =
+            (&self.coordinator, &mut reply.target)
+        {
+            coordinator.capabilities = capabilities.iter().cloned().collect();
         }
         match peer {
             Role::Receiver => self.describe_source(reply.source.get_or_insert_default()),

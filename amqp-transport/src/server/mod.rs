@@ -6,6 +6,7 @@
 mod accept;
 mod authenticator;
 mod connection;
+mod control;
 mod exchange;
 mod handshake;
 mod incoming;
@@ -17,6 +18,7 @@ mod websocket_options;
 pub use accept::AcceptOptions;
 pub use authenticator::{Authenticator, SaslDecision, SaslIdentity, SaslPeer, SaslPolicy};
 pub use connection::ServerConnection;
+pub use control::{ControlDemand, ControlReceiver};
 pub use handshake::HandshakeError;
 pub use incoming::{Incoming, IncomingAttach};
 pub use listener::{IncomingConnection, Listener};

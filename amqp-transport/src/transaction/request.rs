@@ -1,6 +1,6 @@
 //! What a controller asks of a coordinator: messages whose body is one value (AMQP 1.0 §4.1).
 
-use amqp_codec::{Body, DecodeLimits, Declare, Discharge, Message, Value, from_bytes, to_bytes};
+use amqp_codec::{Body, Declare, DecodeLimits, Discharge, Message, Value, from_bytes, to_bytes};
 use bytes::Bytes;
 
 use super::TransactionFault;

@@ -25,5 +25,6 @@ mod sockets;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;
+mod transactions;
 #[cfg(feature = "websocket")]
 mod websocket;
