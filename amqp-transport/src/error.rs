@@ -17,7 +17,7 @@ pub struct RemoteError {
     /// Text for people, when the peer gave one.
     pub description: Option<Str>,
     /// Further facts, for instance where a redirect leads. Empty when the peer gave none.
-    pub info: Fields,
+    pub info: Box<Fields>,
 }
 
 impl RemoteError {
@@ -52,7 +52,7 @@ impl From<amqp_codec::Error> for RemoteError {
         Self {
             condition: error.condition,
             description: error.description,
-            info: error.info.unwrap_or_default(),
+            info: Box::new(error.info.unwrap_or_default()),
         }
     }
 }
@@ -62,7 +62,7 @@ impl From<RemoteError> for amqp_codec::Error {
         Self {
             condition: error.condition,
             description: error.description,
-            info: (!error.info.is_empty()).then_some(error.info),
+            info: (!error.info.is_empty()).then_some(*error.info),
         }
     }
 }
