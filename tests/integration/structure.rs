@@ -327,3 +327,61 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files.sort();
     files
 }
+
+#[test]
+fn every_async_method_says_what_dropping_it_does() {
+    let mut silent = Vec::new();
+    for source in sources(&["amqp-transport", "iothub-profile"]).filter(|source| !source.is_test()) {
+        for method in async_methods(source.library_part()) {
+            if !method.docs.contains("# Cancel safety") {
+                silent.push(format!("{source}: {} has no section `# Cancel safety`", method.name));
+            }
+            if method.signature.contains("-> Result<") && !method.docs.contains("# Errors") {
+                silent.push(format!("{source}: {} has no section `# Errors`", method.name));
+            }
+        }
+    }
+    assert_none(silent);
+}
+
+#[test]
+fn every_async_method_of_the_transport_is_dropped_at_its_await_points_by_a_test() {
+    let crate_root = root().join("amqp-transport");
+    let mut dropped = std::collections::BTreeSet::new();
+    for test in rust_files(&crate_root.join("tests")).into_iter().map(Source::read) {
+        for line in test.text.lines().filter_map(|line| line.trim().strip_prefix("// cancels ")) {
+            let (room, methods) = line.split_once(": ").expect(line);
+            dropped.extend(methods.split(", ").map(|method| format!("{room}: {method}")));
+        }
+    }
+    let mut methods = std::collections::BTreeSet::new();
+    for source in sources(&["amqp-transport"]).filter(|source| !source.is_test()) {
+        let path = source.path.strip_prefix(crate_root.join("src")).unwrap().with_extension("");
+        let room = path.to_string_lossy().replace('/', "::");
+        methods.extend(async_methods(source.library_part()).map(|method| format!("{room}: {}", method.name)));
+    }
+    assert!(methods.len() > 50, "the methods have moved: {methods:?}");
+    assert_none(
+        methods.difference(&dropped).map(|method| format!("{method} is dropped by no test")).collect(),
+    );
+    assert_none(dropped.difference(&methods).map(|method| format!("{method} is no method")).collect());
+}
+
+/// A public async method with the comment before it.
+struct AsyncMethod<'a> {
+    name: &'a str,
+    docs: String,
+    signature: &'a str,
+}
+
+fn async_methods(text: &str) -> impl Iterator<Item = AsyncMethod<'_>> {
+    const START: &str = "pub async fn ";
+    text.match_indices(START).map(|(at, _)| {
+        let signature = text[at + START.len()..].split('{').next().unwrap();
+        let name = signature.split(['(', '<']).next().unwrap();
+        let before = text[..at].trim_end_matches(' ');
+        let is_comment = |line: &&str| line.trim().starts_with("//") || line.trim().starts_with("#[");
+        let docs: Vec<&str> = before.lines().rev().take_while(is_comment).collect();
+        AsyncMethod { name, docs: docs.join("\n"), signature }
+    })
+}

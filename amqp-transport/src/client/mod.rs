@@ -45,5 +45,7 @@ pub use crate::handle::sender::Sender;
 pub use crate::handle::session::Session;
 pub use crate::handle::stats::ConnectionStats;
 pub use crate::handle::stream::Spoken;
+#[cfg(feature = "futures")]
+pub use crate::handle::streams::{Deliveries, MessageSink, SinkError};
 pub use crate::handle::suspended::{ResumeError, SuspendedReceiver, SuspendedSender};
 pub use crate::handle::transaction::{Transaction, TransactionError, Transactions};

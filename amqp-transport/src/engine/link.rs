@@ -135,7 +135,7 @@ impl Connection {
         }
         if self.names.contains_key(&name_key(config.role, &config.name)) {
             // S-036
-            return Err(EngineError::State("a link of this name and role exists"));
+            return Err(EngineError::NameInUse);
         }
         if config.resume.as_ref().is_some_and(|link| link.role != config.role || link.name != config.name) {
             return Err(EngineError::State("the suspended link has another name or role"));

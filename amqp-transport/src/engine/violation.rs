@@ -110,6 +110,9 @@ pub enum EngineError {
     /// The connection's open exchange is not finished.
     #[error("the connection is not open yet")]
     NotOpen,
+    /// A link of this name and role exists; one that is being detached counts until the peer has answered (S-036).
+    #[error("a link of this name and role exists")]
+    NameInUse,
     /// The command does not fit the endpoint's state, for the reason given.
     #[error("not possible now: {0}")]
     State(&'static str),

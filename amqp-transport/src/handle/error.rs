@@ -314,6 +314,10 @@ pub enum AttachError {
     /// The session ended first.
     #[error("the session ended: {0}")]
     SessionEnded(EndReason),
+    /// A link of this name and role exists on the connection. One that is being detached, as after a dropped attach,
+    /// counts until the peer has answered: trying again then helps.
+    #[error("a link of this name and role exists")]
+    NameInUse,
     /// A limit of this side or of the peer (`handle-max`) is reached, or the options contradict each other.
     #[error("the link cannot be attached: {0}")]
     Invalid(String),
@@ -345,7 +349,7 @@ impl AttachError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Lost(error) => error.is_retryable(),
-            Self::SessionEnded(_) => true,
+            Self::SessionEnded(_) | Self::NameInUse => true,
             _ => self.remote().is_some_and(is_retryable_remote),
         }
     }

@@ -4,6 +4,7 @@
 //! handle goes. It never touches a socket; it locks the shared state for a moment, acts on the engine and leaves the
 //! rest to the driver.
 
+mod batch;
 pub(crate) mod connection;
 pub(crate) mod delivery;
 pub(crate) mod error;
@@ -14,5 +15,7 @@ pub(crate) mod sender;
 pub(crate) mod session;
 pub(crate) mod stats;
 pub(crate) mod stream;
+#[cfg(feature = "futures")]
+pub(crate) mod streams;
 pub(crate) mod suspended;
 pub(crate) mod transaction;

@@ -177,6 +177,25 @@ impl Receiver {
         self.link.look(|slot| slot.inbox.deliveries.len()).unwrap_or(0)
     }
 
+    /// One step of waiting for a message at a place that outlives the step.
+    #[cfg(feature = "futures")]
+    pub(crate) fn poll_recv(
+        &self,
+        place: &mut Option<Place>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Delivery, RecvError>> {
+        let mut attempt = Attempt { link: &self.link, place: place.take() };
+        let taken = attempt.poll(cx);
+        *place = attempt.place.take();
+        taken.map_ok(|delivery| self.delivery(delivery))
+    }
+
+    /// Gives up such a place.
+    #[cfg(feature = "futures")]
+    pub(crate) fn leave_queue(&self, place: &mut Option<Place>) {
+        drop(Attempt { link: &self.link, place: place.take() });
+    }
+
     fn delivery(&self, delivery: IncomingDelivery) -> Delivery {
         Delivery::new(Arc::clone(&self.link), delivery, self.on_drop)
     }

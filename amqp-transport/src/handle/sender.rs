@@ -31,7 +31,7 @@ use crate::error::ConnectionError;
 /// the sender detaches the link once its last receipt is gone, too.
 #[derive(Debug)]
 pub struct Sender {
-    link: Arc<LinkInner>,
+    pub(super) link: Arc<LinkInner>,
     name: Str,
     settlement: Settlement,
     /// There where the link keeps what is unsettled.
@@ -315,6 +315,26 @@ impl Sender {
             .flatten()
     }
 
+    /// One step of handing a message over from a place that outlives the step.
+    #[cfg(feature = "futures")]
+    pub(crate) fn poll_send(
+        &self,
+        message: &Message,
+        place: &mut Option<Place>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Receipt, SendError>> {
+        let mut attempt = Attempt { sender: self, place: place.take() };
+        let handed_over = attempt.poll(cx, &Content::Message(message), self.settlement);
+        *place = attempt.place.take();
+        handed_over
+    }
+
+    /// Gives up such a place.
+    #[cfg(feature = "futures")]
+    pub(crate) fn leave_queue(&self, place: &mut Option<Place>) {
+        drop(Attempt { sender: self, place: place.take() });
+    }
+
     async fn hand_over(&self, content: Content<'_>, settlement: Settlement) -> Result<Receipt, SendError> {
         let mut attempt = Attempt { sender: self, place: None };
         poll_fn(|cx| attempt.poll(cx, &content, settlement)).await
@@ -589,10 +609,8 @@ impl State {
         if let Some(pending) = pending {
             self.enlist(pending);
         }
-        if let Some(slot) = self.links.get_mut(key) {
-            if !slot.queue.is_empty() {
-                self.leave_send_queue(key, place);
-            }
+        if self.links.get_mut(key).is_some_and(|slot| !slot.queue.is_empty()) {
+            self.leave_send_queue(key, place);
         }
         pending
     }

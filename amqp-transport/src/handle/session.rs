@@ -213,6 +213,7 @@ fn session_over(reason: &EndReason) -> AttachError {
 fn attach_error(error: EngineError) -> AttachError {
     match error {
         EngineError::Closed(reason) => AttachError::Lost(reason),
+        EngineError::NameInUse => AttachError::NameInUse,
         EngineError::Stale => AttachError::SessionEnded(EndReason::Local),
         other => AttachError::Invalid(other.to_string()),
     }

@@ -7,6 +7,7 @@
 )]
 
 mod brokering;
+mod cancelling;
 mod connecting;
 mod ending;
 mod flow;
@@ -22,6 +23,8 @@ mod sasl;
 mod seeing;
 mod settling;
 mod sockets;
+#[cfg(feature = "futures")]
+mod streams;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;

@@ -1,6 +1,6 @@
 //! Connections that come back: who is told what, in which order, after which time.
 
-mod net;
+pub(crate) mod net;
 
 use std::time::Duration;
 
