@@ -7,6 +7,7 @@ mod ending;
 mod recovery;
 mod requests;
 mod sockets;
+mod suspending;
 
 use std::future::{Future, poll_fn};
 use std::task::Poll;
