@@ -5,7 +5,7 @@ use std::{fmt, mem};
 
 use amqp_codec::{
     DeliveryState, DeliveryTag, Disposition, Encode, ErrorCondition, Fields, Flow, Role, SenderSettleMode,
-    Transfer, Value,
+    Transfer, ValueRef,
 };
 use bytes::Bytes;
 
@@ -489,7 +489,7 @@ fn decides(state: &DeliveryState) -> bool {
 /// The transaction that a flow names.
 fn acquired_under(properties: &Fields) -> Option<Bytes> {
     match properties.get("txn-id")? {
-        Value::Binary(id) if id.len() <= MAX_ID => Some(id.clone()),
+        ValueRef::Binary(id) if id.len() <= MAX_ID => Some(Bytes::copy_from_slice(id)),
         _ => None,
     }
 }
