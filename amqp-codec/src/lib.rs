@@ -39,6 +39,8 @@ mod primitive;
 mod protocol_header;
 mod quick;
 mod sasl;
+#[cfg(feature = "serde")]
+pub mod serde;
 mod sink;
 mod terminus;
 mod text;
