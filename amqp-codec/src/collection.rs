@@ -39,4 +39,4 @@ pub(crate) use packed::{Packed, Raw};
 pub(crate) use walk::value as checked_value;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -144,7 +144,7 @@ impl<'a> ArrayRef<'a> {
     }
 
     /// The descriptors of the element constructor, outermost first; nearly always none.
-    pub(super) fn descriptors(&self) -> impl Iterator<Item = ValueRef<'a>> {
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = ValueRef<'a>> {
         let (mut rest, is_minimal) = (self.0.octets, self.0.is_minimal);
         core::iter::from_fn(move || {
             let (descriptor, behind) = walk::value(rest.strip_prefix(&[code::DESCRIBED])?, is_minimal)?;
