@@ -1,7 +1,7 @@
 //! [`Value`] and Rust types, by serde (feature `serde`).
 //!
-//! [`to_value`] makes a value of anything that is [`Serialize`](::serde::Serialize), [`from_value`] reads anything that is
-//! [`Deserialize`](::serde::Deserialize). Text and octets are borrowed from the value where the type allows it. The
+//! [`to_value`] makes a value of anything that is [`Serialize`], [`from_value`] reads anything that is
+//! [`Deserialize`]. Text and octets are borrowed from the value where the type allows it. The
 //! module owns the mapping below and must never guess a type that was not written.
 //!
 //! | Rust, in serde's terms | AMQP, written | AMQP, also read |
