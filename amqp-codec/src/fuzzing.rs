@@ -31,8 +31,10 @@ pub fn fuzz_value(data: &[u8]) {
     let strict = from_bytes::<Value>(&bytes, &DecodeLimits::message().strict());
     let lenient = from_bytes::<Value>(&bytes, &DecodeLimits::message());
     // Leniency only ever accepts more, and never reads differently.
-    if strict.is_ok() {
+    if let Ok(value) = &strict {
         assert_same(&strict, &lenient);
+        // What is written is the smallest form, so that no legal one is smaller.
+        assert!(value.encoded_len() <= data.len(), "{value:?} has grown");
     }
     // What is read where it lies is what is read into memory.
     let limits = DecodeLimits::message();
