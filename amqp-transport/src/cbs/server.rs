@@ -2,10 +2,28 @@
 
 use amqp_codec::{Message, Str};
 
-use super::{CbsRequestError, PutToken};
+use super::{CbsRequest, CbsRequestError, PutToken};
 use crate::request_response::{Correlation, Dialect, Status, reply};
 
-/// Reads put-token requests and writes their answers. Pure: whether a token is good is the caller's to judge.
+/// Reads requests and writes their answers. Pure: whether a token is good is the caller's to judge.
+///
+/// On a listener, [`RequestNode`](crate::server::RequestNode) brings the requests and takes the answers away:
+///
+/// ```
+/// # #[cfg(feature = "tokio")] {
+/// use amqp_transport::cbs::{CbsRequest, CbsServer};
+/// use amqp_transport::request_response::Status;
+/// use amqp_transport::server::RequestNode;
+///
+/// let node = RequestNode::new(|request| async move {
+///     CbsServer::answer(&request, |asked| match asked {
+///         CbsRequest::Put(put) if put.token.expose() == "let me in" => Status::new(200, "OK"),
+///         CbsRequest::Put(_) => Status::new(401, "the token is not good"),
+///         _ => Status::new(200, "OK"),
+///     })
+/// });
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct CbsServer;
 
@@ -16,6 +34,15 @@ impl CbsServer {
     /// When the message is not a put-token request; [`CbsRequestError::status`] is the answer to it.
     pub fn parse_request(message: &Message) -> Result<PutToken, CbsRequestError> {
         PutToken::from_message(message)
+    }
+
+    /// The answer to whatever arrived at `$cbs`: what `judge` says of it, or what is wrong with it (CBS-007).
+    pub fn answer(request: &Message, judge: impl FnOnce(CbsRequest) -> Status) -> Message {
+        let status = match CbsRequest::from_message(request) {
+            Ok(asked) => judge(asked),
+            Err(error) => error.status(),
+        };
+        Self::response_with(request, &status)
     }
 
     /// The answer to `request`, to be sent on the client's link from `$cbs` even when the request has no reply-to.

@@ -6,7 +6,7 @@ use amqp_codec::Str;
 
 use super::request_link::RequestLink;
 use super::{AttachError, Session};
-use crate::cbs::{CbsError, NODE, PutToken};
+use crate::cbs::{CbsError, DeleteToken, NODE, PutToken};
 use crate::secret::Secret;
 
 /// Both links to `$cbs`. Keep it as long as the tokens it put are to be renewed; it is cheap when idle.
@@ -65,5 +65,24 @@ impl CbsClient {
         let reply =
             self.link.request(|message_id, reply_to| request.to_message(message_id, reply_to)).await?;
         PutToken::read_reply(&reply)
+    }
+
+    /// Has the token for `audience` forgotten; one that is not there is no error.
+    ///
+    /// # Errors
+    /// When the peer refuses, as those do that know no delete-token (status 501), or does not answer in time.
+    ///
+    /// # Cancel safety
+    /// Whether the token of a dropped call is gone is unknown; deleting it again is harmless.
+    // CBS-008
+    pub async fn delete_token(
+        &self,
+        token_type: impl Into<Str>,
+        audience: impl Into<Str>,
+    ) -> Result<(), CbsError> {
+        let request = DeleteToken::new(token_type, audience);
+        let reply =
+            self.link.request(|message_id, reply_to| request.to_message(message_id, reply_to)).await?;
+        DeleteToken::read_reply(&reply)
     }
 }

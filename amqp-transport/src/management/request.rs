@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use amqp_codec::{ApplicationProperties, Body, Message, MessageId, Properties, Sections, Str, Value};
+use amqp_codec::{ApplicationProperties, Body, Map, Message, MessageId, Properties, Sections, Str, Value};
 
 use super::ManagementRequestError;
 use crate::secret::Secret;
@@ -32,6 +32,35 @@ impl ManagementRequest {
             properties: ApplicationProperties::default(),
             body: Value::Null,
         }
+    }
+
+    /// A request to the node itself: `GET-TYPES`, `GET-OPERATIONS`, `REGISTER`, ….
+    // MG-005: of the name `self` and the node's own type.
+    pub fn on_node(operation: impl Into<Str>) -> Self {
+        Self {
+            operation: operation.into(),
+            entity_type: Str::from(NODE_TYPE),
+            name: Some(Str::from("self")),
+            properties: ApplicationProperties::default(),
+            body: Value::Null,
+        }
+    }
+
+    /// A `QUERY` for these attributes of entities, none meaning all; [`QueryResult`](super::QueryResult) reads the
+    /// answer. Entity type, offset and count are set with [`with_property`](Self::with_property), under the keys
+    /// `entityType`, `offset` and `count`.
+    // MG-005, MG-006: an attribute named twice is asked for once.
+    pub fn query<'a>(attribute_names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut names: Vec<Value> = Vec::new();
+        for name in attribute_names {
+            let name = Value::String(Str::from(name.to_owned()));
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let mut body = Map::default();
+        body.insert("attributeNames", Value::List(names.into()));
+        Self::on_node("QUERY").with_body(Value::Map(body))
     }
 
     /// The same request with one more application-property.
@@ -110,6 +139,9 @@ impl fmt::Debug for ManagementRequest {
     }
 }
 
+/// The type of a management node.
+const NODE_TYPE: &str = "org.amqp.management";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +175,17 @@ mod tests {
         assert_eq!(back.name.as_deref(), Some("hub"));
         assert_eq!(back.properties.get("partition"), Some("3".into()));
         assert_eq!(back.properties.get("operation"), None);
+    }
+
+    // MG-005, MG-006
+    #[test]
+    fn a_query_is_the_nodes_own_operation_and_names_each_attribute_once() {
+        let query = ManagementRequest::query(["name", "size", "name"]).with_property("entityType", "queue");
+        assert_eq!((query.operation.as_str(), query.entity_type.as_str()), ("QUERY", "org.amqp.management"));
+        assert_eq!(query.name.as_deref(), Some("self"));
+        let Value::Map(body) = &query.body else { panic!("no map") };
+        let Some(Value::List(names)) = body.get(&Value::from("attributeNames")) else { panic!("no names") };
+        assert_eq!(names.iter().map(|name| name.as_str().unwrap()).collect::<Vec<_>>(), ["name", "size"]);
     }
 
     #[test]

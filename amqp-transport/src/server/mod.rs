@@ -12,6 +12,7 @@ mod handshake;
 mod incoming;
 mod listener;
 mod options;
+mod request_node;
 #[cfg(feature = "websocket")]
 mod websocket_options;
 
@@ -23,6 +24,7 @@ pub use handshake::HandshakeError;
 pub use incoming::{Incoming, IncomingAttach};
 pub use listener::{IncomingConnection, Listener};
 pub use options::ListenerOptions;
+pub use request_node::RequestNode;
 #[cfg(feature = "websocket")]
 pub use websocket_options::WebSocketAccept;
 

@@ -17,6 +17,7 @@ mod links;
 mod losing;
 mod proxy;
 mod recovering;
+mod requests;
 mod resuming;
 mod routing;
 mod sasl;
