@@ -71,17 +71,7 @@ impl PutToken {
     /// # Errors
     /// When the message is not a put-token request.
     pub fn from_message(message: &Message) -> Result<Self, CbsRequestError> {
-<<<<<<< HEAD
-        let text = |key: &'static str| {
-            let properties = message.application_properties.as_ref();
-            match properties.and_then(|properties| properties.get(key)) {
-                Some(ValueRef::String(text)) => Ok(text.to_str()),
-                _ => Err(CbsRequestError::MissingProperty { key }),
-            }
-        };
-=======
         let text = |key| text_of(message, key);
->>>>>>> c3997b1 (Let any listener serve $cbs and $management: a node for requests, delete-token, queries)
         let operation = text("operation")?;
         if operation != PUT_TOKEN {
             return Err(CbsRequestError::UnsupportedOperation { operation });
@@ -104,7 +94,7 @@ impl PutToken {
 pub(super) fn text_of(message: &Message, key: &'static str) -> Result<Str, CbsRequestError> {
     let properties = message.application_properties.as_ref();
     match properties.and_then(|properties| properties.get(key)) {
-        Some(Value::String(text)) => Ok(text.clone()),
+        Some(ValueRef::String(text)) => Ok(text.to_str()),
         _ => Err(CbsRequestError::MissingProperty { key }),
     }
 }

@@ -1,6 +1,6 @@
 //! The result of a `QUERY`, as both sides see it.
 
-use amqp_codec::{List, Map, Str, Value};
+use amqp_codec::{List, Map, Str, Value, ValueRef};
 
 use super::ManagementError;
 use crate::request_response::{MalformedReply, RequestError};
@@ -22,19 +22,19 @@ impl QueryResult {
     pub fn from_body(body: &Value) -> Result<Self, ManagementError> {
         let malformed = |what| ManagementError::Request(RequestError::Malformed(MalformedReply { what }));
         let Value::Map(map) = body else { return Err(malformed("its body is no map")) };
-        let list = |key: &'static str| match map.get(&Value::from(key)) {
-            Some(Value::List(list)) => Some(list),
+        let list = |key| match map.get_str(key) {
+            Some(ValueRef::List(list)) => Some(list),
             _ => None,
         };
         let names = list("attributeNames").ok_or_else(|| malformed("it has no list attributeNames"))?;
-        let text = |name: &Value| match name {
-            Value::String(name) => Some(name.clone()),
+        let text = |name: ValueRef<'_>| match name {
+            ValueRef::String(name) => Some(name.to_str()),
             _ => None,
         };
         let attribute_names: Option<Vec<Str>> = names.iter().map(text).collect();
         let attribute_names = attribute_names.ok_or_else(|| malformed("an attribute's name is no string"))?;
-        let row = |row: &Value| match row {
-            Value::List(row) if row.len() == attribute_names.len() => Some(row.clone()),
+        let row = |row: ValueRef<'_>| match row {
+            ValueRef::List(row) if row.len() == attribute_names.len() => Some(row.to_list()),
             _ => None,
         };
         let results = list("results").ok_or_else(|| malformed("it has no list results"))?;

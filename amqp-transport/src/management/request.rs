@@ -144,6 +144,8 @@ const NODE_TYPE: &str = "org.amqp.management";
 
 #[cfg(test)]
 mod tests {
+    use amqp_codec::ValueRef;
+
     use super::*;
 
     fn read() -> ManagementRequest {
@@ -184,7 +186,7 @@ mod tests {
         assert_eq!((query.operation.as_str(), query.entity_type.as_str()), ("QUERY", "org.amqp.management"));
         assert_eq!(query.name.as_deref(), Some("self"));
         let Value::Map(body) = &query.body else { panic!("no map") };
-        let Some(Value::List(names)) = body.get(&Value::from("attributeNames")) else { panic!("no names") };
+        let Some(ValueRef::List(names)) = body.get_str("attributeNames") else { panic!("no names") };
         assert_eq!(names.iter().map(|name| name.as_str().unwrap()).collect::<Vec<_>>(), ["name", "size"]);
     }
 
