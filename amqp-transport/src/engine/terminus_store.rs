@@ -132,7 +132,8 @@ impl TerminusStore {
     /// Takes out what has expired.
     pub fn expire(&mut self, now: Instant) -> Vec<(TerminusKey, Box<SuspendedLink>)> {
         let mut expired = Vec::new();
-        while let Some((_, key)) = self.by_deadline.first().filter(|(deadline, _)| *deadline <= now).cloned() {
+        while let Some((_, key)) = self.by_deadline.first().filter(|(deadline, _)| *deadline <= now).cloned()
+        {
             let Some(link) = self.take(&key) else { break };
             expired.push((key, link));
         }
@@ -246,7 +247,8 @@ mod tests {
     fn a_later_end_starts_the_time_and_an_attach_stops_it() {
         let (mut store, start) = (TerminusStore::new(TerminusLimits::default()), now());
         for name in ["a", "b"] {
-            let kept = store.keep(key(name), link(TerminusExpiryPolicy::SessionEnd, 5), LinkEnd::Detached, start);
+            let kept =
+                store.keep(key(name), link(TerminusExpiryPolicy::SessionEnd, 5), LinkEnd::Detached, start);
             assert!(kept.is_none());
         }
         let later = start + SECOND;
