@@ -18,6 +18,7 @@ mod requirements;
 mod seed_page;
 mod simulation;
 mod structure;
+mod traces;
 mod types;
 mod vectors;
 mod wrong_input;

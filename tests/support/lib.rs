@@ -4,4 +4,5 @@
 pub mod hub;
 pub mod relay;
 pub mod sim;
+pub mod traces;
 pub mod typed;
