@@ -14,6 +14,7 @@ use amqp_transport::transaction::{
 };
 use amqp_transport::{Connection, Receiver, Sender, Settlement};
 
+use crate::cancelling::{at_every_await_point, dropped_after, settle_down};
 use crate::support::*;
 
 /// What waits for a discharge.
@@ -301,4 +302,152 @@ async fn a_transaction_declared_for_nobody_is_rolled_back() {
     drop(declared.unwrap());
     setting.resource.serve(&setting.control).await;
     assert!(setting.resource.coordinator.is_empty());
+}
+
+impl Setting {
+    /// Answers requests until none comes any more.
+    async fn serve_all(&mut self) {
+        while let Ok(true) =
+            tokio::time::timeout(Duration::from_millis(20), self.resource.serve(&self.control)).await
+        {
+        }
+    }
+}
+
+// cancels handle::transaction: transactions, declare, close
+#[tokio::test(start_paused = true)]
+async fn what_is_dropped_on_the_way_to_a_transaction_leaves_none() {
+    at_every_await_point(async |polls| {
+        let (client, server) = pair().await;
+        let session = session(&client).await;
+        let accepting = async {
+            let attach = tokio::time::timeout(Duration::from_millis(20), next_attach(&server)).await.ok()?;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            attach.accept_coordinator([TxnCapability::LOCAL_TRANSACTIONS]).ok()
+        };
+        let attaching = dropped_after(polls, session.transactions("control", []));
+        let (transactions, _control) = tokio::join!(attaching, accepting);
+        settle_down().await;
+        let transactions = transactions.map(|transactions| transactions.unwrap());
+        assert_eq!(client.stats().engine.links, usize::from(transactions.is_some()));
+        transactions.is_some()
+    })
+    .await;
+    at_every_await_point(async |polls| {
+        let mut setting = setting().await;
+        let is_ready = {
+            let Setting { transactions, control, resource, .. } = &mut setting;
+            let serving = tokio::time::timeout(Duration::from_millis(20), resource.serve(control));
+            let (declared, _) = tokio::join!(dropped_after(polls, transactions.declare()), serving);
+            declared.map(|declared| declared.unwrap()).is_some()
+        };
+        settle_down().await;
+        let (declared, ()) = tokio::join!(setting.transactions.declare(), async {
+            let (control, resource) = (&setting.control, &mut setting.resource);
+            while let Ok(true) =
+                tokio::time::timeout(Duration::from_millis(20), resource.serve(control)).await
+            {}
+        });
+        let declared = declared.unwrap();
+        assert_eq!(setting.resource.coordinator.len(), 1, "dropped after {polls}: only the new one is left");
+        drop(declared);
+        is_ready
+    })
+    .await;
+    at_every_await_point(async |polls| {
+        let setting = setting().await;
+        let closed = dropped_after(polls, setting.transactions.close()).await;
+        settle_down().await;
+        assert_eq!(setting.control.receiver().is_attached(), polls == 0, "once polled it goes on");
+        closed.map(|closed| closed.unwrap()).is_some()
+    })
+    .await;
+}
+
+// cancels handle::transaction: send, send_settled, commit, rollback
+#[tokio::test(start_paused = true)]
+async fn dropped_work_is_done_once_or_not_at_all() {
+    for is_settled in [false, true] {
+        at_every_await_point(async |polls| {
+            let mut setting = setting().await;
+            let (sender, receiver) = setting.sending().await;
+            let transaction = setting.declare().await;
+            let taking = tokio::time::timeout(Duration::from_millis(20), setting.resource.take(&receiver));
+            let sending = async {
+                match is_settled {
+                    true => transaction.send_settled(&sender, &numbered(1)).await,
+                    false => transaction.send(&sender, &numbered(1)).await.map(drop),
+                }
+            };
+            let (sent, _) = tokio::join!(dropped_after(polls, sending), taking);
+            let is_ready = sent.map(|sent| sent.unwrap()).is_some();
+            setting.commit(transaction).await.unwrap();
+            let queue = &setting.resource.queue;
+            assert!(queue.len() <= 1 && (!is_ready || *queue == [1]) && (polls > 0 || queue.is_empty()));
+            is_ready
+        })
+        .await;
+    }
+    for is_commit in [true, false] {
+        at_every_await_point(async |polls| {
+            let mut setting = setting().await;
+            let (sender, receiver) = setting.sending().await;
+            let transaction = setting.declare().await;
+            let message = numbered(1);
+            let (sent, ()) =
+                tokio::join!(transaction.send(&sender, &message), setting.resource.take(&receiver));
+            sent.unwrap();
+            let ending = async {
+                match is_commit {
+                    true => transaction.commit().await,
+                    false => transaction.rollback().await,
+                }
+            };
+            let serving =
+                tokio::time::timeout(Duration::from_millis(20), setting.resource.serve(&setting.control));
+            let (ended, _) = tokio::join!(dropped_after(polls, ending), serving);
+            setting.serve_all().await;
+            let published: &[u32] = if is_commit && polls > 0 { &[1] } else { &[] };
+            assert_eq!(setting.resource.queue, published, "dropped after {polls}");
+            ended.map(|ended| ended.unwrap()).is_some()
+        })
+        .await;
+    }
+}
+
+// cancels server::control: next, reject
+#[tokio::test(start_paused = true)]
+async fn a_dropped_wait_for_a_request_loses_none_and_a_dropped_refusal_is_given() {
+    at_every_await_point(async |polls| {
+        let mut setting = setting().await;
+        let is_ready = {
+            let declaring = setting.transactions.declare();
+            let serving = async {
+                let demand = dropped_after(polls, setting.control.next()).await;
+                let is_ready = demand.is_some();
+                settle_down().await;
+                match demand {
+                    Some(demand) => drop(demand.unwrap().declared(vec![1].into()).unwrap()),
+                    None => assert!(setting.resource.serve(&setting.control).await),
+                }
+                is_ready
+            };
+            let (declared, is_ready) = tokio::join!(declaring, serving);
+            drop(declared.unwrap());
+            is_ready
+        };
+        is_ready
+    })
+    .await;
+    at_every_await_point(async |polls| {
+        let setting = setting().await;
+        let refusing = async {
+            let demand = setting.control.next().await.unwrap();
+            dropped_after(polls, setting.control.reject(demand, TransactionFault::RolledBack)).await
+        };
+        let (declared, refused) = tokio::join!(setting.transactions.declare(), refusing);
+        assert!(declared.is_err(), "dropped after {polls}");
+        refused.map(|refused| refused.unwrap()).is_some()
+    })
+    .await;
 }
