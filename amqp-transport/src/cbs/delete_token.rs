@@ -107,7 +107,7 @@ mod tests {
             panic!("not a put-token")
         };
         assert_eq!(read.token.expose(), "hush");
-        let mut other = put.clone();
+        let mut other = put;
         other.application_properties.as_mut().unwrap().insert("operation", "set-token");
         assert_eq!(CbsRequest::from_message(&other).unwrap_err().status().code, 501);
         other.application_properties = None;
