@@ -278,7 +278,12 @@ impl State {
             .suspended
             .as_ref()
             .map(|suspended| {
-                suspended.deliveries.iter().filter_map(|one| usize::try_from(one.user).ok()).collect()
+                suspended
+                    .deliveries
+                    .iter()
+                    .filter(|one| !one.is_concluded)
+                    .filter_map(|one| usize::try_from(one.user).ok())
+                    .collect()
             })
             .unwrap_or_default();
         let gone = self.last_gone(reason);
@@ -320,7 +325,7 @@ impl State {
     ) -> Option<(Box<SuspendedLink>, Vec<Origin>)> {
         let mut suspended = self.links.get_mut(link.key)?.suspended.take()?;
         let mut origins = Vec::with_capacity(suspended.deliveries.len());
-        for delivery in &mut suspended.deliveries {
+        for delivery in suspended.deliveries.iter_mut().filter(|delivery| !delivery.is_concluded) {
             let key = usize::try_from(delivery.user).unwrap_or(usize::MAX);
             delivery.user = u32::try_from(origins.len()).unwrap_or(u32::MAX);
             let origin = match self.pending.get_mut(key).map(|pending| &mut pending.phase) {
@@ -350,7 +355,8 @@ impl State {
         attach: impl FnOnce(&mut Self, Option<Box<SuspendedLink>>) -> Result<(usize, T), E>,
     ) -> Result<T, (E, Vec<Pending>)> {
         let mut keys = Vec::with_capacity(origins.len());
-        for (delivery, origin) in resume.iter_mut().flat_map(|link| &mut link.deliveries).zip(origins) {
+        let open = resume.iter_mut().flat_map(|link| &mut link.deliveries);
+        for (delivery, origin) in open.filter(|delivery| !delivery.is_concluded).zip(origins) {
             let octets = delivery.payload.as_ref().map_or(0, Bytes::len);
             let phase = PendingPhase::Elsewhere(origin.clone());
             // It may have left before, on another connection: none of this one's batches proves that it did not.

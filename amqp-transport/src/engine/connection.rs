@@ -283,7 +283,7 @@ impl Connection {
     /// Answers [`Event::AttachRequested`]: the link is usable from here on.
     ///
     /// # Errors
-    /// When the link is gone or already answered.
+    /// When the link is gone or already answered. A suspended link in the reply is lost then: keep a copy.
     pub fn accept_attach(&mut self, link: LinkId, reply: AttachReply) -> Result<(), EngineError> {
         self.accept_attached(link, reply)
     }

@@ -456,8 +456,10 @@ impl Connection {
         let is_silent = link.is_silent;
         let may_be_resumed = match cause {
             DetachCause::Stolen => false,
+            _ if link.is_closing => false,
             DetachCause::Refused | DetachCause::NoHandle => true,
-            _ => kind == DetachKind::Suspended && !link.is_closing,
+            // A refusal closes what never was attached, and destroys nothing of what was before.
+            _ => kind == DetachKind::Suspended || link.is_refused,
         };
         if may_be_resumed && let Some(state) = self.suspend(index) {
             self.events.push(Event::LinkSuspended { link: id, state });

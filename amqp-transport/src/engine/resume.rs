@@ -122,7 +122,9 @@ impl Connection {
             let user = delivery.user;
             let step = match action(delivery.state.as_ref(), their_state) {
                 Action::End(state) => {
-                    self.events.push(Event::Settled { link: id, user, state: Some(state) });
+                    if !delivery.is_concluded {
+                        self.events.push(Event::Settled { link: id, user, state: Some(state) });
+                    }
                     continue;
                 }
                 Action::Wait => {
@@ -145,7 +147,9 @@ impl Connection {
                 }
                 // D-020: without a payload.
                 Action::Settle(state) => {
-                    self.events.push(Event::Settled { link: id, user, state: Some(state.clone()) });
+                    if !delivery.is_concluded {
+                        self.events.push(Event::Settled { link: id, user, state: Some(state.clone()) });
+                    }
                     Step::Settle(state)
                 }
                 Action::Resume(place) => {

@@ -112,7 +112,9 @@ impl Resuming {
     fn into_delivery(self) -> Option<UnsettledDelivery> {
         match self.step {
             Step::Anew | Step::Resume(..) => Some(self.delivery),
-            Step::Settle(state) => Some(UnsettledDelivery { state: Some(state), ..self.delivery }),
+            Step::Settle(state) => {
+                Some(UnsettledDelivery { state: Some(state), is_concluded: true, ..self.delivery })
+            }
             Step::Abort => None,
         }
     }

@@ -57,6 +57,8 @@ pub struct UnsettledDelivery {
     pub payload: Option<Bytes>,
     /// Receiver: whether the application has the whole message.
     pub is_whole: bool,
+    /// Sender: whether the caller has been told its end already, so that only the receiver has to learn of it.
+    pub is_concluded: bool,
     /// Sender: whether the receiver is known not to have it, so that it is to be sent as a new one and told in no map.
     pub(crate) is_absent_there: bool,
 }
@@ -119,6 +121,7 @@ impl UnsettledDelivery {
             message_format: 0,
             payload: None,
             is_whole: false,
+            is_concluded: false,
             is_absent_there: false,
         }
     }
