@@ -157,7 +157,7 @@ impl Run {
                 truth.held.push(Held { tag: delivery.tag, number, id: Some(delivery.id), told: None });
             }
             Event::DeliveryResumed { delivery, tag, .. } => {
-                let held = truth.held.iter_mut().find(|held| held.tag == tag).expect("resumed, and not held");
+                let held = truth.held.iter_mut().find(|held| held.tag == tag).unwrap();
                 held.id = Some(delivery);
             }
             Event::SettledBefore { tag, .. } => truth.held.retain(|held| held.tag != tag),
