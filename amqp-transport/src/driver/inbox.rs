@@ -20,6 +20,30 @@ impl Inbox {
     fn octets(&self) -> usize {
         self.deliveries.iter().map(cost).sum()
     }
+
+    /// How many messages are to be on their way and waiting together, where credit is granted by itself.
+    fn target(&self) -> Option<u32> {
+        match self.credit {
+            CreditMode::Auto(messages) => Some(messages),
+            CreditMode::Bytes(_) if self.largest == 0 => Some(1),
+            CreditMode::Bytes(bytes) => {
+                let messages = (bytes / self.largest).clamp(1, MOST_AHEAD);
+                u32::try_from(messages).ok()
+            }
+            CreditMode::Manual => None,
+        }
+    }
+
+    /// Learns from the size of a message; `true` when far too much credit was granted for messages like it.
+    fn learn(&mut self, octets: usize) -> bool {
+        if !matches!(self.credit, CreditMode::Bytes(_)) {
+            return false;
+        }
+        let octets = u64::try_from(octets).unwrap_or(u64::MAX);
+        // What was large once is forgotten slowly.
+        self.largest = octets.max(self.largest - self.largest / 16);
+        self.drain == Drain::Off && self.target().is_some_and(|target| target < self.ahead / 2)
+    }
 }
 
 impl State {
@@ -34,12 +58,15 @@ impl State {
             return;
         }
         self.inbox_octets = total;
+        let is_too_far_ahead = slot.inbox.learn(cost(&delivery));
         slot.inbox.deliveries.push_back(delivery);
         if slot.queue.has_waiting() {
             slot.queue.notify(slot.inbox.deliveries.len(), &mut self.wakes);
         }
         if total > bound {
             self.withhold(key);
+        } else if is_too_far_ahead {
+            self.grant(key);
         }
     }
 
@@ -56,9 +83,10 @@ impl State {
     pub(crate) fn grant(&mut self, key: usize) {
         let is_over = self.inbox_octets > self.engine.config().limits.inbox_bytes;
         let Some(slot) = self.links.get_mut(key) else { return };
-        if let CreditMode::Auto(credit) = slot.inbox.credit {
+        if let Some(credit) = slot.inbox.target() {
             let waiting = u32::try_from(slot.inbox.deliveries.len()).unwrap_or(u32::MAX);
             slot.inbox.taken = 0;
+            slot.inbox.ahead = credit;
             slot.inbox.drain = Drain::Off;
             let credit = if is_over {
                 self.withheld.insert(key);
@@ -77,10 +105,10 @@ impl State {
     pub(crate) fn take(&mut self, key: usize) -> Option<IncomingDelivery> {
         let slot = self.links.get_mut(key)?;
         let delivery = slot.inbox.deliveries.pop_front()?;
-        if let CreditMode::Auto(credit) = slot.inbox.credit {
+        if slot.inbox.credit != CreditMode::Manual {
             slot.inbox.taken = slot.inbox.taken.saturating_add(1);
             let is_renewable = slot.inbox.drain == Drain::Off && matches!(slot.phase, LinkPhase::Attached);
-            let is_due = slot.inbox.taken >= (credit / 2).max(1)
+            let is_due = slot.inbox.taken >= (slot.inbox.ahead / 2).max(1)
                 || (slot.inbox.deliveries.is_empty() && self.withheld.contains(&key));
             if is_renewable && is_due {
                 self.grant(key);
@@ -118,7 +146,7 @@ impl State {
     /// Takes a link's credit back until there is room again. What its application granted itself stays.
     fn withhold(&mut self, key: usize) {
         let Some(slot) = self.links.get(key) else { return };
-        let is_automatic = matches!(slot.inbox.credit, CreditMode::Auto(_));
+        let is_automatic = slot.inbox.credit != CreditMode::Manual;
         // A drain gives the credit back by itself, and must not be ended by a new one.
         if is_automatic && slot.inbox.drain == Drain::Off && self.withheld.insert(key) {
             // Stale: the link is over.
@@ -147,6 +175,8 @@ fn cost(delivery: &IncomingDelivery) -> usize {
     delivery.message.len().saturating_add(DELIVERY_COST)
 }
 
+/// Messages ahead at most where their octets are counted: so many are enough for any size.
+const MOST_AHEAD: u64 = 10_000;
 /// The memory of a delivery without its message, about, in octets.
 const DELIVERY_COST: usize = 256;
 /// How many times the bound may be waiting before a link that goes on is detached. Far above what is on its way when a

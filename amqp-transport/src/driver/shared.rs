@@ -254,6 +254,10 @@ pub(crate) struct Inbox {
     pub(crate) credit: CreditMode,
     /// Messages taken by the application since credit was last granted.
     pub(crate) taken: u32,
+    /// With a bound in octets: the largest of the messages that came lately, and how many were to be ahead when credit was
+    /// last granted.
+    pub(crate) largest: u64,
+    pub(crate) ahead: u32,
     pub(crate) drain: Drain,
     pub(crate) mode: ReceiverSettleMode,
     /// Outcomes told in second mode that wait for the sender's settlement.

@@ -329,3 +329,33 @@ async fn several_tasks_receive_from_one_link() {
     }
     assert_eq!(total, 400);
 }
+
+// L-029: credit in octets. Small messages come many at a time, large ones few, and one always.
+#[tokio::test(start_paused = true)]
+async fn credit_in_bytes_follows_the_sizes_of_the_messages() {
+    const BUDGET: u64 = 20_000;
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let accept = AcceptOptions::new().credit(CreditMode::Bytes(BUDGET));
+    let (sender, receiver) = sending(&session, &server, SenderOptions::new("s", "/x"), accept).await;
+    let sender = std::sync::Arc::new(sender);
+    // Size of the messages, and how many of them may wait at most once the size is known.
+    for (size, most) in [(10, 80), (1_000, 20), (50_000, 1), (10, 80)] {
+        let sending = std::sync::Arc::clone(&sender);
+        let task = tokio::spawn(async move {
+            let message = Message::data(vec![0; size]);
+            while let Ok(receipt) = sending.send_with_receipt(&message).await {
+                tokio::spawn(receipt);
+            }
+        });
+        for _ in 0..200 {
+            receiver.recv().await.unwrap().accept().unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!((1..=most).contains(&receiver.waiting()), "{} of {size}", receiver.waiting());
+        task.abort();
+        while receiver.try_recv().map(|delivery| delivery.accept().unwrap()).is_some() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
