@@ -1,6 +1,7 @@
 //! Reading telemetry back: from a hub's connection string by following its redirect, or from an event hub directly.
 
 pub(crate) mod anew;
+mod growth;
 mod management;
 mod partition;
 mod position;

@@ -10,6 +10,7 @@ use tokio::{
 use super::{
     StartPosition,
     anew::{PartitionRestart, Place},
+    growth::Growth,
     management::{self, PartitionInfo},
     partition,
 };
@@ -31,7 +32,8 @@ pub struct ReaderOptions {
 
 /// Reads events of all or some partitions, each in order. After a lost connection reading goes on after the last
 /// event that was received; where the event hub has started counting anew meanwhile, from the partition's start, which
-/// [`EventsReader::restarts`] tells.
+/// [`EventsReader::restarts`] tells. A reader of all partitions also reads those that the event hub turns out to have
+/// gained after a connection was lost, from their start.
 #[derive(Debug)]
 pub struct EventsReader {
     supervisor: Arc<Supervisor>,
@@ -115,7 +117,7 @@ impl EventsReader {
         }
     }
 
-    /// The ids of all partitions of the event hub, whether read or not.
+    /// The ids of all partitions that the event hub had when the reader was opened, whether read or not.
     pub fn partition_ids(&self) -> &[String] {
         &self.partition_ids
     }
@@ -169,6 +171,7 @@ impl EventsReader {
         let event_hub = management::event_hub_info(&live, supervisor.options()).await?;
         let partition_ids = event_hub.partition_ids.clone();
         let (restarts, _) = broadcast::channel(KEPT_RESTARTS);
+        let reads_all = reader.partitions.is_none();
         let wanted = match reader.partitions {
             Some(wanted) => {
                 check_partitions(&wanted, &partition_ids)?;
@@ -193,6 +196,19 @@ impl EventsReader {
         let (sender, events) = mpsc::channel(CHANNEL_EVENTS);
         for link in links {
             tokio::spawn(partition::read(link, sender.clone()));
+        }
+        if reads_all {
+            let growth = Growth {
+                group: reader.group,
+                prefetch: reader.prefetch,
+                known: partition_ids.iter().cloned().collect(),
+                seen: live.generation(),
+                supervisor: Arc::downgrade(&supervisor),
+                events: sender.downgrade(),
+                restarts: restarts.downgrade(),
+                status: supervisor.status(),
+            };
+            tokio::spawn(growth.watch());
         }
         Ok(Self { supervisor, partition_ids, events, restarts })
     }

@@ -15,6 +15,8 @@ use crate::{
 
 const KEY: &str = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=";
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Enough to fall into more than one partition.
+const DEVICES: u32 = 6;
 const LONG: Duration = Duration::from_secs(1);
 
 /// Starts a hub again and again, each time empty, on one port with one certificate.
@@ -30,13 +32,18 @@ impl Site {
     }
 
     async fn start(&self, port: u16) -> Emulator {
+        self.start_with(port, 1).await
+    }
+
+    async fn start_with(&self, port: u16, partitions: u16) -> Emulator {
         let builder = || {
-            Emulator::builder()
+            let devices = (1..=DEVICES).map(|number| format!("dev{number}"));
+            devices
+                .fold(Emulator::builder(), |builder, device| builder.device(&device, Some(KEY)))
                 .port(port)
                 .tls(&self.certificate, &self.key)
-                .device("dev1", Some(KEY))
                 .policy("service", KEY, Rights::SERVICE_CONNECT)
-                .partitions(1)
+                .partitions(partitions)
         };
         // A hub that was killed leaves its port a moment later.
         loop {
@@ -52,7 +59,11 @@ impl Site {
     }
 
     async fn send(&self, hub: &Emulator, texts: &[&str]) {
-        let string: ConnectionString = hub.device_connection_string("dev1").unwrap().parse().unwrap();
+        self.send_as(hub, "dev1", texts).await;
+    }
+
+    async fn send_as(&self, hub: &Emulator, device: &str, texts: &[&str]) {
+        let string: ConnectionString = hub.device_connection_string(device).unwrap().parse().unwrap();
         let device = DeviceClient::open(&string, self.options()).await.unwrap();
         for text in texts {
             device.send(&TelemetryMessage::new((*text).to_owned())).await.unwrap();
@@ -121,4 +132,31 @@ async fn a_new_hub_that_has_already_more_events_than_the_old_one_is_known_for_an
     site.send(&hub, &["b", "c", "d"]).await;
     assert_eq!(read(&mut reader, 3).await, ["b", "c", "d"], "none is passed over");
     reader.close().await;
+}
+
+#[tokio::test]
+async fn partitions_that_were_not_there_before_are_read_by_a_reader_of_all() {
+    let site = Site::new();
+    let hub = site.start(0).await;
+    let port = hub.port();
+    let mut reader = site.reader(&hub, StartPosition::Latest).await;
+    assert_eq!(reader.partition_ids(), ["0"]);
+    site.send(&hub, &["a"]).await;
+    assert_eq!(read(&mut reader, 1).await, ["a"]);
+    hub.kill();
+    let hub = site.start_with(port, 4).await;
+    let devices: Vec<String> = (1..=DEVICES).map(|number| format!("dev{number}")).collect();
+    for device in &devices {
+        site.send_as(&hub, device, &[device]).await;
+    }
+    let mut came = read(&mut reader, devices.len()).await;
+    came.sort();
+    assert_eq!(came, devices);
+    let status = reader.status();
+    drop(reader);
+    let is_over = async {
+        let mut status = status;
+        let _ = status.wait_for(ConnectionStatus::is_final).await;
+    };
+    timeout(PATIENCE, is_over).await.expect("nothing keeps a reader that was dropped");
 }
