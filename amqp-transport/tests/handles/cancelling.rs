@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use amqp_codec::{DeliveryTag, Outcome, ReceiverSettleMode};
 use amqp_transport::server::AcceptOptions;
+use amqp_transport::transaction::posted_in;
 use amqp_transport::{
     Connection, CreditMode, Receiver, ReceiverOptions, SendError, Sender, SenderOptions, Session, Settlement,
 };
@@ -85,8 +86,12 @@ enum Way {
     Settled,
     Encoded,
     Tagged,
+    In,
     All,
 }
+
+const WAYS: [Way; 7] =
+    [Way::Send, Way::WithReceipt, Way::Settled, Way::Encoded, Way::Tagged, Way::In, Way::All];
 
 async fn send_by(way: Way, sender: &Sender) -> Result<(), SendError> {
     let payload = || amqp_codec::to_bytes(&numbered(1));
@@ -99,15 +104,19 @@ async fn send_by(way: Way, sender: &Sender) -> Result<(), SendError> {
             let tag = DeliveryTag::from(7_u32);
             sender.send_tagged(payload(), tag, Settlement::Unsettled).await.map(drop)
         }
+        Way::In => {
+            let state = posted_in(bytes::Bytes::from_static(b"txn"));
+            sender.send_in(payload(), state, Settlement::Unsettled).await.map(drop)
+        }
         Way::All => sender.send_all(&[numbered(1)]).await.pop().unwrap().map(drop),
     }
 }
 
-// cancels handle::sender: send, send_with_receipt, send_settled, send_encoded, send_tagged
+// cancels handle::sender: send, send_with_receipt, send_settled, send_encoded, send_tagged, send_in
 // cancels handle::batch: send_all
 #[tokio::test(start_paused = true)]
 async fn a_dropped_send_sends_once_or_not_at_all_and_leaves_the_credit_to_others() {
-    for way in [Way::Send, Way::WithReceipt, Way::Settled, Way::Encoded, Way::Tagged, Way::All] {
+    for way in WAYS {
         at_every_await_point(async |polls| {
             let (_client, _session, sender, receiver) = scarce().await;
             let granting = async {
@@ -138,7 +147,8 @@ async fn a_dropped_send_sends_once_or_not_at_all_and_leaves_the_credit_to_others
             settle_down().await;
             numbers.extend(arrived(&receiver));
             let ones = numbers.iter().filter(|number| **number == 1).count();
-            let is_handed_over_when_ready = matches!(way, Way::WithReceipt | Way::Encoded | Way::Tagged);
+            let is_handed_over_when_ready =
+                matches!(way, Way::WithReceipt | Way::Encoded | Way::Tagged | Way::In);
             match (is_ready, is_handed_over_when_ready) {
                 (true, _) => assert_eq!(ones, 1, "{way:?}"),
                 (false, true) => assert_eq!(ones, 0, "{way:?} dropped after {polls} polls was sent"),
@@ -154,7 +164,7 @@ async fn a_dropped_send_sends_once_or_not_at_all_and_leaves_the_credit_to_others
 #[tokio::test(start_paused = true)]
 async fn who_waits_behind_a_dropped_send_goes_on() {
     for is_woken_first in [false, true] {
-        for way in [Way::Send, Way::WithReceipt, Way::Settled, Way::Encoded, Way::Tagged, Way::All] {
+        for way in WAYS {
             let (_client, _session, sender, receiver) = scarce().await;
             let mut first = Box::pin(send_by(way, &sender));
             assert!(is_stuck(&mut first).await);

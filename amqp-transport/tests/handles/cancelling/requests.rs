@@ -44,7 +44,7 @@ fn answer(request: &Message) -> Message {
     message
 }
 
-// cancels client::cbs: open, put_token, put
+// cancels client::cbs: open, put_token, put, delete_token
 #[tokio::test(start_paused = true)]
 async fn a_dropped_token_leaves_the_next_one_alone() {
     let token = || Secret::new("secret");
@@ -59,16 +59,17 @@ async fn a_dropped_token_leaves_the_next_one_alone() {
         is_ready
     })
     .await;
-    for is_short in [true, false] {
+    for way in 0..3 {
         at_every_await_point(async |polls| {
             let (client, server) = pair().await;
             tokio::spawn(answer_all(server));
             let session = session(&client).await;
             let cbs = CbsClient::open(&session).await.unwrap();
             let request = PutToken::new("jwt", "a", token());
-            let put = match is_short {
-                true => dropped_after(polls, cbs.put_token("jwt", "a", &token())).await,
-                false => dropped_after(polls, cbs.put(&request)).await,
+            let put = match way {
+                0 => dropped_after(polls, cbs.put_token("jwt", "a", &token())).await,
+                1 => dropped_after(polls, cbs.put(&request)).await,
+                _ => dropped_after(polls, cbs.delete_token("jwt", "a")).await,
             };
             let next = timeout(Duration::from_secs(5), cbs.put_token("jwt", "b", &token())).await;
             next.expect("it is answered").unwrap();
