@@ -12,6 +12,8 @@ use bytes::{Buf, BytesMut};
 pub(crate) struct Pair {
     pub(crate) client: Connection,
     pub(crate) server: Connection,
+    /// How both ends' sessions are.
+    sessions: SessionConfig,
     now: Instant,
     transmit: Transmit,
     to_server: BytesMut,
@@ -20,7 +22,7 @@ pub(crate) struct Pair {
 
 impl Pair {
     /// Both ends open.
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, sessions: SessionConfig) -> Self {
         let now = Instant::now();
         let config = |name| {
             let mut config = ConnectionConfig::new(name);
@@ -30,6 +32,7 @@ impl Pair {
         let mut pair = Self {
             client: Connection::new(Side::Client, config("c"), now),
             server: Connection::new(Side::Listener, config("s"), now),
+            sessions,
             now,
             transmit: Transmit::new(),
             to_server: BytesMut::with_capacity(1 << 20),
@@ -42,8 +45,8 @@ impl Pair {
     }
 
     /// Begins a session that both ends have.
-    pub(crate) fn session(&mut self, config: SessionConfig) -> SessionId {
-        let session = self.client.begin(config).unwrap();
+    pub(crate) fn session(&mut self) -> SessionId {
+        let session = self.client.begin(self.sessions.clone()).unwrap();
         self.settle_down();
         session
     }
@@ -64,7 +67,7 @@ impl Pair {
             while let Some(event) = self.server.poll_event() {
                 match event {
                     Event::SessionRequested { session, .. } => {
-                        self.server.accept_session(session, SessionConfig::default()).unwrap();
+                        self.server.accept_session(session, self.sessions.clone()).unwrap();
                     }
                     Event::AttachRequested { link, attach, .. } => {
                         self.server.accept_attach(link, AttachReply::granting(&attach)).unwrap();

@@ -36,8 +36,11 @@ fn main() {
 fn links(count: u32) {
     let mut limits = Limits::default();
     limits.links = count as usize + 1;
-    let mut pair = Pair::new(&limits);
-    let session = pair.session(SessionConfig::default());
+    limits.unsettled = count as usize + 1;
+    let mut sessions = SessionConfig::default();
+    sessions.handle_max = count;
+    let mut pair = Pair::new(&limits, sessions);
+    let session = pair.session();
     let stretch = count / 10;
     let mut ids = Vec::new();
     let mut time = |what: &str, act: &mut dyn FnMut(&mut Pair, u32)| {
@@ -77,10 +80,8 @@ fn links(count: u32) {
 fn range(count: u32) {
     let mut times = Vec::new();
     for _ in 0..7 {
-        let mut pair = Pair::new(&Limits::default());
-        let mut config = SessionConfig::default();
-        config.outgoing_window = u32::MAX;
-        let session = pair.session(config);
+        let mut pair = Pair::new(&Limits::default(), SessionConfig::default());
+        let session = pair.session();
         let (ours, theirs) = pair.link(session, "link");
         pair.server.set_credit(theirs, count).unwrap();
         pair.settle_down();
