@@ -28,6 +28,7 @@ use crate::{
     error::{DecodeError, DecodeErrorKind},
     format_code as code,
     limits::DecodeLimits,
+    primitive::encode_sized_head,
     sink::{Encode, Sink},
     text::{Str, Symbol},
     value::Value,
@@ -288,6 +289,28 @@ impl Encode for Message {
         if let Some(footer) = self.sections.as_ref().and_then(|sections| sections.footer.as_ref()) {
             write_section(out, FOOTER, footer);
         }
+    }
+}
+
+impl Message {
+    /// The octets with which the encoded message ends: those of a body that is one data section with no footer behind
+    /// it. A large one can be sent behind [`encode_head`](Self::encode_head) without being copied.
+    pub fn trailing_data(&self) -> Option<&Bytes> {
+        let has_footer = self.sections.as_ref().is_some_and(|sections| sections.footer.is_some());
+        match &self.body {
+            Body::Data(data) if !has_footer => Some(data),
+            _ => None,
+        }
+    }
+
+    /// Encodes the message up to its [`trailing_data`](Self::trailing_data), or all of it where there is none.
+    pub fn encode_head(&self, out: &mut impl Sink) {
+        let Some(data) = self.trailing_data() else { return self.encode(out) };
+        if let Some(sections) = &self.sections {
+            sections.encode_before_body(out);
+        }
+        out.write(&[code::DESCRIBED, code::SMALL_ULONG, DATA]);
+        encode_sized_head(out, code::BINARY8, code::BINARY32, data.len());
     }
 }
 

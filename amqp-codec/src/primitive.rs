@@ -15,13 +15,19 @@ use crate::{
 /// Writes a sized value: one octet of length where that is enough.
 #[inline(always)]
 pub(crate) fn encode_sized(out: &mut impl Sink, small: u8, large: u8, octets: &[u8]) {
-    if let Ok(length) = u8::try_from(octets.len()) {
+    encode_sized_head(out, small, large, octets.len());
+    out.write(octets);
+}
+
+/// The constructor and length before octets that are written elsewhere.
+#[inline]
+pub(crate) fn encode_sized_head(out: &mut impl Sink, small: u8, large: u8, length: usize) {
+    if let Ok(length) = u8::try_from(length) {
         out.write(&[small, length]);
     } else {
-        let [a, b, c, d] = saturate(octets.len()).to_be_bytes();
+        let [a, b, c, d] = saturate(length).to_be_bytes();
         out.write(&[large, a, b, c, d]);
     }
-    out.write(octets);
 }
 
 macro_rules! decode_by_body {

@@ -304,6 +304,32 @@ pub enum Payload<'a> {
     Slice(&'a [u8]),
     /// Shared: large ones travel as their own piece of a vectored write, without a copy.
     Bytes(Bytes),
+    /// What goes before a large body, which is copied, and the body, which is shared.
+    Parts {
+        /// The sections before the body, and the body's own constructor.
+        head: &'a [u8],
+        /// The rest of the message.
+        body: Bytes,
+    },
+}
+
+/// A payload that leaves in several frames: what is left of its two parts.
+#[derive(Default)]
+pub(crate) struct Pieces {
+    pub(crate) head: Bytes,
+    pub(crate) body: Bytes,
+}
+
+impl Pieces {
+    pub(crate) const fn len(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+}
+
+impl From<Bytes> for Pieces {
+    fn from(body: Bytes) -> Self {
+        Self { head: Bytes::new(), body }
+    }
 }
 
 impl fmt::Debug for Payload<'_> {
@@ -320,6 +346,7 @@ impl Payload<'_> {
         match self {
             Self::Slice(slice) => slice.len(),
             Self::Bytes(bytes) => bytes.len(),
+            Self::Parts { head, body } => head.len() + body.len(),
         }
     }
 
@@ -329,17 +356,30 @@ impl Payload<'_> {
         self.len() == 0
     }
 
-    pub(crate) fn as_slice(&self) -> &[u8] {
+    /// The octets, in at most two runs.
+    pub(crate) fn runs(&self) -> (&[u8], &[u8]) {
         match self {
-            Self::Slice(slice) => slice,
-            Self::Bytes(bytes) => bytes,
+            Self::Slice(slice) => (slice, &[]),
+            Self::Bytes(bytes) => (bytes, &[]),
+            Self::Parts { head, body } => (head, body),
         }
     }
 
-    pub(crate) fn into_bytes(self) -> Bytes {
+    /// The octets as they wait for their turn to leave.
+    pub(crate) fn into_pieces(self) -> Pieces {
+        match self {
+            Self::Slice(slice) => Bytes::copy_from_slice(slice).into(),
+            Self::Bytes(bytes) => bytes.into(),
+            Self::Parts { head, body } => Pieces { head: Bytes::copy_from_slice(head), body },
+        }
+    }
+
+    /// The octets in one buffer, shared where they are in one already.
+    pub(crate) fn to_bytes(&self) -> Bytes {
         match self {
             Self::Slice(slice) => Bytes::copy_from_slice(slice),
-            Self::Bytes(bytes) => bytes,
+            Self::Bytes(bytes) => bytes.clone(),
+            Self::Parts { head, body } => [head, &body[..]].concat().into(),
         }
     }
 }

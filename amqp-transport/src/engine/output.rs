@@ -6,7 +6,7 @@ use std::{fmt, mem};
 use amqp_codec::{Encode, FullList, ProtocolHeader, SaslPerformative, Transfer};
 use bytes::{Bytes, BytesMut};
 
-use super::config::ListStyle;
+use super::config::{ListStyle, Pieces};
 use super::transmit::{Splice, Transmit};
 
 /// Output not yet taken by the driver.
@@ -102,16 +102,33 @@ impl Output {
 
     /// Writes a whole transfer that is known to fit.
     #[inline]
-    pub(crate) fn transfer(&mut self, channel: u16, transfer: &Transfer, payload: &[u8]) {
+    pub(crate) fn transfer(&mut self, channel: u16, transfer: &Transfer, (head, body): (&[u8], &[u8])) {
         let start = self.begin_frame(FRAME_TYPE_AMQP, channel);
         self.encode_transfer(transfer);
-        self.buffer.extend_from_slice(payload);
+        self.buffer.extend_from_slice(head);
+        self.buffer.extend_from_slice(body);
         self.end_frame(start, 0);
+    }
+
+    /// Writes a whole transfer that is known to fit, with a body that travels by itself.
+    pub(crate) fn spliced_transfer(&mut self, channel: u16, transfer: &Transfer, head: &[u8], body: Bytes) {
+        let start = self.begin_frame(FRAME_TYPE_AMQP, channel);
+        self.encode_transfer(transfer);
+        self.buffer.extend_from_slice(head);
+        self.splice(start, body);
+    }
+
+    /// Ends a frame with a piece that travels by itself.
+    fn splice(&mut self, start: usize, piece: Bytes) {
+        self.end_frame(start, piece.len());
+        self.spliced += piece.len();
+        self.splices.push_back(Splice { before: self.buffer.len() - self.marked, payload: piece });
+        self.marked = self.buffer.len();
     }
 
     /// Writes one transfer frame with as much of the payload as fits, and takes that much off it. Sets `more` when
     /// some is left (F-027).
-    pub(crate) fn partial_transfer(&mut self, channel: u16, transfer: &mut Transfer, payload: &mut Bytes) {
+    pub(crate) fn partial_transfer(&mut self, channel: u16, transfer: &mut Transfer, payload: &mut Pieces) {
         let start = self.begin_frame(FRAME_TYPE_AMQP, channel);
         // The performative is measured in its longer form; leaving `more` out can only shorten it.
         transfer.more = true;
@@ -124,15 +141,15 @@ impl Output {
             transfer.more = false;
             self.encode_transfer(transfer);
         }
-        let piece = payload.split_to(payload.len().min(room));
+        let head = payload.head.split_to(payload.head.len().min(room));
+        self.buffer.extend_from_slice(&head);
+        let room = room - head.len();
+        let piece = payload.body.split_to(payload.body.len().min(room));
         if piece.len() < SPLICE_FROM {
             self.buffer.extend_from_slice(&piece);
             self.end_frame(start, 0);
         } else {
-            self.end_frame(start, piece.len());
-            self.spliced += piece.len();
-            self.splices.push_back(Splice { before: self.buffer.len() - self.marked, payload: piece });
-            self.marked = self.buffer.len();
+            self.splice(start, piece);
         }
     }
 

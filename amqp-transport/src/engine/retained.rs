@@ -76,10 +76,7 @@ impl Retained {
         user: u32,
     ) -> u32 {
         let fits = self.octets + payload.len() <= self.budget;
-        let payload = fits.then(|| match payload {
-            Payload::Slice(slice) => Bytes::copy_from_slice(slice),
-            Payload::Bytes(bytes) => bytes.clone(),
-        });
+        let payload = fits.then(|| payload.to_bytes());
         self.keep_again(UnsettledDelivery { user, message_format, payload, ..UnsettledDelivery::new(tag) })
     }
 

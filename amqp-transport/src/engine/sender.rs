@@ -9,7 +9,7 @@ use amqp_codec::{
 };
 use bytes::Bytes;
 
-use super::config::{Outgoing, Settlement, Settling};
+use super::config::{Outgoing, Payload, Pieces, Settlement, Settling};
 use super::connection::Connection;
 use super::delivery::{Visit, queue_disposition};
 use super::event::{Event, EventQueue};
@@ -46,7 +46,7 @@ pub(crate) struct SenderState {
 /// A message that does not leave at once: larger than a frame, or than is copied.
 pub(crate) struct Large {
     transfer: Transfer,
-    payload: Bytes,
+    payload: Pieces,
     user: u32,
     has_started: bool,
     is_aborted: bool,
@@ -97,8 +97,8 @@ impl fmt::Debug for Large {
 
 impl Large {
     /// A message of which nothing is written yet, and whose end is nobody's news.
-    pub(crate) fn new(transfer: Transfer, payload: Bytes, user: u32) -> Self {
-        Self { transfer, payload, user, has_started: false, is_aborted: false }
+    pub(crate) fn new(transfer: Transfer, payload: impl Into<Pieces>, user: u32) -> Self {
+        Self { transfer, payload: payload.into(), user, has_started: false, is_aborted: false }
     }
 
     /// Writes the next frame; `true` when more follow.
@@ -179,11 +179,16 @@ impl Connection {
             _ => 0,
         };
         sender.octets = sender.octets.wrapping_add(payload.len() as u64);
-        if payload.len() <= COPY_UP_TO && payload.len() + head_room <= self.output.frame_limit() as usize {
-            self.output.transfer(session.local_channel, &transfer, payload.as_slice());
+        let is_one_frame = payload.len() + head_room <= self.output.frame_limit() as usize;
+        if is_one_frame && payload.len() <= COPY_UP_TO {
+            self.output.transfer(session.local_channel, &transfer, payload.runs());
             session.window.on_sent();
+        } else if let (true, Payload::Parts { head, body }) = (is_one_frame, &payload) {
+            self.output.spliced_transfer(session.local_channel, &transfer, head, body.clone());
+            session.window.on_sent();
+            self.events.push(Event::Sent { link: id, user: outgoing.user });
         } else {
-            let mut large = Box::new(Large::new(transfer, payload.into_bytes(), outgoing.user));
+            let mut large = Box::new(Large::new(transfer, payload.into_pieces(), outgoing.user));
             // The first frame leaves at once: numbers appear on the wire in their order.
             if large.cut(session, &mut self.output) {
                 sender.large = Some(large);
@@ -225,7 +230,7 @@ impl Connection {
         let session = link.session;
         let sender = link.sender()?;
         let Some(large) = &mut sender.large else { return Ok(()) };
-        large.payload = Bytes::new();
+        large.payload = Pieces::default();
         large.is_aborted = true;
         let Some(delivery_id) = large.transfer.delivery_id else { return Ok(()) };
         // D-012: an aborted delivery is settled.

@@ -464,6 +464,11 @@ impl Attempt<'_> {
                         .offer_payload(Offer::new(amqp_codec::to_bytes(*message).into(), settlement), waker);
                 };
                 scratch.clear();
+                if let Some(body) = message.trailing_data().filter(|body| body.len() >= SHARE_FROM) {
+                    message.encode_head(&mut *scratch);
+                    let payload = Payload::Parts { head: &scratch, body: body.clone() };
+                    return self.offer_payload(Offer::new(payload, settlement), waker);
+                }
                 message.encode(&mut *scratch);
                 if scratch.len() < SHARE_FROM {
                     return self.offer_payload(Offer::new(Payload::Slice(&scratch), settlement), waker);
