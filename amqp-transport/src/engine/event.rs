@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use amqp_codec::{Attach, Begin, DeliveryState, DeliveryTag, Error, Open, Str, Symbol};
+use amqp_codec::{Attach, Begin, DeliveryState, DeliveryTag, Error, Fields, Open, Str, Symbol};
 use bytes::Bytes;
 
 use super::config::DetachKind;
@@ -149,6 +149,14 @@ pub enum Event {
     Drained {
         /// The link.
         link: LinkId,
+    },
+    /// The peer's flow for a link carried properties: what both ends agreed to tell each other beside credit
+    /// (AMQP 1.0 §2.7.4).
+    LinkState {
+        /// The link.
+        link: LinkId,
+        /// What was told.
+        properties: Fields,
     },
     /// Receiver: a whole message.
     Delivery {
@@ -321,6 +329,9 @@ impl fmt::Debug for Event {
             }
             Self::DrainRequested { link } => f.debug_struct("DrainRequested").field("link", link).finish(),
             Self::Drained { link } => f.debug_struct("Drained").field("link", link).finish(),
+            Self::LinkState { link, properties } => {
+                f.debug_struct("LinkState").field("link", link).field("properties", properties).finish()
+            }
             Self::Delivery { link, delivery } => {
                 f.debug_struct("Delivery").field("link", link).field("delivery", delivery).finish()
             }

@@ -513,6 +513,9 @@ impl Connection {
             self.owe_echo(session, Some(index));
         }
         let Some(link) = self.links.get_mut(index) else { return Ok(()) };
+        if let Some(properties) = flow.properties.clone().filter(|_| link.is_usable()) {
+            self.events.push(Event::LinkState { link: link.id, properties });
+        }
         match &mut link.kind {
             LinkKind::Sender(_) => self.sender_flow(index, flow),
             LinkKind::Receiver(_) => self.receiver_flow(index, flow),

@@ -301,3 +301,28 @@ fn a_suspended_link_is_closed_by_attaching_it_anew() {
         (Some(DetachKind::Closed), Some(DetachKind::Closed))
     );
 }
+
+// Scenario 84: what a flow tells beside credit is shown, and changes nothing else.
+#[test]
+fn what_a_flow_tells_beside_credit_is_shown() {
+    let mut script = Script::open_client();
+    let session = script.session(100);
+    let link = script.sender(session);
+    script.events();
+    let properties = amqp_codec::Fields::new().with("example:load", 7_u32);
+    let told = Flow {
+        link_credit: Some(4),
+        delivery_count: Some(0),
+        properties: Some(properties.clone()),
+        ..flow(Some(0))
+    };
+    script.frame(0, &told);
+    let shown = script.end.take(|event| match event {
+        Event::LinkState { link, properties } => Some((*link, properties.clone())),
+        _ => None,
+    });
+    assert_eq!(shown, Some((link, properties)));
+    assert_eq!(script.end.engine.link_credit(link), 4);
+    script.frame(0, &Flow { link_credit: Some(4), delivery_count: Some(0), ..flow(Some(0)) });
+    assert!(script.end.take(|event| matches!(event, Event::LinkState { .. }).then_some(())).is_none());
+}

@@ -145,7 +145,7 @@ impl Setting {
     }
 }
 
-// posted together, published together.
+// Scenario 88, X-001, X-002, X-005, X-008, X-009: posted together, published together.
 #[tokio::test(start_paused = true)]
 async fn messages_sent_under_a_transaction_appear_when_it_is_committed() {
     let mut setting = setting().await;
@@ -190,7 +190,7 @@ async fn a_transaction_that_is_not_committed_leaves_nothing() {
     assert_eq!(setting.resource.queue, [] as [u32; 0]);
 }
 
-//
+// Scenario 88, X-006, X-012, X-014
 #[tokio::test(start_paused = true)]
 async fn a_transaction_that_lapsed_is_refused_with_its_reason() {
     let mut setting = setting().await;
