@@ -216,10 +216,10 @@ fn scenarios(text: &str) -> BTreeSet<u32> {
     let mut found = BTreeSet::new();
     for (at, _) in text.match_indices("cenario") {
         let rest = &text[at + "cenario".len()..];
-        let mut words = rest.strip_prefix('s').unwrap_or(rest).split_whitespace().peekable();
+        let words = rest.strip_prefix('s').unwrap_or(rest).split_whitespace();
         let mut first: Option<u32> = None;
         let mut is_range = false;
-        while let Some(word) = words.next() {
+        for word in words {
             let plain = word.trim_end_matches([',', ':', '.', ';', ')']);
             match (plain.parse::<u32>(), plain) {
                 (Ok(number), _) => {

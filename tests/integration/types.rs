@@ -342,8 +342,8 @@ fn sections_have_an_order_and_a_body_of_one_kind() {
         &[properties.clone(), annotations, data.clone()][..],
         &[head.clone(), head, data.clone()],
         &[data.clone(), value.clone()],
-        &[value.clone(), value.clone()],
-        &[sequence.clone(), data.clone()],
+        &[value.clone(), value],
+        &[sequence, data.clone()],
         &[footer.clone(), data.clone()],
         &[data.clone(), footer.clone(), footer],
         &[properties],
@@ -423,8 +423,8 @@ fn the_bare_message_passes_untouched() {
 #[test]
 fn times_at_the_ends_of_the_range_come_back() {
     for milliseconds in [i64::MIN, -1, 0, 253_402_300_799_999, 253_402_300_800_000, i64::MAX] {
-        let mut properties = Properties::default();
-        properties.absolute_expiry_time = Some(milliseconds.into());
+        let properties =
+            Properties { absolute_expiry_time: Some(milliseconds.into()), ..Properties::default() };
         let message = Message::data("x").with_properties(properties);
         assert_eq!(Message::decode(&to_bytes(&message), &strict()), Ok(message));
     }

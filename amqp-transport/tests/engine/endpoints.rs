@@ -230,8 +230,7 @@ fn the_owner_of_a_terminus_has_the_last_word() {
     let mut pair = Pair::opened();
     let session = pair.session();
     pair.server.is_accepting = false;
-    let mut wanted = Target::default();
-    wanted.dynamic = true;
+    let wanted = Target { dynamic: true, ..Target::default() };
     let link = pair.client.engine.attach(session, LinkConfig::sender("up", wanted)).unwrap();
     pair.run();
     let asked = pair.server.requested().unwrap();

@@ -12,7 +12,7 @@ const FRAMING: &str = "amqp:connection:framing-error";
 
 /// A frame as its parts: size as it is unless given, data offset, type, channel, and all that follows.
 fn raw(size: Option<u32>, doff: u8, frame_type: u8, channel: u16, rest: &[u8]) -> Vec<u8> {
-    let size = size.unwrap_or(u32::try_from(rest.len() + 8).unwrap());
+    let size = size.unwrap_or_else(|| u32::try_from(rest.len() + 8).unwrap());
     let mut frame = size.to_be_bytes().to_vec();
     frame.extend_from_slice(&[doff, frame_type]);
     frame.extend_from_slice(&channel.to_be_bytes());

@@ -21,8 +21,7 @@ use crate::support::*;
 async fn a_node_made_for_the_answers_takes_them() {
     let (client, server) = pair().await;
     let session = session(&client).await;
-    let mut dynamic = Source::default();
-    dynamic.dynamic = true;
+    let dynamic = Source { dynamic: true, ..Source::default() };
     let made = Source { dynamic: true, ..Source::new("node-1") };
     let accept = AcceptOptions::new().source(made);
     let (answers, to_client) =
@@ -123,9 +122,8 @@ async fn a_failed_message_can_be_sent_again_with_its_count() {
     let serving = async {
         let mut message = Message::data("x");
         let Outcome::Modified(said) = sender.send(&message).await.unwrap() else { panic!("not modified") };
-        let mut header = amqp_codec::Header::default();
-        header.delivery_count = u32::from(said.delivery_failed == Some(true));
-        message.header = Some(header);
+        let delivery_count = u32::from(said.delivery_failed == Some(true));
+        message.header = Some(amqp_codec::Header { delivery_count, ..amqp_codec::Header::default() });
         for (key, value) in said.message_annotations.into_iter().flatten() {
             message = message.with_message_annotation(key, value);
         }
