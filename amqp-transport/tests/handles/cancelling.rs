@@ -136,7 +136,11 @@ async fn a_dropped_send_sends_once_or_not_at_all_and_leaves_the_credit_to_others
             receiver.add_credit(2).unwrap();
             settle_down().await;
             let left = sender.credit();
-            assert_eq!(numbers.len() as u32 + left, 3, "{way:?} dropped after {polls}: credit has leaked");
+            assert_eq!(
+                numbers.len() + usize::try_from(left).unwrap(),
+                3,
+                "{way:?} dropped after {polls}: credit has leaked"
+            );
             for number in 0..left {
                 drop(
                     timeout(Duration::from_secs(1), sender.send_with_receipt(&numbered(2 + number)))

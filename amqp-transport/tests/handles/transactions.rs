@@ -420,22 +420,19 @@ async fn dropped_work_is_done_once_or_not_at_all() {
 async fn a_dropped_wait_for_a_request_loses_none_and_a_dropped_refusal_is_given() {
     at_every_await_point(async |polls| {
         let mut setting = setting().await;
-        let is_ready = {
-            let declaring = setting.transactions.declare();
-            let serving = async {
-                let demand = dropped_after(polls, setting.control.next()).await;
-                let is_ready = demand.is_some();
-                settle_down().await;
-                match demand {
-                    Some(demand) => drop(demand.unwrap().declared(vec![1].into()).unwrap()),
-                    None => assert!(setting.resource.serve(&setting.control).await),
-                }
-                is_ready
-            };
-            let (declared, is_ready) = tokio::join!(declaring, serving);
-            drop(declared.unwrap());
+        let declaring = setting.transactions.declare();
+        let serving = async {
+            let demand = dropped_after(polls, setting.control.next()).await;
+            let is_ready = demand.is_some();
+            settle_down().await;
+            match demand {
+                Some(demand) => demand.unwrap().declared(vec![1].into()).unwrap(),
+                None => assert!(setting.resource.serve(&setting.control).await),
+            }
             is_ready
         };
+        let (declared, is_ready) = tokio::join!(declaring, serving);
+        drop(declared.unwrap());
         is_ready
     })
     .await;

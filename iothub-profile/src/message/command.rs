@@ -87,9 +87,8 @@ impl C2dMessage {
     pub fn new(body: impl Into<Bytes>) -> Self {
         let mut message = Message::data(body.into());
         let id = uuid::Uuid::new_v4().hyphenated().to_string();
-        message.properties = Some(
-            Properties { message_id: Some(MessageId::String(Str::from(id))), ..Properties::default() }.into(),
-        );
+        message.properties =
+            Some(Properties { message_id: Some(MessageId::String(Str::from(id))), ..Properties::default() });
         Self { message }
     }
 

@@ -10,13 +10,10 @@ use super::*;
 
 fn feedback(body: impl Into<Vec<u8>>) -> ReceivedMessage {
     let mut message = Message::data(bytes::Bytes::from(body.into()));
-    message.properties = Some(
-        Properties {
-            content_type: Some(Symbol::new(FEEDBACK_CONTENT_TYPE).unwrap()),
-            ..Properties::default()
-        }
-        .into(),
-    );
+    message.properties = Some(Properties {
+        content_type: Some(Symbol::new(FEEDBACK_CONTENT_TYPE).unwrap()),
+        ..Properties::default()
+    });
     ReceivedMessage::new(message)
 }
 
@@ -132,7 +129,7 @@ fn hostile_feedback_is_an_error() {
 fn ids_of_every_type_are_shown_as_text() {
     let shown = |id: MessageId| {
         let mut message = Message::data("");
-        message.properties = Some(Properties { message_id: Some(id), ..Properties::default() }.into());
+        message.properties = Some(Properties { message_id: Some(id), ..Properties::default() });
         ReceivedMessage::new(message).message_id()
     };
     assert_eq!(shown(MessageId::Ulong(7)).as_deref(), Some("7"));
