@@ -456,8 +456,9 @@ impl Connection {
         let is_silent = link.is_silent;
         let may_be_resumed = match cause {
             DetachCause::Stolen => false,
-            _ if link.is_closing => false,
+            // The detach that answers a refusal closes nothing that was.
             DetachCause::Refused | DetachCause::NoHandle => true,
+            _ if link.is_closing => false,
             // A refusal closes what never was attached, and destroys nothing of what was before.
             _ => kind == DetachKind::Suspended || link.is_refused,
         };
