@@ -277,7 +277,8 @@ impl Connection {
             return Ok(());
         }
         link.endpoint.local = Half::Closed;
-        link.is_closing = kind.is_closed();
+        // Of our own accord, that is; a peer's close is answered with one.
+        link.is_closing = kind.is_closed() && matches!(cause, DetachCause::Local | DetachCause::Violation);
         // What it asked for is not kept for a peer that may never answer.
         link.remote_attach = None;
         link.detach_cause = cause;

@@ -84,6 +84,19 @@ impl SenderState {
     }
 }
 
+impl SenderState {
+    /// Whether what was begun before the link was resumed goes first; if so, the link is told when its turn comes.
+    // L-037
+    fn waits_for_resumed(&mut self) -> bool {
+        let waits = self
+            .retained
+            .as_ref()
+            .is_some_and(|retained| retained.is_incomplete || !retained.resuming.is_empty());
+        self.wants_turn |= waits;
+        waits
+    }
+}
+
 impl fmt::Debug for Large {
     // The octets of messages and frames may be secrets: only how many there are is told.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,13 +152,7 @@ impl Connection {
             return Err(TrySendError::Link(EngineError::Stale));
         };
         let unsettled_limit = if is_settled { usize::MAX } else { self.config.limits.unsettled };
-        if sender
-            .retained
-            .as_ref()
-            .is_some_and(|retained| retained.is_incomplete || !retained.resuming.is_empty())
-        {
-            // What was begun before goes first.
-            sender.wants_turn = true;
+        if sender.waits_for_resumed() {
             return Err(TrySendError::Busy);
         }
         check_turn(session, sender, id, unsettled_limit, &mut self.stalls)?;
@@ -214,7 +221,10 @@ impl Connection {
         let is_usable = link.is_usable();
         let LinkKind::Sender(sender) = &mut link.kind else { return false };
         let Some(session) = self.sessions.get_mut(link.session) else { return false };
-        if !is_usable || check_turn(session, sender, id, limit, &mut self.stalls).is_err() {
+        if !is_usable
+            || sender.waits_for_resumed()
+            || check_turn(session, sender, id, limit, &mut self.stalls).is_err()
+        {
             return false;
         }
         let is_full = self.output.len() >= self.config.limits.output_high_water;
