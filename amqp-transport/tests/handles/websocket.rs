@@ -150,6 +150,9 @@ impl Raw {
 
 const BINARY: u8 = 0x82;
 
+/// First octets and payloads.
+type Frames = [(u8, Vec<u8>)];
+
 // WS-004, WS-007, WS-008: pings between, empty messages, fragments, and one octet a message.
 #[tokio::test(start_paused = true)]
 async fn frames_of_every_kind_make_one_stream() {
@@ -176,8 +179,8 @@ async fn frames_of_every_kind_make_one_stream() {
 #[tokio::test(start_paused = true)]
 async fn what_is_no_websocket_of_amqp_is_closed_with_its_code() {
     let large = WebSocketAccept::new().max_message_size(1_000);
-    let fragments: &[(u8, Vec<u8>)] = &[(0x02, vec![0; 600]), (0x80, vec![0; 600])];
-    let cases: [(&str, &[(u8, Vec<u8>)], u16); 6] = [
+    let fragments: &Frames = &[(0x02, vec![0; 600]), (0x80, vec![0; 600])];
+    let cases: [(&str, &Frames, u16); 6] = [
         ("a text", &[(0x81, b"AMQP".to_vec())], 1_003),
         ("a large message", &[(BINARY, vec![0; 1_001])], 1_009),
         ("a large message in fragments", fragments, 1_009),
