@@ -168,7 +168,7 @@ impl State {
             DetachReason::SessionEnded(EndReason::Local)
         } else {
             match self.links.get_mut(key).and_then(|slot| slot.fault.take()) {
-                Some(fault) if cause == DetachCause::Local => DetachReason::Violation(fault.into()),
+                Some(fault) if cause == DetachCause::Local => DetachReason::Violation((*fault).into()),
                 _ => detach_reason(cause, error),
             }
         };

@@ -163,7 +163,7 @@ impl State {
             description: Some(Str::from("too many octets of messages wait for the application".to_owned())),
             info: None,
         };
-        slot.fault = Some(fault.clone());
+        slot.fault = Some(Box::new(fault.clone()));
         // Stale: the link's end is on its way as an event.
         let _ = self.engine.detach(slot.id, DetachKind::Closed, Some(fault));
         self.is_touched = true;

@@ -93,7 +93,7 @@ impl LinkInner {
     pub(crate) async fn detached(&self) -> DetachReason {
         let reason = self
             .wait(|slot| match &slot.phase {
-                LinkPhase::Detached(reason, _) => Some(reason.clone()),
+                LinkPhase::Detached(end) => Some(end.reason.clone()),
                 _ => None,
             })
             .await;
@@ -127,8 +127,8 @@ impl LinkInner {
                 let Some(slot) = state.links.get(self.key) else {
                     return Err(SettleError::Detached(DetachReason::Local));
                 };
-                if let LinkPhase::Detached(reason, _) = &slot.phase {
-                    return Err(too_late(reason));
+                if let LinkPhase::Detached(end) = &slot.phase {
+                    return Err(too_late(&end.reason));
                 }
                 state.is_touched = true;
                 let settlement = settlement(slot.inbox.mode);

@@ -395,9 +395,9 @@ impl State {
         let Some(slot) = self.links.get_mut(key) else { return };
         slot.is_given_up = true;
         if slot.suspended.take().is_some()
-            && let super::shared::LinkPhase::Detached(reason, _) = &slot.phase
+            && let super::shared::LinkPhase::Detached(end) = &slot.phase
         {
-            let reason = reason.clone();
+            let reason = end.reason.clone();
             self.resolve_link(key, &reason);
         }
     }

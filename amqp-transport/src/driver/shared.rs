@@ -212,7 +212,7 @@ pub(crate) struct LinkSlot {
     pub(crate) life: WaitQueue,
     pub(crate) inbox: Inbox,
     /// Receiver: with what this side has detached it by itself.
-    pub(crate) fault: Option<Error>,
+    pub(crate) fault: Option<Box<Error>>,
     /// Sender: the peer wants its credit back once nobody waits to send.
     pub(crate) is_drain_requested: bool,
     /// Sender: who answers that.
@@ -238,7 +238,14 @@ pub(crate) enum LinkPhase {
     Attaching,
     Attached,
     /// Over, and whether the peer refused it before it was usable.
-    Detached(DetachReason, WasUsable),
+    Detached(Box<Detachment>),
+}
+
+/// How a link ended. In a box of its own: most links have not.
+#[derive(Clone, Debug)]
+pub(crate) struct Detachment {
+    pub(crate) reason: DetachReason,
+    pub(crate) was_usable: WasUsable,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -374,7 +381,7 @@ impl State {
         if matches!(slot.phase, LinkPhase::Detached(..)) {
             return;
         }
-        slot.phase = LinkPhase::Detached(reason, was_usable);
+        slot.phase = LinkPhase::Detached(Box::new(Detachment { reason, was_usable }));
         slot.queue.notify_all(&mut self.wakes);
         slot.life.notify_all(&mut self.wakes);
         if slot.is_orphan {
@@ -425,8 +432,8 @@ impl State {
     pub(crate) fn drop_link(&mut self, key: usize) {
         self.clear_inbox(key);
         let Some(slot) = self.links.get_mut(key) else { return };
-        if let LinkPhase::Detached(reason, _) = &slot.phase {
-            let reason = reason.clone();
+        if let LinkPhase::Detached(end) = &slot.phase {
+            let reason = end.reason.clone();
             slot.suspended = None;
             self.resolve_link(key, &reason);
             self.links.remove(key);

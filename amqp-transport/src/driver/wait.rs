@@ -13,7 +13,7 @@ use crate::handle::error::SendError;
 
 /// A place in a [`WaitQueue`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place(usize);
+pub(crate) struct Place(u32);
 
 /// Where a waiting task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,19 +84,37 @@ impl Wakes {
 #[derive(Debug, Default)]
 pub(crate) struct WaitQueue {
     nodes: Vec<Node>,
-    free: Option<usize>,
-    head: Option<usize>,
-    tail: Option<usize>,
-    len: usize,
-    notified: usize,
+    free: Key,
+    head: Key,
+    tail: Key,
+    len: u32,
+    notified: u32,
+}
+
+/// A node's index, or none. Every link has two of these queues, so they are kept small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key(u32);
+
+impl Key {
+    const NONE: Self = Self(u32::MAX);
+
+    fn index(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl Default for Key {
+    fn default() -> Self {
+        Self::NONE
+    }
 }
 
 #[derive(Debug)]
 struct Node {
     waker: Option<Waker>,
     turn: Turn,
-    previous: Option<usize>,
-    next: Option<usize>,
+    previous: Key,
+    next: Key,
 }
 
 impl WaitQueue {
@@ -106,7 +124,7 @@ impl WaitQueue {
 
     /// How many were woken and have not come back yet.
     pub(crate) fn notified(&self) -> usize {
-        self.notified
+        usize::try_from(self.notified).unwrap_or(usize::MAX)
     }
 
     /// Whether someone waits who has not been woken.
@@ -120,11 +138,9 @@ impl WaitQueue {
             *place = Some(self.push_back(waker.clone()));
             return;
         };
-        let Some(node) = self.nodes.get_mut(key) else { return };
-        if node.turn == Turn::Notified {
-            node.turn = Turn::Waiting;
-            self.notified = self.notified.saturating_sub(1);
-        }
+        let Some(node) = self.node(Key(key)) else { return };
+        let was_notified = node.turn == Turn::Notified;
+        node.turn = Turn::Waiting;
         match &node.waker {
             Some(old) if old.will_wake(waker) => {}
             _ => {
@@ -133,30 +149,34 @@ impl WaitQueue {
                 }
             }
         }
+        if was_notified {
+            self.notified = self.notified.saturating_sub(1);
+        }
     }
 
     /// Where the task at `place` stands.
     pub(crate) fn turn(&self, place: Place) -> Turn {
-        self.nodes.get(place.0).map_or(Turn::Notified, |node| node.turn)
+        self.nodes.get(Key(place.0).index()).map_or(Turn::Notified, |node| node.turn)
     }
 
     /// Leaves the queue. `true` when a wake-up given to this place was not used and should go to another.
     pub(crate) fn leave(&mut self, place: &mut Option<Place>, wakes: &mut Wakes) -> bool {
         let Some(Place(key)) = place.take() else { return false };
-        let Some(node) = self.nodes.get_mut(key) else { return false };
+        let free = self.free;
+        let Some(node) = self.node(Key(key)) else { return false };
         let (previous, next) = (node.previous, node.next);
         let was_notified = node.turn == Turn::Notified;
         if let Some(waker) = node.waker.take() {
             wakes.discard(waker);
         }
-        node.next = self.free;
-        node.previous = None;
-        self.free = Some(key);
-        match previous.and_then(|previous| self.nodes.get_mut(previous)) {
+        node.next = free;
+        node.previous = Key::NONE;
+        self.free = Key(key);
+        match self.node(previous) {
             Some(node) => node.next = next,
             None => self.head = next,
         }
-        match next.and_then(|next| self.nodes.get_mut(next)) {
+        match self.node(next) {
             Some(node) => node.previous = previous,
             None => self.tail = previous,
         }
@@ -172,7 +192,7 @@ impl WaitQueue {
         let mut at = self.head;
         let mut left = count;
         while left > 0
-            && let Some(node) = at.and_then(|key| self.nodes.get_mut(key))
+            && let Some(node) = self.nodes.get_mut(at.index())
         {
             if node.turn == Turn::Waiting {
                 node.turn = Turn::Notified;
@@ -191,14 +211,14 @@ impl WaitQueue {
     }
 
     fn push_back(&mut self, waker: Waker) -> Place {
-        let node = Node { waker: Some(waker), turn: Turn::Waiting, previous: self.tail, next: None };
-        let key = match self.free {
-            Some(key) => {
-                if let Some(slot) = self.nodes.get_mut(key) {
-                    self.free = slot.next;
-                    *slot = node;
-                }
-                key
+        let node = Node { waker: Some(waker), turn: Turn::Waiting, previous: self.tail, next: Key::NONE };
+        let free = self.free;
+        let key = match self.node(free) {
+            Some(slot) => {
+                let next = slot.next;
+                *slot = node;
+                self.free = next;
+                free
             }
             None => {
                 if self.nodes.len() == self.nodes.capacity() {
@@ -206,16 +226,22 @@ impl WaitQueue {
                     self.nodes.reserve_exact(self.nodes.len().max(1));
                 }
                 self.nodes.push(node);
-                self.nodes.len().saturating_sub(1)
+                // Nobody has four thousand million tasks.
+                Key(u32::try_from(self.nodes.len().saturating_sub(1)).unwrap_or(u32::MAX))
             }
         };
-        match self.tail.and_then(|tail| self.nodes.get_mut(tail)) {
-            Some(tail) => tail.next = Some(key),
-            None => self.head = Some(key),
+        let tail = self.tail;
+        match self.node(tail) {
+            Some(tail) => tail.next = key,
+            None => self.head = key,
         }
-        self.tail = Some(key);
+        self.tail = key;
         self.len = self.len.saturating_add(1);
-        Place(key)
+        Place(key.0)
+    }
+
+    fn node(&mut self, key: Key) -> Option<&mut Node> {
+        self.nodes.get_mut(key.index())
     }
 }
 

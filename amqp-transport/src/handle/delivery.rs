@@ -253,7 +253,7 @@ impl<'a> Waiting<'a> {
                 return Some(Ok(state));
             }
             match &slot.phase {
-                LinkPhase::Detached(reason, _) => Some(Err(too_late(reason))),
+                LinkPhase::Detached(end) => Some(Err(too_late(&end.reason))),
                 _ => None,
             }
         });

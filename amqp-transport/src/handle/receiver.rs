@@ -66,8 +66,8 @@ impl Receiver {
             .shared
             .with(|state| {
                 let Some(slot) = state.links.get_mut(self.link.key) else { return Ok(()) };
-                if let LinkPhase::Detached(reason, _) = &slot.phase {
-                    return Err(over(reason));
+                if let LinkPhase::Detached(end) = &slot.phase {
+                    return Err(over(&end.reason));
                 }
                 slot.inbox.drain = Drain::Off;
                 let credit = state.engine.link_credit(slot.id).saturating_add(messages);
@@ -110,7 +110,7 @@ impl Receiver {
         })?;
         self.link
             .wait(|slot| match &slot.phase {
-                LinkPhase::Detached(reason, _) => Some(Err(over(reason))),
+                LinkPhase::Detached(end) => Some(Err(over(&end.reason))),
                 _ => (slot.inbox.drain != Drain::Asked).then_some(Ok(())),
             })
             .await?
@@ -218,8 +218,8 @@ impl Attempt<'_> {
             let Some(slot) = state.links.get_mut(key) else {
                 return Poll::Ready(Err(RecvError::Detached(DetachReason::Local)));
             };
-            if let LinkPhase::Detached(reason, _) = &slot.phase {
-                let error = over(reason);
+            if let LinkPhase::Detached(end) = &slot.phase {
+                let error = over(&end.reason);
                 slot.queue.leave(place, &mut state.wakes);
                 return Poll::Ready(Err(error));
             }

@@ -520,11 +520,11 @@ impl<'a> Offer<'a> {
 impl LinkSlot {
     /// Why nothing can be sent any more, if so.
     fn send_error(&self) -> Option<SendError> {
-        match &self.phase {
-            LinkPhase::Detached(DetachReason::Lost(error), _) => Some(SendError::Lost(error.clone())),
-            LinkPhase::Detached(other, _) => Some(SendError::Detached(other.clone())),
-            _ => None,
-        }
+        let LinkPhase::Detached(end) = &self.phase else { return None };
+        Some(match &end.reason {
+            DetachReason::Lost(error) => SendError::Lost(error.clone()),
+            other => SendError::Detached(other.clone()),
+        })
     }
 }
 

@@ -181,7 +181,7 @@ impl Session {
         link.wait(|slot| match &slot.phase {
             LinkPhase::Attaching => None,
             LinkPhase::Attached => Some(Ok(())),
-            LinkPhase::Detached(reason, was_usable) => Some(Err(refusal(reason, *was_usable))),
+            LinkPhase::Detached(end) => Some(Err(refusal(&end.reason, end.was_usable))),
         })
         .await
         .map_err(AttachError::Lost)?

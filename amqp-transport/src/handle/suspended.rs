@@ -192,7 +192,7 @@ impl Receiver {
         let found = self.link().wait(|slot| match (slot.survivors.remove(&tag), &slot.phase) {
             (Some(Survivor::Resumed(id)), _) => Some(Ok(id)),
             (Some(Survivor::Settled(state)), _) => Some(Err(SettleError::Overruled(state))),
-            (None, LinkPhase::Detached(reason, _)) => Some(Err(too_late(reason))),
+            (None, LinkPhase::Detached(end)) => Some(Err(too_late(&end.reason))),
             (None, _) => None,
         });
         let id = found.await.unwrap_or_else(|error| Err(SettleError::Lost(error)))?;
