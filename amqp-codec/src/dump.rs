@@ -106,6 +106,10 @@ fn write_value(f: &mut fmt::Formatter<'_>, value: ValueRef<'_>) -> fmt::Result {
                 if index > 0 {
                     f.write_str(", ")?;
                 }
+                if index == MAX_ITEMS {
+                    f.write_str("…")?;
+                    break;
+                }
                 write_value(f, key)?;
                 f.write_str("=")?;
                 write_value(f, value)?;
@@ -183,7 +187,7 @@ fn write_octets(f: &mut fmt::Formatter<'_>, octets: &[u8]) -> fmt::Result {
 
 /// How shared access signatures, bearer tokens and signed web tokens start.
 const TOKEN_WORDS: [&str; 3] = ["SharedAccessSignature ", "Bearer ", "eyJ"];
-/// Most elements of a list that a line shows.
+/// Most elements of a list and entries of a map that a line shows.
 const MAX_ITEMS: usize = 64;
 /// Most octets of a binary that a line shows.
 const MAX_OCTETS: usize = 64;

@@ -279,6 +279,34 @@ mod tests {
     }
 
     #[test]
+    fn keys_made_to_collide_cost_no_more_than_sorting_and_hide_no_duplicate() {
+        // T-038: what a peer can compute it can send; all these fall into one slot of the table they are entered in.
+        let numbers = |count: usize| {
+            let slots = count + count / 2;
+            let collides = move |key: &Value| slot_of(fingerprint(&to_bytes(key)), slots) == 0;
+            (256..).map(Value::Uint).filter(collides).take(count).collect::<Vec<_>>()
+        };
+        let texts = |count: usize, slots: usize| {
+            let collides =
+                move |text: &alloc::string::String| slot_of(fingerprint(text.as_bytes()), slots) == 0;
+            (0..)
+                .map(|i| format!("key-{i}"))
+                .filter(collides)
+                .take(count)
+                .map(Value::from)
+                .collect::<Vec<_>>()
+        };
+        for mut keys in [numbers(100), numbers(400), texts(30, 64), texts(200, 512)] {
+            let count = u64::try_from(keys.len()).unwrap();
+            let steps = work::of(|| assert!(!has_duplicates(&keys), "{count}"));
+            assert!(steps < count * 200, "{steps} steps for {count} keys");
+            keys.pop();
+            keys.push(keys[7].clone());
+            assert!(has_duplicates(&keys), "{count}");
+        }
+    }
+
+    #[test]
     fn text_of_every_length_has_its_own_fingerprint_mostly() {
         let mut seen: Vec<usize> =
             (0..100).map(|length| slot_of(fingerprint(&vec![b'a'; length]), 1 << 16)).collect();
