@@ -58,6 +58,12 @@ install_proton() { # PACKAGES
   done
 }
 
+install_tshark() {
+  command -v tshark >/dev/null && return
+  echo 'interop: debian package tshark'
+  apt_install tshark
+}
+
 # Builds the command and our side of the peer tests, with the features that README's commands use, so that nothing
 # is built twice.
 build() {
@@ -72,7 +78,9 @@ for line in sys.stdin:
     message = json.loads(line)
     if message.get("reason") == "compiler-artifact" and message["target"]["name"] == "interop" and message["executable"]:
         print(message["executable"])') || return
-  [ -n "$test" ] && cp "$test" "$work/bin/interop"
+  [ -n "$test" ] && cp "$test" "$work/bin/interop" || return
+  (cd "$root" && cargo build -q --workspace --all-features --example broker) || return
+  cp "${CARGO_TARGET_DIR:-$root/target}/debug/examples/broker" "$work/bin/broker"
 }
 
 # Runs a script with a loopback and a hosts file of its own; where namespaces are not allowed, on the machine's

@@ -12,6 +12,7 @@
 )]
 
 mod agreement;
+mod cases;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -38,6 +38,10 @@ pub struct Limits {
     pub partial_delivery_bytes: usize,
     /// Transfer frames one delivery may be split into. Default 262,144.
     pub transfers_per_delivery: u32,
+    /// Deliveries that a receiving link puts up with between two grants although it granted no credit for them, before it is
+    /// detached (L-022). For peers that know this fault: RabbitMQ 3 grants what is on its way a second time when credit is
+    /// renewed. Default 0.
+    pub credit_overrun: u32,
     /// Links of the connection, attached or on their way there. Default 16,384.
     pub links: usize,
     /// Unsettled deliveries of a session, each direction by itself. Default 65,536.
@@ -61,6 +65,7 @@ impl Default for Limits {
             inbox_bytes: 16 * 1024 * 1024,
             partial_delivery_bytes: 4 * 1024 * 1024,
             transfers_per_delivery: 262_144,
+            credit_overrun: 0,
             links: 16_384,
             unsettled: 65_536,
         }

@@ -168,7 +168,7 @@ impl Connection {
         take_id(session, id)?;
         let tag = transfer.delivery_tag.ok_or_else(|| invalid("a delivery without delivery-tag"))?;
         // L-022
-        receiver.credit.on_delivery().map_err(|_| {
+        receiver.credit.on_delivery(self.config.limits.credit_overrun).map_err(|_| {
             Violation::link(ErrorCondition::TRANSFER_LIMIT_EXCEEDED, "a delivery beyond the link's credit")
         })?;
         if transfer.resume {

@@ -214,6 +214,8 @@ pub(crate) struct ReceiverCredit {
     credit: u32,
     /// Deliveries that may still come under a higher credit granted before (L-026).
     slack: u32,
+    /// Deliveries put up with since the last grant that no credit was granted for.
+    overrun: u32,
     /// Whether we wait for the sender to use the credit up.
     pub(crate) draining: bool,
     /// What the sender says it has.
@@ -226,7 +228,14 @@ pub(crate) struct CreditExceeded;
 
 impl ReceiverCredit {
     pub(crate) fn new() -> Self {
-        Self { delivery_count: SerialNumber(0), credit: 0, slack: 0, draining: false, available: 0 }
+        Self {
+            delivery_count: SerialNumber(0),
+            credit: 0,
+            slack: 0,
+            overrun: 0,
+            draining: false,
+            available: 0,
+        }
     }
 
     // L-027: counting starts where the sender says.
@@ -248,14 +257,19 @@ impl ReceiverCredit {
         let credit = credit.min(HALF - 1);
         self.slack = self.credit.saturating_add(self.slack).saturating_sub(credit);
         self.credit = credit;
+        self.overrun = 0;
     }
 
-    // L-020, L-022, L-024: one delivery starts.
-    pub(crate) fn on_delivery(&mut self) -> Result<(), CreditExceeded> {
+    // L-020, L-022, L-024: one delivery starts. So many without credit are put up with between two grants.
+    pub(crate) fn on_delivery(&mut self, most_overrun: u32) -> Result<(), CreditExceeded> {
         if self.credit > 0 {
             self.credit -= 1;
+        } else if self.slack > 0 {
+            self.slack -= 1;
+        } else if self.overrun < most_overrun {
+            self.overrun += 1;
         } else {
-            self.slack = self.slack.checked_sub(1).ok_or(CreditExceeded)?;
+            return Err(CreditExceeded);
         }
         self.delivery_count = self.delivery_count.next();
         self.available = self.available.saturating_sub(1);

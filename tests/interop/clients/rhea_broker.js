@@ -1,9 +1,11 @@
-// A small broker on rhea, for tests of our client: queues by address, one message in flight at a time per consumer.
+// A small broker on rhea, for tests of our client: queues by address, and nodes made on request.
 //
 // usage: NODE_PATH=<node_modules> node rhea_broker.js PORT
 // SASL: PLAIN as user with password secret, ANONYMOUS, or none. Addresses with a meaning of their own:
 //   reject, release, modify   answer every message with that outcome
+//   $...                      refused
 //   anything else             a queue
+// SIGUSR1 ends all links on which it sends with an error, SIGUSR2 all connections.
 'use strict';
 const rhea = require('rhea');
 
@@ -18,19 +20,41 @@ function queue(address) {
   return queues.get(address);
 }
 
+// What a consumer has, by delivery, until it is settled.
+const lent = new Map();
+
+function give_back({ sender, delivery }, is_failed) {
+  const message = lent.get(delivery);
+  if (message === undefined) return;
+  lent.delete(delivery);
+  if (is_failed) message.delivery_count = (message.delivery_count || 0) + 1;
+  queue(sender.source.address).messages.unshift(message);
+  dispatch(queue(sender.source.address));
+}
+
 function dispatch({ messages, consumers }) {
   for (const consumer of consumers) {
-    while (messages.length > 0 && consumer.sendable()) consumer.send(messages.shift());
+    while (messages.length > 0 && consumer.sendable()) {
+      const message = messages.shift();
+      lent.set(consumer.send(message), message);
+    }
   }
 }
 
 container.on('connection_open', ({ connection }) => console.log('OPEN', connection.container_id || ''));
+let made = 0;
 container.on('sender_open', ({ sender }) => {
-  const address = sender.source.address;
-  sender.set_source({ address });
-  queue(address).consumers.add(sender);
+  const address = sender.source.dynamic ? `made-${(made += 1)}` : sender.source.address;
+  if (address.startsWith('$')) return sender.close({ condition: 'amqp:not-found', description: 'no such queue' });
+  sender.local.attach.snd_settle_mode = sender.remote.attach.snd_settle_mode;
+  sender.set_source({ address, dynamic: Boolean(sender.source.dynamic) });
+  return queue(address).consumers.add(sender);
 });
 container.on('receiver_open', ({ receiver }) => receiver.set_target({ address: receiver.target.address }));
+container.on('accepted', ({ delivery }) => lent.delete(delivery));
+container.on('rejected', ({ delivery }) => lent.delete(delivery));
+container.on('released', (context) => give_back(context, false));
+container.on('modified', (context) => give_back(context, true));
 container.on('sender_flow', ({ sender }) => dispatch(queue(sender.source.address)));
 container.on('sender_draining', ({ sender }) => {
   dispatch(queue(sender.source.address));
@@ -54,3 +78,11 @@ container.on('message', ({ message, delivery, receiver }) => {
 });
 container.on('error', (error) => console.log('ERROR', error.message));
 container.listen({ port, host: '127.0.0.1', receiver_options: { autoaccept: false } }).on('listening', () => console.log('LISTENING', port));
+
+const links = () => [...queues.values()].flatMap(({ consumers }) => [...consumers]);
+process.on('SIGUSR1', () => links().forEach((link) => link.close({ condition: 'amqp:resource-deleted', description: 'the queue was deleted' })));
+process.on('SIGUSR2', () => {
+  for (const connection of new Set(links().map((link) => link.connection))) {
+    connection.close({ condition: 'amqp:connection:forced', description: 'maintenance' });
+  }
+});

@@ -79,15 +79,27 @@ fn a_rewound_next_outgoing_id_is_refused() {
 
 // L-026: what was granted before may still arrive.
 #[test]
+fn a_peer_that_renews_credit_by_itself_is_put_up_with_up_to_a_bound() {
+    // L-022
+    let mut credit = ReceiverCredit::new();
+    credit.grant(1);
+    assert!((0..3).all(|_| credit.on_delivery(2).is_ok()), "one granted, two put up with");
+    assert_eq!(credit.on_delivery(2), Err(CreditExceeded));
+    assert_eq!((credit.credit(), credit.delivery_count()), (0, 3));
+    credit.grant(1);
+    assert!((0..3).all(|_| credit.on_delivery(2).is_ok()), "counted anew with each grant");
+}
+
+#[test]
 fn reducing_credit_tolerates_what_is_in_flight() {
     let mut credit = ReceiverCredit::new();
     credit.grant(5);
-    credit.on_delivery().unwrap();
+    credit.on_delivery(0).unwrap();
     credit.grant(1);
     for _ in 0..4 {
-        credit.on_delivery().unwrap();
+        credit.on_delivery(0).unwrap();
     }
-    assert_eq!(credit.on_delivery(), Err(CreditExceeded));
+    assert_eq!(credit.on_delivery(0), Err(CreditExceeded));
 }
 
 // L-025: both ends agree after a drain.
@@ -100,7 +112,7 @@ fn draining_uses_the_credit_up_at_both_ends() {
     sender.on_flow(Some(receiver.delivery_count()), receiver.credit(), true);
     for _ in 0..20 {
         sender.on_send();
-        receiver.on_delivery().unwrap();
+        receiver.on_delivery(0).unwrap();
     }
     sender.give_back();
     receiver.on_flow(Some(sender.delivery_count()), Some(0));
@@ -162,7 +174,7 @@ proptest! {
                 }
                 Step::Receive if received < sent => {
                     prop_assert!(in_window.on_received().is_ok());
-                    prop_assert!(receiver.on_delivery().is_ok());
+                    prop_assert!(receiver.on_delivery(0).is_ok());
                     received += 1;
                 }
                 Step::Receive => {}

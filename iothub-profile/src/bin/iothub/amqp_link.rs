@@ -246,6 +246,7 @@ fn sasl(url: &BrokerUrl, args: &LinkArgs) -> Result<Sasl, Failure> {
 fn limits() -> amqp_transport::Limits {
     let mut limits = amqp_transport::Limits::default();
     limits.partial_delivery_bytes = PARTIAL_BYTES;
+    limits.credit_overrun = OVERRUN;
     limits
 }
 
@@ -290,5 +291,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
     }
 }
 
+/// Messages beyond the credit that are put up with: RabbitMQ 3 sends such.
+const OVERRUN: u32 = 1_000;
 /// Octets of messages that have not arrived whole: the largest that `--max-message-size` allows, and its frames.
 const PARTIAL_BYTES: usize = 300 * 1024 * 1024;
