@@ -40,7 +40,7 @@ make_certificates() { # FOLDER
 rabbit_environment() {
   export HOME=$rabbit_home RABBITMQ_NODENAME=interop@localhost RABBITMQ_CONFIG_FILE=$rabbit_home/rabbitmq.conf \
     RABBITMQ_ENABLED_PLUGINS_FILE=$rabbit_home/enabled_plugins RABBITMQ_MNESIA_BASE=$rabbit_home/mnesia \
-    RABBITMQ_LOG_BASE=$rabbit_home/log RABBITMQ_DIST_PORT=25673 ERL_EPMD_PORT=24369 ERL_EPMD_ADDRESS=127.0.0.1
+    RABBITMQ_LOG_BASE=$rabbit_home/log RABBITMQ_DIST_PORT=25678 ERL_EPMD_PORT=24369 ERL_EPMD_ADDRESS=127.0.0.1
 }
 
 rabbitmqctl() { (rabbit_environment && exec timeout 60 /usr/lib/rabbitmq/bin/rabbitmqctl "$@"); }

@@ -19,7 +19,7 @@ fn values() -> Vec<(String, Value)> {
     let values = vectors.filter(|vector| !kinds.contains(&vector["value"][0].as_str().unwrap_or_default()));
     values
         .map(|vector| {
-            let octets = Bytes::from(unhex(vector["hex"].as_str().unwrap()));
+            let octets = unhex(vector["hex"].as_str().unwrap());
             (
                 vector["id"].as_str().unwrap().to_owned(),
                 from_bytes(&octets, &DecodeLimits::message()).unwrap(),
@@ -44,8 +44,9 @@ pub(super) async fn types_in_bodies(peer: Peer) {
             continue;
         }
         let pass = way.pass(&value);
-        let passed =
-            tokio::time::timeout(Duration::from_secs(5), pass).await.unwrap_or(Err("no answer".to_owned()));
+        let passed = tokio::time::timeout(Duration::from_secs(5), pass)
+            .await
+            .unwrap_or_else(|_| Err("no answer".to_owned()));
         if let Err(fault) = passed {
             if !known.contains(&id.as_str()) {
                 println!("  {id} {fault}");

@@ -190,9 +190,8 @@ def _(connection):
         sender.send(Message(body=number))
     receiver = connection.create_receiver("py-drain", credit=0)
     receiver.link.drain(10)
-    connection.wait(lambda: not receiver.link.draining())
+    connection.wait(lambda: receiver.fetcher.has_message == 3 and receiver.link.credit == 0)
     assert [receiver.receive().body for _ in range(3)] == [0, 1, 2]
-    assert receiver.link.credit == 0
 
 
 @case("dynamic reply-to")
