@@ -187,4 +187,12 @@ fn a_reader_knows_where_it_is_and_steps_over_what_it_does_not_want() {
     let error = cursor.skip_value().unwrap_err();
     assert_eq!(error.kind, DecodeErrorKind::Truncated);
     assert_eq!(DecodeLimits::default(), DecodeLimits::message());
+    // Described values within described values, sizes of four octets; what is skipped is not checked, but has an end.
+    let octets = Bytes::from_static(&[0, 0, 0x41, 0x53, 1, 0xb0, 0, 0, 0, 1, 9, 0x3f]);
+    let mut cursor = Cursor::new(&octets, &STRICT);
+    cursor.skip_value().unwrap();
+    assert_eq!(cursor.offset(), 11);
+    let error = cursor.skip_value().unwrap_err();
+    assert_eq!((error.kind, error.offset), (DecodeErrorKind::InvalidConstructor(0x3f), 11));
+    assert_eq!(cursor.rest().len(), 0);
 }

@@ -1,5 +1,10 @@
 //! The public interface of the crate as its users meet it, held to octets that were written by hand.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where something is wrong")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test stops where something is wrong"
+)]
 
 mod collections;
 mod dumps;

@@ -222,3 +222,91 @@ fn sections_with_every_field_spelled_out_mean_the_same() {
     assert!(full.len() > to_bytes(&message).len());
     assert_eq!(Message::decode(&full, &DecodeLimits::default().strict()), Ok(message));
 }
+
+#[test]
+fn sections_are_found_whatever_form_their_descriptors_have() {
+    // T-005: the number in nine octets, or the symbol; one of each before what follows in the shortest form.
+    let long = |code: u8| [0, 0x80, 0, 0, 0, 0, 0, 0, 0, code].to_vec();
+    let symbol = |name: &str| {
+        let text = format!("amqp:{name}");
+        [&[0, 0xa3, u8::try_from(text.len()).unwrap()][..], text.as_bytes()].concat()
+    };
+    let annotations = |key: u8| [0xc1, 5, 2, 0xa3, 1, key, 0x41];
+    let bare = [
+        [symbol("properties:list"), vec![0xc0, 6, 3, 0x40, 0x40, 0xa1, 1, b'q']].concat(),
+        [long(0x74), vec![0xc1, 5, 2, 0xa1, 1, b'p', 0x41]].concat(),
+        [long(0x75), vec![0xb0, 0, 0, 0, 2, 7, 8]].concat(),
+        [long(0x78), annotations(b'f').to_vec()].concat(),
+    ]
+    .concat();
+    let octets = Bytes::from(
+        [
+            [symbol("header:list"), vec![0xc0, 2, 1, 0x41]].concat(),
+            [long(0x71), annotations(b'd').to_vec()].concat(),
+            [long(0x72), annotations(b'm').to_vec()].concat(),
+            bare.clone(),
+        ]
+        .concat(),
+    );
+    let view = MessageView::parse(&octets, &STRICT).unwrap();
+    assert_eq!(view.header(), Ok(Some(Header { durable: true, ..Header::default() })));
+    assert_eq!(view.delivery_annotations(), Ok(Some(Annotations::new().with("d", true))));
+    assert_eq!(view.message_annotation("m"), Ok(Some(true.into())));
+    assert_eq!(view.bare_message(), bare);
+    assert_eq!(view.to().map(|to| to.map(|to| to.as_str())), Ok(Some("q")));
+    assert_eq!(view.application_property("p"), Ok(Some(true.into())));
+    assert_eq!(
+        (view.body_octets(), view.body_bytes()),
+        (Ok(Some(&[7, 8][..])), Ok(Some(Bytes::from_static(&[7, 8]))))
+    );
+    assert_eq!(view.footer(), Ok(Some(Annotations::new().with("f", true))));
+    let mut forwarded = amqp_codec::BytesMut::new();
+    view.forward(&mut forwarded, None, Some(&Annotations::new().with("n", true)), None);
+    // M-002: the bare message as it came; the annotations are the forwarder's own.
+    let expected = [&[0, 0x53, 0x71][..], &annotations(b'n'), &bare].concat();
+    assert_eq!(forwarded, expected);
+    let message = Message::decode(&octets, &STRICT).unwrap();
+    assert_eq!(view.to_message().as_ref(), Ok(&message));
+    let smallest = to_bytes(&message);
+    let view = MessageView::parse(&smallest, &STRICT).unwrap();
+    assert_eq!(view.to_message(), Ok(message));
+}
+
+#[test]
+fn sections_out_of_order_or_twice_are_refused() {
+    // M-001, M-003.
+    let header = &[0, 0x53, 0x70, 0x45][..];
+    let (properties, value, footer) =
+        (&[0, 0x53, 0x73, 0x45][..], &[0, 0x53, 0x77, 0x40][..], &[0, 0x53, 0x78, 0xc1, 1, 0][..]);
+    let (data, sequence) = (&[0, 0x53, 0x75, 0xa0, 0][..], &[0, 0x53, 0x76, 0x45][..]);
+    for sections in [
+        &[properties, header, value][..],
+        &[header, header, value],
+        &[value, properties],
+        &[value, value],
+        &[data, sequence],
+        &[data, footer, data],
+        &[footer, value],
+    ] {
+        let octets = Bytes::from(sections.concat());
+        for limits in [DecodeLimits::message(), STRICT] {
+            let error = MessageView::parse(&octets, &limits).unwrap_err();
+            assert_eq!(error.kind, DecodeErrorKind::SectionOrder, "{octets:02x?}");
+            assert_eq!(Message::decode(&octets, &limits), Err(error), "{octets:02x?}");
+        }
+    }
+}
+
+#[test]
+fn a_view_steps_over_what_it_is_not_asked_for() {
+    // A described value where the id should be.
+    let octets = Bytes::from_static(&[
+        0, 0x53, 0x73, 0xc0, 9, 3, 0, 0x53, 1, 0x41, 0x40, 0xa1, 1, b'q', 0, 0x53, 0x75, 0xa0, 0,
+    ]);
+    let view = MessageView::parse(&octets, &STRICT).unwrap();
+    assert_eq!(view.to().map(|to| to.map(|to| to.as_str())), Ok(Some("q")));
+    assert_eq!(view.message_id().unwrap_err().kind, DecodeErrorKind::WrongType(0));
+    let without = to_bytes(&Message::data(""));
+    let view = MessageView::parse(&without, &STRICT).unwrap();
+    assert_eq!((view.to(), view.message_id(), view.creation_time()), (Ok(None), Ok(None), Ok(None)));
+}

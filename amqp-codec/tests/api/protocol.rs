@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use amqp_codec::{
-    AmqpFrame, Attach, Begin, Bytes, Close, Coordinator, DecodeErrorKind, DeliveryState, DeliveryTag, Detach,
-    Disposition, End, Error, ErrorCondition, Fields, Flow, Frames, Modified, NotAnOutcome, NotAscii, Open,
-    Outcome, Performative, ProtocolHeader, Rejected, Role, SaslChallenge, SaslPerformative, SerialNumber,
-    Symbol, Target, TargetArchetype, TransactionalState, Transfer, to_bytes,
+    AmqpFrame, Attach, Begin, Bytes, Close, Coordinator, DecodeErrorKind, DeliveryState, DeliveryTag,
+    Described, Detach, Disposition, DistributionMode, End, Error, ErrorCondition, Fields, Flow, Frames,
+    Modified, NotAnOutcome, NotAscii, Open, Outcome, Performative, ProtocolHeader, Rejected, Role,
+    SaslChallenge, SaslCode, SaslOutcome, SaslPerformative, SerialNumber, Source, Symbol, Target,
+    TargetArchetype, TerminusExpiryPolicy, TransactionalState, Transfer, to_bytes,
 };
 
 use super::{decode, refusal};
@@ -219,4 +220,40 @@ fn a_target_has_an_address_and_a_coordinator_has_none() {
     assert_eq!(coordinator, TargetArchetype::from(Coordinator::default()));
     assert_eq!(coordinator.address(), None);
     assert_eq!(SerialNumber::from(u32::MAX).next(), SerialNumber::from(0));
+}
+
+#[test]
+fn a_source_keeps_what_extensions_put_into_it() {
+    // L-049, L-050, L-052: modes, filters and outcomes that nobody has heard of survive.
+    let source = Source {
+        distribution_mode: Some(DistributionMode(Symbol::from("x-mode"))),
+        default_outcome: Some(DeliveryState::Released),
+        outcomes: ["amqp:accepted:list", "x:outcome"].into_iter().collect(),
+        ..Source::new("q").with_filter("x:filter", Described::new(Symbol::from("x:filter"), "a > 1"))
+    };
+    let octets = to_bytes(&source);
+    assert!(octets.windows(8).any(|octets| octets == b"\xa3\x06x-mode"));
+    assert_eq!(decode::<Source>(&octets), source);
+    assert_eq!(
+        (to_bytes(&DistributionMode::COPY).as_ref(), DistributionMode::MOVE.0.as_str()),
+        (&b"\xa3\x04copy"[..], "move")
+    );
+    // T-018: an expiry policy is one of four.
+    assert_eq!(refusal::<TerminusExpiryPolicy>(b"\xa3\x05later"), DecodeErrorKind::InvalidChoice);
+}
+
+#[test]
+fn the_end_of_a_dialogue_is_read_from_a_frame_of_its_own() {
+    // one performative and no payload.
+    let octets = Bytes::from_static(&[0, 0, 0, 16, 2, 1, 0, 0, 0, 0x53, 0x44, 0xc0, 3, 1, 0x50, 1]);
+    let limits = amqp_codec::DecodeLimits::performative();
+    let outcome = SaslOutcome { code: SaslCode::Auth, additional_data: None };
+    assert_eq!(SaslPerformative::decode_frame(&octets, &limits), Ok(outcome.into()));
+    let longer = Bytes::from([&[0, 0, 0, 17][..], &octets[4..], &[0x40]].concat());
+    assert_eq!(
+        SaslPerformative::decode_frame(&longer, &limits).map_err(|error| error.kind),
+        Err(DecodeErrorKind::TrailingOctets)
+    );
+    // What is no dialogue is told apart by its descriptor.
+    assert_eq!(refusal::<SaslPerformative>(&[0, 0x53, 0x45, 0x45]), DecodeErrorKind::UnknownDescriptor);
 }
