@@ -7,6 +7,8 @@ use amqp_codec::{
     DecodeLimits, Entries, Fields, Map, NotAscii, Symbol, Value, ValueRef, from_bytes, to_bytes,
 };
 
+use proptest::prelude::*;
+
 use super::{STRICT, decode, hash_of, look, refusal};
 
 /// `{"a": 1, :b: null}`.
@@ -99,6 +101,9 @@ fn every_kind_of_map_takes_its_own_keys_only() {
         assert_eq!(from_bytes::<Annotations>(&octets, &STRICT).is_ok(), annotations, "{octets:02x?}");
         assert!(from_bytes::<Map>(&octets, &STRICT).is_ok(), "{octets:02x?}");
     }
+    // Keys that end too early.
+    assert_eq!(refusal::<Annotations>(&[0xc1, 3, 2, 0x80, 0]), DecodeErrorKind::Truncated);
+    assert_eq!(refusal::<Fields>(&[0xc1, 3, 2, 0xa3, 2]), DecodeErrorKind::Truncated);
     let properties: ApplicationProperties = decode(&string);
     assert_eq!(properties.into_iter().collect::<Vec<_>>(), [("k".into(), true.into())]);
     let annotations: Annotations = decode(&number);
@@ -181,4 +186,86 @@ fn entries_are_checked_as_they_are_reached() {
     assert_eq!(fault(&[0xc1, 2, 1, 0x40]), DecodeErrorKind::OddMapCount);
     assert_eq!(fault(&[0x45]), DecodeErrorKind::WrongType(0x45));
     assert_eq!(fault(&[0xc1, 1, 2]), DecodeErrorKind::CountTooLarge);
+}
+
+/// A change of a map.
+#[derive(Clone, Debug)]
+enum Change {
+    Insert(Value, Value),
+    Remove(Value),
+    Extend(Vec<(Value, Value)>),
+    KeepEven,
+    Clone,
+    Share,
+}
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    // Few different keys, so that they meet again; values of different lengths, so that what is behind them moves.
+    let key =
+        || prop_oneof![(0..60_u32).prop_map(Value::Uint), "[a-c]{1,2}".prop_map(|text: String| text.into())];
+    let value = || {
+        prop_oneof![
+            Just(Value::Null),
+            (0..400_u32).prop_map(Value::Uint),
+            ".{0,9}".prop_map(|text: String| text.into())
+        ]
+    };
+    let change = prop_oneof![
+        12 => (key(), value()).prop_map(|(key, value)| Change::Insert(key, value)),
+        3 => key().prop_map(Change::Remove),
+        1 => prop::collection::vec((key(), value()), 0..40).prop_map(Change::Extend),
+        1 => Just(Change::KeepEven),
+        1 => Just(Change::Clone),
+        1 => Just(Change::Share),
+    ];
+    prop::collection::vec(change, 0..120)
+}
+
+fn is_even(value: &Value) -> bool {
+    value.as_u64().is_some_and(|number| number % 2 == 0)
+}
+
+proptest! {
+    #[test]
+    fn a_map_behaves_as_a_list_of_pairs_does(changes in changes()) {
+        let mut map = Map::new();
+        let mut pairs: Vec<(Value, Value)> = Vec::new();
+        let set = |pairs: &mut Vec<(Value, Value)>, key: Value, value: Value| {
+            let known = pairs.iter_mut().find(|(own, _)| *own == key);
+            match known {
+                Some((_, own)) => Some(std::mem::replace(own, value)),
+                None => {
+                    pairs.push((key, value));
+                    None
+                }
+            }
+        };
+        for change in changes {
+            match change {
+                Change::Insert(key, value) => {
+                    prop_assert_eq!(map.insert(key.clone(), value.clone()), set(&mut pairs, key, value));
+                }
+                Change::Remove(key) => {
+                    let place = pairs.iter().position(|(own, _)| *own == key);
+                    prop_assert_eq!(map.remove(&key), place.map(|place| pairs.remove(place).1));
+                }
+                Change::Extend(entries) => {
+                    map.extend(entries.clone());
+                    entries.into_iter().for_each(|(key, value)| drop(set(&mut pairs, key, value)));
+                }
+                Change::KeepEven => {
+                    map.retain(|_, value| is_even(&value.to_value()));
+                    pairs.retain(|(_, value)| is_even(value));
+                }
+                Change::Clone => map = map.clone(),
+                Change::Share => map = decode(&to_bytes(&map)),
+            }
+            prop_assert_eq!(map.len(), pairs.len());
+        }
+        for (key, value) in &pairs {
+            prop_assert_eq!(map.get(key), Some(value.view()));
+        }
+        prop_assert_eq!(decode::<Map>(&to_bytes(&map)), map.clone());
+        prop_assert_eq!(map.into_iter().collect::<Vec<_>>(), pairs);
+    }
 }

@@ -107,6 +107,12 @@ fn a_damaged_body_section_ends_the_iterator_with_an_error() {
     let found: Vec<_> = view.body_data().map(|data| data.map_err(|error| error.kind)).collect();
     assert_eq!(found, [Ok(Bytes::new()), Err(DecodeErrorKind::WrongType(0x41))]);
     assert_eq!(view.body_bytes().unwrap_err().kind, DecodeErrorKind::WrongType(0x41));
+    let one = data.slice(5..);
+    let view = MessageView::parse(&one, &STRICT).unwrap();
+    assert_eq!(
+        view.body_octets().map_err(|error| (error.kind, error.offset)),
+        Err((DecodeErrorKind::WrongType(0x41), 3))
+    );
 }
 
 #[test]
@@ -299,14 +305,37 @@ fn sections_out_of_order_or_twice_are_refused() {
 
 #[test]
 fn a_view_steps_over_what_it_is_not_asked_for() {
-    // A described value where the id should be.
-    let octets = Bytes::from_static(&[
-        0, 0x53, 0x73, 0xc0, 9, 3, 0, 0x53, 1, 0x41, 0x40, 0xa1, 1, b'q', 0, 0x53, 0x75, 0xa0, 0,
-    ]);
-    let view = MessageView::parse(&octets, &STRICT).unwrap();
-    assert_eq!(view.to().map(|to| to.map(|to| to.as_str())), Ok(Some("q")));
-    assert_eq!(view.message_id().unwrap_err().kind, DecodeErrorKind::WrongType(0));
+    // A described value where the id should be, in lists of both widths.
+    let fields = [0, 0x53, 1, 0x41, 0x40, 0xa1, 1, b'q'];
+    for header in [&[0xc0, 9, 3][..], &[0xd0, 0, 0, 0, 12, 0, 0, 0, 3]] {
+        let octets = Bytes::from([&[0, 0x53, 0x73], header, &fields, &[0, 0x53, 0x75, 0xa0, 0]].concat());
+        let view = MessageView::parse(&octets, &STRICT).unwrap();
+        assert_eq!(view.to().map(|to| to.map(|to| to.as_str())), Ok(Some("q")));
+        assert_eq!(view.message_id().unwrap_err().kind, DecodeErrorKind::WrongType(0));
+    }
     let without = to_bytes(&Message::data(""));
     let view = MessageView::parse(&without, &STRICT).unwrap();
     assert_eq!((view.to(), view.message_id(), view.creation_time()), (Ok(None), Ok(None), Ok(None)));
+}
+
+#[test]
+fn the_head_of_a_message_and_its_trailing_data_are_the_message() {
+    for length in [0, 1, 255, 256, 70_000] {
+        let message = Message::data(vec![7; length]).with_application_property("p", 1_u32);
+        let data = message.trailing_data().unwrap();
+        assert_eq!(data.len(), length);
+        let mut head = amqp_codec::BytesMut::new();
+        message.encode_head(&mut head);
+        assert_eq!([&head[..], data].concat(), to_bytes(&message), "{length} octets");
+    }
+    // A footer comes behind the data; other bodies are no octets.
+    let mut footed = Message::data("x");
+    footed.footer = Some(Annotations::new().with("f", true));
+    let sections: DataSections = ["x", "y"].into_iter().collect();
+    for message in [footed, Message::value("x"), Message::default().with_body(Body::DataSections(sections))] {
+        assert_eq!(message.trailing_data(), None);
+        let mut whole = amqp_codec::BytesMut::new();
+        message.encode_head(&mut whole);
+        assert_eq!(whole, to_bytes(&message));
+    }
 }

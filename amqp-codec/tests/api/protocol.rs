@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use amqp_codec::{
-    AmqpFrame, Attach, Begin, Bytes, Close, Coordinator, DecodeErrorKind, DeliveryState, DeliveryTag,
-    Described, Detach, Disposition, DistributionMode, End, Error, ErrorCondition, Fields, Flow, Frames,
-    Modified, NotAnOutcome, NotAscii, Open, Outcome, Performative, ProtocolHeader, Rejected, Role,
-    SaslChallenge, SaslCode, SaslOutcome, SaslPerformative, SerialNumber, Source, Symbol, Target,
-    TargetArchetype, TerminusExpiryPolicy, TransactionalState, Transfer, to_bytes,
+    AmqpFrame, Attach, Begin, Bytes, Close, Coordinator, Declared, DecodeErrorKind, DeliveryState,
+    DeliveryTag, Described, Detach, Disposition, DistributionMode, End, Error, ErrorCondition, Fields, Flow,
+    Frames, Modified, NotAnOutcome, NotAscii, Open, Outcome, Performative, ProtocolHeader, Rejected, Role,
+    SaslChallenge, SaslCode, SaslMechanisms, SaslOutcome, SaslPerformative, SerialNumber, Source, Symbol,
+    Target, TargetArchetype, TerminusExpiryPolicy, TransactionalState, Transfer, to_bytes,
 };
 
 use super::{decode, refusal};
@@ -50,6 +50,18 @@ fn delivery_tags_are_compared_and_kept_by_their_octets_alone() {
     let sorted: BTreeMap<DeliveryTag, &str> =
         [(long, "long"), (DeliveryTag::default(), "none"), (short, "short")].into();
     assert_eq!(sorted.into_values().collect::<Vec<_>>(), ["none", "short", "long"]);
+    assert_eq!(long.partial_cmp(&short), Some(std::cmp::Ordering::Greater));
+    // Of up to 32 octets, in a list of any width.
+    let transfer = |tag: &[u8]| {
+        let length = u8::try_from(tag.len()).unwrap();
+        let header = [0, 0x53, 0x14, 0xd0, 0, 0, 0, length + 8, 0, 0, 0, 3, 0x43, 0x43, 0xa0, length];
+        [&header[..], tag].concat()
+    };
+    for length in [0, 1, 4, 8, 31, 32] {
+        let Performative::Transfer(read) = decode(&transfer(&vec![9; length])) else { panic!("no transfer") };
+        assert_eq!(read.delivery_tag, DeliveryTag::new(&vec![9; length]), "{length} octets");
+    }
+    assert_eq!(refusal::<Performative>(&transfer(&[9; 33])), DecodeErrorKind::TagTooLong);
     assert_eq!((format!("{long:?}"), long.as_ref()), ("0x0100".to_owned(), &[1, 0][..]));
 }
 
@@ -116,6 +128,11 @@ fn states_are_outcomes_only_if_a_delivery_can_end_in_them() {
         DeliveryState::Rejected(Rejected { error: Some(error.clone()) })
     );
     assert_eq!(to_bytes(&Outcome::Rejected(Some(error.clone()))), to_bytes(&DeliveryState::rejected(error)));
+    // The fifth, by which a transaction begins; it is told at once, so it is no outcome within one.
+    let declared: DeliveryState = decode(&[0, 0x53, 0x33, 0xc0, 4, 1, 0xa0, 1, 7]);
+    assert_eq!(declared, DeliveryState::Declared(Declared { txn_id: Bytes::from_static(&[7]) }));
+    assert_eq!(to_bytes(&declared).as_ref(), &[0, 0x53, 0x33, 0xc0, 4, 1, 0xa0, 1, 7]);
+    assert_eq!((declared.is_outcome(), Outcome::try_from(declared)), (true, Err(NotAnOutcome)));
     let received = [0, 0x53, 0x23, 0xc0, 3, 2, 0x43, 0x44];
     assert_eq!(refusal::<Outcome>(&received), DecodeErrorKind::UnknownDescriptor);
     assert_eq!(Outcome::try_from(decode::<DeliveryState>(&received)), Err(NotAnOutcome));
@@ -256,4 +273,14 @@ fn the_end_of_a_dialogue_is_read_from_a_frame_of_its_own() {
     );
     // What is no dialogue is told apart by its descriptor.
     assert_eq!(refusal::<SaslPerformative>(&[0, 0x53, 0x45, 0x45]), DecodeErrorKind::UnknownDescriptor);
+}
+
+#[test]
+fn mechanisms_are_an_array_even_if_there_is_only_one() {
+    let mechanisms = SaslMechanisms { sasl_server_mechanisms: ["PLAIN"].into_iter().collect() };
+    let octets = b"\0\x53\x40\xc0\x0b\x01\xe0\x08\x01\xa3\x05PLAIN";
+    assert_eq!(to_bytes(&mechanisms).as_ref(), octets);
+    assert_eq!(decode::<SaslMechanisms>(octets), mechanisms);
+    // A bare symbol is one value too (T-014).
+    assert_eq!(decode::<SaslMechanisms>(b"\0\x53\x40\xc0\x08\x01\xa3\x05PLAIN"), mechanisms);
 }

@@ -221,6 +221,10 @@ fn numbers_are_read_from_every_form_they_may_have() {
 fn what_rust_offers_becomes_the_type_it_stands_for() {
     assert_eq!(Value::from(vec![1_u8, 2]), Value::Binary(Bytes::from_static(&[1, 2])));
     assert_eq!(Value::from(vec![Value::Null]), decode::<Value>(&[0xc0, 2, 1, 0x40]));
+    assert_eq!(
+        Value::from(Timestamp::from(-1)),
+        decode::<Value>(&[0x83, 255, 255, 255, 255, 255, 255, 255, 255])
+    );
     assert_eq!(Value::from(Some("x")), decode::<Value>(&[0xa1, 1, b'x']));
     assert_eq!(Value::from(Decimal32([0; 4])), decode::<Value>(&[0x74, 0, 0, 0, 0]));
     assert_eq!(to_bytes(&ValueRef::from(&[1_u8, 2][..])).as_ref(), &[0xa0, 2, 1, 2]);
