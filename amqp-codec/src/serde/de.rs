@@ -5,7 +5,10 @@ use core::iter::Copied;
 use ::serde::{
     de::{
         self, DeserializeSeed, Error as _, Expected, Visitor,
-        value::{BorrowedStrDeserializer, BytesDeserializer, U8Deserializer},
+        value::{
+            BorrowedStrDeserializer, BytesDeserializer, MapAccessDeserializer, MapDeserializer,
+            U8Deserializer,
+        },
     },
     forward_to_deserialize_any,
 };
@@ -35,6 +38,14 @@ impl<'de> Deserializer<'de> {
     /// The deserializer of what an option or a newtype holds.
     fn unwrapped(self) -> Result<Self> {
         Ok(Self { depth: self.depth.into_wrapper()?, ..self })
+    }
+
+    /// The value as it is, for [`Value`](crate::Value): an enum of one variant with the encoded octets, which no other
+    /// format makes.
+    fn read_whole<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let octets = to_bytes(&self.value);
+        let variant = core::iter::once((name::VALUE, BytesDeserializer::new(&octets)));
+        visitor.visit_enum(MapAccessDeserializer::new(MapDeserializer::new(variant)))
     }
 
     fn read_items<V: Visitor<'de>>(self, items: Items<'de>, visitor: V) -> Result<V::Value> {
@@ -93,7 +104,7 @@ impl<'de> de::Deserializer<'de> for Deserializer<'de> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
         let expected = match name {
-            name::VALUE => return visitor.visit_enum(Whole(self.value)),
+            name::VALUE => return self.read_whole(visitor),
             name::TIMESTAMP => Some((ValueType::Timestamp, "timestamp")),
             name::UUID => Some((ValueType::Uuid, "uuid")),
             name::DECIMAL32 => Some((ValueType::Decimal32, "decimal32")),
@@ -291,38 +302,5 @@ impl<'de> de::VariantAccess<'de> for Variant<'de> {
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value> {
         de::Deserializer::deserialize_any(self.content(&visitor)?, visitor)
-    }
-}
-
-/// A value as it is, for [`Value`](crate::Value): an enum of one variant with the encoded octets, which no other format makes.
-struct Whole<'de>(ValueRef<'de>);
-
-impl<'de> de::EnumAccess<'de> for Whole<'de> {
-    type Error = SerdeError;
-    type Variant = Self;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self)> {
-        let name = seed.deserialize(BorrowedStrDeserializer::<SerdeError>::new(name::VALUE))?;
-        Ok((name, self))
-    }
-}
-
-impl<'de> de::VariantAccess<'de> for Whole<'de> {
-    type Error = SerdeError;
-
-    fn unit_variant(self) -> Result<()> {
-        Err(SerdeError::WrongType("unit variant"))
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
-        seed.deserialize(BytesDeserializer::new(&to_bytes(&self.0)))
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value> {
-        Err(SerdeError::WrongType("tuple variant"))
-    }
-
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value> {
-        Err(SerdeError::WrongType("struct variant"))
     }
 }

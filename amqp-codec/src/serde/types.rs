@@ -240,7 +240,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         map_of(entries).map(Value::Map).map_err(de::Error::custom)
     }
 
-    /// Our own values come whole; see `Whole` in `de`.
+    /// Our own values come whole; see `read_whole` in `de`.
     fn visit_enum<A: de::EnumAccess<'de>>(self, data: A) -> Result<Value, A::Error> {
         let (variant, content) = data.variant::<String>()?;
         if variant != name::VALUE {
