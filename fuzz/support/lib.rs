@@ -12,11 +12,14 @@ const PER_OCTET: usize = 4;
 /// And whatever the input is.
 const CONSTANT: usize = 4 * 1024;
 
+/// A way to decode octets, and its name.
+pub type Way<'a> = (&'a str, &'a dyn Fn(&Bytes));
+
 /// Decodes octets in some ways and stops if one of them takes more memory than octets of their number may cost.
 ///
 /// # Panics
 /// If it takes more.
-pub fn bounded<const N: usize>(data: &[u8], ways: [(&str, &dyn Fn(&Bytes)); N]) {
+pub fn bounded<const N: usize>(data: &[u8], ways: [Way<'_>; N]) {
     let bytes = Bytes::copy_from_slice(data);
     // The first clone of a buffer gives it a reference count of its own, whoever clones it.
     let _shared = bytes.clone();

@@ -179,14 +179,11 @@ pub fn command(id: &'static str, device: &str, ack: &'static str, body: &'static
     let mut application_properties = ApplicationProperties::default();
     application_properties.insert("iothub-ack", Value::from(ack));
     let mut message = Message::data(body);
-    message.properties = Some(
-        Properties {
-            message_id: Some(MessageId::String(Str::from(id))),
-            to: Some(Str::from(format!("/devices/{device}/messages/devicebound"))),
-            ..Properties::default()
-        }
-        .into(),
-    );
+    message.properties = Some(Properties {
+        message_id: Some(MessageId::String(Str::from(id))),
+        to: Some(Str::from(format!("/devices/{device}/messages/devicebound"))),
+        ..Properties::default()
+    });
     message.application_properties = Some(application_properties);
     message
 }
