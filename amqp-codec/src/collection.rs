@@ -18,6 +18,7 @@ mod map;
 mod multiple;
 mod ordered_map;
 mod packed;
+mod usual;
 mod walk;
 
 pub use array::{Array, ArrayIter, ArrayRef, MixedElements};

@@ -39,11 +39,19 @@ pub struct CompositeSpec {
 }
 
 /// A composite type: a described list with a fixed set of fields (AMQP 1.0 §1.4).
-pub(crate) trait Composite: Sized {
+pub(crate) trait Composite: Default {
     const SPEC: CompositeSpec;
 
+    /// The list after the descriptor, into a value that has its defaults: large ones are not moved.
+    fn read_list(&mut self, cursor: &mut Cursor<'_>) -> Result<()>;
+
     /// The list after the descriptor.
-    fn decode_list(cursor: &mut Cursor<'_>) -> Result<Self>;
+    #[inline]
+    fn decode_list(cursor: &mut Cursor<'_>) -> Result<Self> {
+        let mut value = Self::default();
+        value.read_list(cursor)?;
+        Ok(value)
+    }
 }
 
 /// Every composite type of the specification that this crate knows.
@@ -129,7 +137,7 @@ impl<'a> ListReader<'a> {
 
     /// Whether the next field is there and not null; a null is stepped over (T-009).
     #[inline(always)]
-    fn has_next(&mut self, cursor: &mut Cursor<'a>) -> Result<bool> {
+    pub(crate) fn has_next(&mut self, cursor: &mut Cursor<'a>) -> Result<bool> {
         if self.left == 0 {
             return Ok(false);
         }
@@ -148,17 +156,6 @@ impl<'a> ListReader<'a> {
             return Err(cursor.error(DecodeErrorKind::MissingField, what));
         }
         T::decode(cursor)
-    }
-
-    #[inline(always)]
-    pub(crate) fn optional<T: Decode>(&mut self, cursor: &mut Cursor<'a>) -> Result<Option<T>> {
-        if self.has_next(cursor)? { T::decode(cursor).map(Some) } else { Ok(None) }
-    }
-
-    // T-013: null and absence mean the default.
-    #[inline(always)]
-    pub(crate) fn defaulted<T: Decode>(&mut self, cursor: &mut Cursor<'a>, default: T) -> Result<T> {
-        if self.has_next(cursor)? { T::decode(cursor) } else { Ok(default) }
     }
 
     #[inline(always)]
@@ -290,15 +287,12 @@ macro_rules! composite {
             };
 
             #[inline]
-            fn decode_list(cursor: &mut $crate::cursor::Cursor<'_>) -> $crate::cursor::Result<Self> {
+            fn read_list(&mut self, cursor: &mut $crate::cursor::Cursor<'_>) -> $crate::cursor::Result<()> {
                 let list = &mut $crate::composite::ListReader::open(cursor, Self::FIELDS.len(), $label)?;
-                let value = Self {
-                    $( $field: $crate::composite::read_field!(
-                        list, cursor, $kind, concat!($label, ".", $spec_name) $(, $default)?
-                    ), )*
-                };
-                list.close(cursor, $label)?;
-                Ok(value)
+                $( $crate::composite::read_field!(
+                    list, cursor, $kind, concat!($label, ".", $spec_name), self.$field
+                ); )*
+                list.close(cursor, $label)
             }
         }
 
@@ -364,26 +358,27 @@ macro_rules! is_multiple {
 }
 
 macro_rules! read_field {
-    ($list:ident, $cursor:ident, required, $what:expr) => {
-        $list.required($cursor, $what)?
+    ($list:ident, $cursor:ident, required, $what:expr, $field:expr) => {
+        $field = $list.required($cursor, $what)?
     };
-    ($list:ident, $cursor:ident, optional, $what:expr) => {
-        $list.optional($cursor)?
+    ($list:ident, $cursor:ident, optional, $what:expr, $field:expr) => {
+        if $list.has_next($cursor)? {
+            $field = Some($crate::cursor::Decode::decode($cursor)?);
+        }
     };
-    ($list:ident, $cursor:ident, defaulted, $what:expr, $default:expr) => {
-        $list.defaulted($cursor, $default)?
-    };
-    ($list:ident, $cursor:ident, multiple, $what:expr) => {
-        $list.defaulted($cursor, Default::default())?
-    };
-    ($list:ident, $cursor:ident, mechanisms, $what:expr) => {{
-        let values: $crate::collection::Multiple<_> = $list.required($cursor, $what)?;
+    ($list:ident, $cursor:ident, mechanisms, $what:expr, $field:expr) => {
+        $field = $list.required($cursor, $what)?;
         // T-016: neither null nor empty.
-        if values.is_empty() {
+        if $field.is_empty() {
             return Err($cursor.error($crate::error::DecodeErrorKind::MissingField, $what));
         }
-        values
-    }};
+    };
+    // T-013: null and absence mean the default, which is there already.
+    ($list:ident, $cursor:ident, $kind:ident, $what:expr, $field:expr) => {
+        if $list.has_next($cursor)? {
+            $field = $crate::cursor::Decode::decode($cursor)?;
+        }
+    };
 }
 
 macro_rules! write_field {

@@ -241,7 +241,12 @@ impl<'a> Cursor<'a> {
     /// Octets of this cursor as a part of the owning buffer, without a copy.
     #[inline]
     pub(crate) fn share(&self, part: &'a [u8]) -> Bytes {
-        self.bytes.slice_ref(part)
+        let start = part.as_ptr().addr().wrapping_sub(self.bytes.as_ptr().addr());
+        // Whatever a cursor hands out lies in its buffer; nothing is taken of another one.
+        if part.len() > self.bytes.len() || start > self.bytes.len() - part.len() {
+            return Bytes::new();
+        }
+        self.bytes.slice(start..start + part.len())
     }
 
     /// Everything read since `start`, an earlier [`offset`](Self::offset).

@@ -23,6 +23,7 @@ pub use view::{BodyData, BodySequences, MessageView};
 
 use crate::{
     collection::{AnnotationKey, Annotations, ApplicationProperties, OrderedMap},
+    composite::Composite,
     cursor::{Cursor, Decode},
     delivery_state::Modified,
     error::{DecodeError, DecodeErrorKind},
@@ -118,12 +119,12 @@ impl Message {
     fn read_section(&mut self, section: Section, cursor: &mut Cursor<'_>) -> Result<(), DecodeError> {
         let sections = self.sections.get_or_insert_default();
         match section {
-            Section::Header => sections.header = Some(sections::decode_header(cursor)?),
+            Section::Header => sections.header.insert(Header::default()).read_list(cursor)?,
             Section::DeliveryAnnotations => {
                 sections.delivery_annotations = Some(Annotations::decode(cursor)?)
             }
             Section::MessageAnnotations => sections.message_annotations = Some(Annotations::decode(cursor)?),
-            Section::Properties => sections.properties = Some(sections::decode_properties(cursor)?),
+            Section::Properties => sections.properties.insert(Properties::default()).read_list(cursor)?,
             Section::ApplicationProperties => {
                 sections.application_properties = Some(ApplicationProperties::decode(cursor)?);
             }

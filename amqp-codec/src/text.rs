@@ -99,28 +99,37 @@ impl Text {
     /// A text, constructor included, whose octets pass `is_valid`.
     #[inline(always)]
     fn read(cursor: &mut Cursor<'_>, kind: &Kind) -> Result<Self> {
-        // One copy of fixed width takes constructor, length and text at once.
-        if let Some(short) = cursor.window::<SHORT>()
-            && let [head, length, octets @ ..] = short
+        if let [head, length, rest @ ..] = cursor.peek_all()
             && *head == kind.small
-            && let Some(octets) = octets.get(..usize::from(*length))
+            && let Some((octets, rest)) = rest.split_at_checked(usize::from(*length))
         {
             if !is_ascii(octets) && !(kind.is_valid)(octets) {
                 return Err(cursor.error(kind.fault, kind.name));
             }
-            // The window may look beyond the compound; the text must not.
-            cursor.take(octets.len() + 2)?;
-            return Ok(Self::Short(*short));
+            // One copy of fixed width takes constructor, length and text at once. The window may look beyond the compound;
+            // the text does not.
+            let window = if octets.len() <= SHORT - 2 { cursor.window::<SHORT>() } else { None };
+            cursor.advance_to(rest);
+            return Ok(match window {
+                Some(short) => Self::Short(*short),
+                None => Self::keep(cursor, octets, kind),
+            });
         }
         let octets = cursor.read_sized(kind.small, kind.large, kind.name)?;
         Self::shared(cursor, octets, kind)
+    }
+
+    /// In place if it is short, else a part of what is read.
+    #[inline]
+    fn keep<'a>(cursor: &Cursor<'a>, octets: &'a [u8], kind: &Kind) -> Self {
+        Self::short(kind.small, octets).unwrap_or_else(|| Self::Shared(cursor.share(octets)))
     }
 
     fn shared<'a>(cursor: &Cursor<'a>, octets: &'a [u8], kind: &Kind) -> Result<Self> {
         if !is_ascii(octets) && !(kind.is_valid)(octets) {
             return Err(cursor.error(kind.fault, kind.name));
         }
-        Ok(Self::short(kind.small, octets).unwrap_or_else(|| Self::Shared(cursor.share(octets))))
+        Ok(Self::keep(cursor, octets, kind))
     }
 }
 
@@ -504,8 +513,9 @@ impl FromStr for Symbol {
 #[inline(always)]
 pub(crate) fn is_ascii(octets: &[u8]) -> bool {
     if let (Some(first), Some(last)) = (octets.first_chunk::<8>(), octets.last_chunk::<8>()) {
-        if octets.len() > 16 {
-            return octets.is_ascii();
+        if let (Some(front), Some(back)) = (octets.first_chunk::<16>(), octets.last_chunk::<16>()) {
+            let both = u128::from_ne_bytes(*front) | u128::from_ne_bytes(*back);
+            return both & 0x8080_8080_8080_8080_8080_8080_8080_8080 == 0 && is_middle_ascii(octets);
         }
         return (u64::from_ne_bytes(*first) | u64::from_ne_bytes(*last)) & 0x8080_8080_8080_8080 == 0;
     }
@@ -513,6 +523,15 @@ pub(crate) fn is_ascii(octets: &[u8]) -> bool {
         return (u32::from_ne_bytes(*first) | u32::from_ne_bytes(*last)) & 0x8080_8080 == 0;
     }
     octets.iter().fold(0, |all, octet| all | octet) < 0x80
+}
+
+/// Whether what is between the first and the last 16 octets is ASCII.
+#[inline(always)]
+fn is_middle_ascii(octets: &[u8]) -> bool {
+    match octets.get(16..octets.len().saturating_sub(16)) {
+        Some(middle) if !middle.is_empty() => middle.is_ascii(),
+        _ => true,
+    }
 }
 
 /// Copies without a call for lengths that short text has. Both are of one length.

@@ -6,6 +6,7 @@
 use super::{
     duplicates::{self, KeySet},
     packed::Raw,
+    usual,
 };
 use crate::{
     cursor::{Cursor, Result, Width},
@@ -30,6 +31,14 @@ pub(crate) enum Keys {
     Annotations,
 }
 
+impl Keys {
+    /// What an entry costs of the budget.
+    const fn nodes(self) -> usize {
+        // A key of any map is a value like others, and counted twice.
+        if matches!(self, Self::Any) { 3 } else { 2 }
+    }
+}
+
 /// One value, counted against the budget. Returns whether it is encoded in the smallest form.
 pub(crate) fn value(cursor: &mut Cursor<'_>) -> Result<bool> {
     cursor.spend_node("value")?;
@@ -40,7 +49,7 @@ pub(crate) fn value(cursor: &mut Cursor<'_>) -> Result<bool> {
 #[inline]
 pub(crate) fn uncounted(cursor: &mut Cursor<'_>) -> Result<bool> {
     work::step();
-    if let Some((is_minimal, rest)) = usual(cursor.peek_all()) {
+    if let Some((is_minimal, rest)) = usual::value(cursor.peek_all()) {
         cursor.advance_to(rest);
         return Ok(is_minimal);
     }
@@ -164,18 +173,34 @@ pub(crate) fn map<'a>(cursor: &mut Cursor<'a>, width: Width, keys: Keys) -> Resu
     }
     let octets = cursor.peek_all();
     let entries = scope.count / 2;
-    let (is_minimal, has_duplicates) = match entries {
-        0..=32 => read_entries(cursor, entries, keys, &mut KeySet::<64>::new(octets))?,
-        33..=256 => read_entries(cursor, entries, keys, &mut KeySet::<512>::new(octets))?,
-        _ => read_entries(cursor, entries, keys, &mut KeySet::<0>::new(octets))?,
-    };
-    let raw = Raw { octets, count: count(entries), is_minimal };
+    let nodes = entries.saturating_mul(keys.nodes());
+    if cursor.can_spend(nodes)
+        && let Some(is_minimal) = usual::few_entries(octets, entries, keys)
+    {
+        cursor.spend_nodes(nodes);
+        cursor.finish_early();
+        cursor.close(&scope, "map")?;
+        return Ok(Raw { octets, count: count(entries), is_minimal });
+    }
+    let (raw, has_duplicates) = any_entries(cursor, entries, keys)?;
     cursor.close(&scope, "map")?;
     // T-038: equal keys are invalid, however they are encoded.
     if has_duplicates.unwrap_or_else(|| duplicates::are_in(raw)) {
         return Err(cursor.error(DecodeErrorKind::DuplicateKey, "map"));
     }
     Ok(raw)
+}
+
+/// The entries of any map, and whether keys are equal if that is known.
+#[inline(never)]
+fn any_entries<'a>(cursor: &mut Cursor<'a>, entries: usize, keys: Keys) -> Result<(Raw<'a>, Option<bool>)> {
+    let octets = cursor.peek_all();
+    let (is_minimal, has_duplicates) = match entries {
+        0..=32 => read_entries(cursor, entries, keys, &mut KeySet::<64>::new(octets))?,
+        33..=256 => read_entries(cursor, entries, keys, &mut KeySet::<512>::new(octets))?,
+        _ => read_entries(cursor, entries, keys, &mut KeySet::<0>::new(octets))?,
+    };
+    Ok((Raw { octets, count: count(entries), is_minimal }, has_duplicates))
 }
 
 /// Returns whether all is minimal, and whether keys are equal if that is known.
@@ -186,8 +211,7 @@ fn read_entries<const SLOTS: usize>(
     keys: Keys,
     set: &mut KeySet<'_, SLOTS>,
 ) -> Result<(bool, Option<bool>)> {
-    // A key of any map is a value like others, and counted twice.
-    let nodes = if keys == Keys::Any { 3 } else { 2 };
+    let nodes = keys.nodes();
     let (mut left, mut is_minimal) = (entries, true);
     while left > 0 {
         if cursor.can_spend(left.saturating_mul(nodes)) {
@@ -233,7 +257,7 @@ fn usual_entries<'a, const SLOTS: usize>(
         if !is_key || !is_ascii(key) {
             break;
         }
-        let Some((is_minimal, behind)) = usual(behind) else { break };
+        let Some((is_minimal, behind)) = usual::value(behind) else { break };
         work::step();
         set.note(run.rest, key);
         run.is_minimal &= is_minimal;
@@ -252,7 +276,7 @@ fn entry(cursor: &mut Cursor<'_>, keys: Keys) -> Result<bool> {
         (Keys::Strings, _) => text(cursor, code::STRING8, code::STRING32, "string")?,
         // M-023: symbol or ulong.
         (Keys::Annotations, Some(constructor @ (code::ULONG | code::SMALL_ULONG | code::ULONG0))) => {
-            match usual(cursor.peek_all()) {
+            match usual::value(cursor.peek_all()) {
                 Some((is_minimal, rest)) => {
                     cursor.advance_to(rest);
                     is_minimal
@@ -401,43 +425,6 @@ fn is_narrowest(constructor: u8, octets: &[u8], needs_width: bool, is_nothing: b
         code::LIST32 | code::MAP32 | code::ARRAY32 => needs_width,
         _ => true,
     }
-}
-
-/// What follows a value of one of the usual types, text being ASCII, and whether the value is in its smallest form.
-#[inline(always)]
-fn usual(octets: &[u8]) -> Option<(bool, &[u8])> {
-    let (constructor, rest) = octets.split_first()?;
-    Some(match *constructor {
-        code::STRING8 | code::SYMBOL8 => {
-            let (length, rest) = rest.split_first()?;
-            let (text, rest) = rest.split_at_checked(usize::from(*length))?;
-            if !is_ascii(text) {
-                return None;
-            }
-            (true, rest)
-        }
-        code::BINARY8 => {
-            let (length, rest) = rest.split_first()?;
-            (true, rest.get(usize::from(*length)..)?)
-        }
-        code::NULL | code::TRUE | code::FALSE | code::UINT0 | code::ULONG0 => (true, rest),
-        code::SMALL_UINT | code::SMALL_ULONG => {
-            let (octet, rest) = rest.split_first()?;
-            (*octet != 0, rest)
-        }
-        code::SMALL_INT | code::SMALL_LONG => (true, rest.get(1..)?),
-        code::INT => {
-            let (octets, rest) = rest.split_first_chunk()?;
-            (i8::try_from(i32::from_be_bytes(*octets)).is_err(), rest)
-        }
-        code::LONG => {
-            let (octets, rest) = rest.split_first_chunk()?;
-            (i8::try_from(i64::from_be_bytes(*octets)).is_err(), rest)
-        }
-        code::DOUBLE | code::TIMESTAMP => (true, rest.get(8..)?),
-        code::UUID => (true, rest.get(16..)?),
-        _ => return None,
-    })
 }
 
 const fn is_compound(constructor: u8) -> bool {

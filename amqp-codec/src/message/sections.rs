@@ -9,7 +9,7 @@ use super::{
     PROPERTIES, SEQUENCE, VALUE, misplaced,
 };
 use crate::{
-    composite::{Composite, composite},
+    composite::composite,
     cursor::{Cursor, Result},
     described::read_code,
     error::DecodeErrorKind,
@@ -189,16 +189,6 @@ impl<'a> Walker<'a> {
         };
         if is_ordered { Ok(()) } else { Err(misplaced(&self.cursor)) }
     }
-}
-
-/// A header's fields, its descriptor read.
-pub(super) fn decode_header(cursor: &mut Cursor<'_>) -> Result<Header> {
-    Header::decode_list(cursor)
-}
-
-/// The properties' fields, their descriptor read.
-pub(super) fn decode_properties(cursor: &mut Cursor<'_>) -> Result<Properties> {
-    Properties::decode_list(cursor)
 }
 
 /// Where the octets start in a message that is one data section and nothing else, in the usual form: the most frequent message

@@ -7,11 +7,12 @@ use bytes::{Bytes, BytesMut};
 use super::{
     APPLICATION_PROPERTIES, DATA, DELIVERY_ANNOTATIONS, FOOTER, HEADER, Header, MESSAGE_ANNOTATIONS, Message,
     MessageIdRef, PROPERTIES, Properties, SEQUENCE, VALUE,
-    sections::{Section, Walker, decode_header, decode_properties},
+    sections::{Section, Walker},
     write_section,
 };
 use crate::{
     collection::{Annotations, ApplicationProperties, Entries, Keys, List},
+    composite::Composite,
     cursor::{Cursor, Decode, Width},
     error::{DecodeError, DecodeErrorKind},
     format_code as code,
@@ -88,7 +89,7 @@ impl<'a> MessageView<'a> {
     /// # Errors
     /// [`DecodeError`] if it is malformed.
     pub fn header(&self) -> Result<Option<Header>, DecodeError> {
-        self.read(self.places.header, decode_header)
+        self.read(self.places.header, Header::decode_list)
     }
 
     /// The delivery annotations.
@@ -112,7 +113,7 @@ impl<'a> MessageView<'a> {
     /// # Errors
     /// [`DecodeError`] if they are malformed.
     pub fn properties(&self) -> Result<Option<Properties>, DecodeError> {
-        self.read(self.places.properties, decode_properties)
+        self.read(self.places.properties, Properties::decode_list)
     }
 
     /// The application properties.

@@ -62,6 +62,26 @@ impl DeliveryTag {
         Some(Self { octets, len: u8::try_from(tag.len()).ok()? })
     }
 
+    /// A tag of up to eight octets, as counters are, or of sixteen, as uuids are: copies of a fixed width keep it in
+    /// registers until it is at its place.
+    #[inline(always)]
+    fn of_usual_length(tag: &[u8]) -> Option<Self> {
+        let (head, tail) = if let Ok(octets) = <[u8; 4]>::try_from(tag) {
+            (u64::from(u32::from_le_bytes(octets)), 0)
+        } else if let Ok(octets) = <[u8; 8]>::try_from(tag) {
+            (u64::from_le_bytes(octets), 0)
+        } else if let Some((head, tail)) = tag.split_first_chunk::<8>() {
+            (u64::from_le_bytes(*head), u64::from_le_bytes(tail.try_into().ok()?))
+        } else {
+            (tag.iter().rev().fold(0, |all, octet| all << 8 | u64::from(*octet)), 0)
+        };
+        let mut octets = [0; Self::MAX_LEN];
+        let (front, back) = octets.split_first_chunk_mut::<8>()?;
+        *front = head.to_le_bytes();
+        *back.first_chunk_mut()? = tail.to_le_bytes();
+        Some(Self { octets, len: u8::try_from(tag.len()).ok()? })
+    }
+
     /// The octets.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
@@ -224,14 +244,7 @@ impl<'a> UsualFields<'a> {
         let (length, rest) = rest.split_first()?;
         let (tag, rest) = rest.split_at_checked(usize::from(*length))?;
         self.octets = rest;
-        // Nearly every tag is a counter of four or eight octets: a fixed-width copy costs a fraction of a variable one.
-        if let Ok(octets) = <[u8; 4]>::try_from(tag) {
-            return Some(Some(DeliveryTag::from(u32::from_be_bytes(octets))));
-        }
-        if let Ok(octets) = <[u8; 8]>::try_from(tag) {
-            return Some(Some(DeliveryTag::from(u64::from_be_bytes(octets))));
-        }
-        DeliveryTag::new(tag).map(Some)
+        DeliveryTag::of_usual_length(tag).map(Some)
     }
 
     #[inline(always)]
@@ -244,14 +257,8 @@ impl Decode for DeliveryTag {
     #[inline]
     fn decode(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let octets = cursor.read_sized(code::BINARY8, code::BINARY32, "delivery-tag")?;
-        // Nearly every tag is a counter of four or eight octets: a fixed-width copy costs a fraction of a variable one.
-        if let Ok(octets) = <[u8; 4]>::try_from(octets) {
-            return Ok(Self::from(u32::from_be_bytes(octets)));
-        }
-        if let Ok(octets) = <[u8; 8]>::try_from(octets) {
-            return Ok(Self::from(u64::from_be_bytes(octets)));
-        }
-        Self::new(octets).ok_or_else(|| cursor.error(DecodeErrorKind::TagTooLong, "delivery-tag"))
+        let tag = Self::of_usual_length(octets).or_else(|| Self::new(octets));
+        tag.ok_or_else(|| cursor.error(DecodeErrorKind::TagTooLong, "delivery-tag"))
     }
 }
 
