@@ -25,7 +25,7 @@ pub use array::{Array, ArrayIter, ArrayRef, MixedElements};
 pub use entries::Entries;
 pub use list::{IntoValues, List, ListRef, ValueIter};
 pub use map::{IntoEntries, Map, MapIter, MapRef};
-pub use multiple::Multiple;
+pub use multiple::{IntoSymbols, Multiple, MultipleIter};
 pub use ordered_map::{
     AnnotationKey, AnnotationKeyRef, Annotations, ApplicationProperties, Fields, IntoTypedEntries, MapKey,
     OrderedMap, TypedEntries,

@@ -16,8 +16,7 @@
 ///
 /// Collections and described values stay encoded, so that a value or a message takes at most four octets of memory a
 /// received octet, and 4 KiB, both while it is decoded and after; what is read where it lies
-/// ([`MessageView`](crate::MessageView), [`Entries`](crate::Entries), [`ValueRef`](crate::ValueRef)) takes none. The symbols
-/// of a performative's fields with several values are the exception: 32 octets each, `max_nodes` of them at most.
+/// ([`MessageView`](crate::MessageView), [`Entries`](crate::Entries), [`ValueRef`](crate::ValueRef)) takes none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeLimits {
     /// Deepest nesting of lists, maps, arrays and described values. Default 32 for performatives, 64 for messages.

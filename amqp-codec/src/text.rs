@@ -116,20 +116,16 @@ impl Text {
             });
         }
         let octets = cursor.read_sized(kind.small, kind.large, kind.name)?;
-        Self::shared(cursor, octets, kind)
+        if !is_ascii(octets) && !(kind.is_valid)(octets) {
+            return Err(cursor.error(kind.fault, kind.name));
+        }
+        Ok(Self::keep(cursor, octets, kind))
     }
 
     /// In place if it is short, else a part of what is read.
     #[inline]
     fn keep<'a>(cursor: &Cursor<'a>, octets: &'a [u8], kind: &Kind) -> Self {
         Self::short(kind.small, octets).unwrap_or_else(|| Self::Shared(cursor.share(octets)))
-    }
-
-    fn shared<'a>(cursor: &Cursor<'a>, octets: &'a [u8], kind: &Kind) -> Result<Self> {
-        if !is_ascii(octets) && !(kind.is_valid)(octets) {
-            return Err(cursor.error(kind.fault, kind.name));
-        }
-        Ok(Self::keep(cursor, octets, kind))
     }
 }
 
@@ -310,11 +306,6 @@ impl Symbol {
         } else {
             Err(NotAscii)
         }
-    }
-
-    /// The symbol of octets that were read without their constructor.
-    pub(crate) fn shared<'a>(cursor: &Cursor<'a>, octets: &'a [u8]) -> Result<Self> {
-        Text::shared(cursor, octets, &SYMBOL).map(Self)
     }
 }
 

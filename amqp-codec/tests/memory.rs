@@ -111,6 +111,81 @@ fn what_is_many_values_in_few_octets_costs_memory_in_proportion() {
     }
 }
 
+/// A composite with these fields.
+fn composite(code: u8, fields: &[Vec<u8>]) -> Vec<u8> {
+    [&[0, 0x53, code][..], &long(0xd0, fields.len(), &fields.concat())].concat()
+}
+
+#[test]
+fn performatives_and_sasl_frames_of_many_symbols_cost_memory_in_proportion() {
+    let null = || vec![0x40];
+    for many in [1, 10, 100, 170, 1_000, 1_024, 20_000] {
+        let symbols = [
+            long(0xf0, many, &[&[0xa3][..], &vec![0; many]].concat()),
+            long(0xf0, many, &[&[0xb3][..], &vec![0; 4 * many]].concat()),
+            long(0xf0, many, &[&[0xa3][..], &[1, b'x'].repeat(many)].concat()),
+            [&[0xb3, 0, 0, 0, 1][..], b"x"].concat(),
+        ];
+        for symbols in symbols {
+            let several = |count| vec![symbols.clone(); count];
+            let open = [vec![vec![0xa1, 0], null(), null(), null(), null()], several(4)].concat();
+            let terminus =
+                |code, nulls, count| composite(code, &[vec![null(); nulls], several(count)].concat());
+            let attach = [
+                vec![vec![0xa1, 0], vec![0x43], vec![0x41], null(), null()],
+                vec![terminus(0x28, 9, 2), terminus(0x29, 6, 1)],
+                vec![null(), null(), vec![0x43], null()],
+                several(2),
+            ]
+            .concat();
+            let begin = [vec![null(), vec![0x43], vec![0x43], vec![0x43], null()], several(2)].concat();
+            for (name, code, fields) in [
+                ("open", 0x10, open),
+                ("begin", 0x11, begin),
+                ("attach", 0x12, attach),
+                ("sasl-mechanisms", 0x40, several(1)),
+            ] {
+                let octets = composite(code, &fields);
+                check(name, &octets);
+                let size = u32::try_from(octets.len() + 8).unwrap().to_be_bytes();
+                check(name, &[&size[..], &[2, u8::from(code == 0x40), 0, 0], &octets].concat());
+            }
+        }
+    }
+}
+
+#[test]
+fn performatives_of_many_entries_cost_memory_in_proportion() {
+    for many in [1, 100, 255, 300, 20_000] {
+        let keys: Vec<u8> = (0..many)
+            .flat_map(|i| [&[0xa3, 5][..], format!("{i:05}").as_bytes(), &[0x40]].concat())
+            .collect();
+        let numbers = [0x52, 0].repeat(many);
+        let fields = [
+            long(0xd1, 2 * many, &keys),
+            long(0xd1, 2, &[&[0xa3, 1, b'k'][..], &long(0xd0, many, &numbers)].concat()),
+            long(0xd1, 2, &[&[0xa3, 1, b'k'][..], &[0x00, 0x40].repeat(30), &[0x40]].concat()),
+        ];
+        for fields in fields {
+            let error = composite(0x1d, &[[&[0xa3, 1][..], b"e"].concat(), vec![0xa1, 0], fields.clone()]);
+            let rejected = composite(0x25, std::slice::from_ref(&error));
+            let modified = composite(0x27, &[vec![0x41], vec![0x41], fields.clone()]);
+            let numbers = || vec![vec![0x41], vec![0x43], vec![0x43], vec![0x41]];
+            let transfer = [vec![vec![0x43]], vec![vec![0x40]; 6], vec![rejected.clone()]].concat();
+            for (name, code, list) in [
+                ("close", 0x18, vec![error.clone()]),
+                ("detach", 0x16, vec![vec![0x43], vec![0x41], error]),
+                ("transfer", 0x14, transfer),
+                ("disposition of rejected", 0x15, [numbers(), vec![rejected]].concat()),
+                ("disposition of modified", 0x15, [numbers(), vec![modified]].concat()),
+                ("open", 0x10, [vec![vec![0xa1, 0]], vec![vec![0x40]; 8], vec![fields.clone()]].concat()),
+            ] {
+                check(name, &composite(code, &list));
+            }
+        }
+    }
+}
+
 #[test]
 fn a_borrowed_walk_allocates_nothing() {
     for (id, octets) in vectors() {

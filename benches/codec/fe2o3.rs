@@ -37,6 +37,13 @@ pub(crate) fn work(name: &str) -> Option<Work> {
         }
         "telemetry-decode" => decode(telemetry()),
         "map-encode" => encode(map()),
+        "map-build-encode" => {
+            let mut buffer = BytesMut::with_capacity(1 << 13);
+            repeat(move || {
+                encode_into(&mut buffer, &map());
+                black_box(&buffer);
+            })
+        }
         "map-decode" => {
             let octets = serde_amqp::to_vec(&map()).unwrap();
             repeat(move || {

@@ -35,6 +35,14 @@ pub(crate) fn work(name: &str) -> Option<Work> {
         "telemetry-view" => telemetry_view(),
         "telemetry-decode" => decode(&telemetry()),
         "map-encode" => encode(map()),
+        "map-build-encode" => {
+            let mut buffer = BytesMut::with_capacity(1 << 13);
+            repeat(move || {
+                buffer.clear();
+                map().encode(&mut buffer);
+                black_box(&buffer);
+            })
+        }
         "map-iterate" => {
             let octets = to_bytes(&map());
             let limits = DecodeLimits::message();

@@ -198,8 +198,7 @@ fn a_field_of_several_values_is_null_a_value_or_an_array() {
     let source = |outcomes: Value| {
         let mut fields = vec![Value::Null; 9];
         fields.push(outcomes);
-        composite::<Source>(0x28, fields)
-            .map(|source| source.outcomes.iter().cloned().collect::<Vec<Symbol>>())
+        composite::<Source>(0x28, fields).map(|source| source.outcomes.into_iter().collect::<Vec<Symbol>>())
     };
     let (a, b) = (Symbol::from_static("a"), Symbol::from_static("b"));
     let array = |symbols: &[&Symbol]| {

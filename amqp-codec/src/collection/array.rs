@@ -263,7 +263,7 @@ ordered_by_octets!(Array, ArrayRef<'_>, write_content::<BytesMut>);
 
 impl From<crate::Multiple<crate::Symbol>> for Array {
     fn from(symbols: crate::Multiple<crate::Symbol>) -> Self {
-        let items: Vec<Value> = symbols.0.into_iter().map(Value::Symbol).collect();
+        let items: Vec<Value> = symbols.into_iter().map(Value::Symbol).collect();
         Self::new(items).unwrap_or_else(|_| Self::empty(ValueType::Symbol))
     }
 }

@@ -137,7 +137,7 @@ impl Transactions {
         let attach = self.control.remote_attach();
         match attach.as_ref().and_then(|attach| attach.target.as_ref()) {
             Some(TargetArchetype::Coordinator(coordinator)) => {
-                coordinator.capabilities.iter().cloned().collect()
+                coordinator.capabilities.clone().into_iter().collect()
             }
             _ => Vec::new(),
         }

@@ -1,6 +1,6 @@
 //! Which mechanism a client takes of those a server offers.
 
-use amqp_codec::{SaslMechanisms, Symbol};
+use amqp_codec::{Multiple, SaslMechanisms, Symbol};
 
 use super::mechanism::{ClientMechanism, Exposure};
 use crate::error::SaslFailure;
@@ -73,7 +73,7 @@ impl Choice {
 }
 
 /// What a server offers, as far as it is fit to be printed.
-fn listed(offered: &[Symbol]) -> String {
+fn listed(offered: &Multiple<Symbol>) -> String {
     let mut text = String::new();
     for name in offered.iter().take(LISTED) {
         if !text.is_empty() {

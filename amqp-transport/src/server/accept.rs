@@ -235,7 +235,8 @@ impl AcceptOptions {
 
     fn restrict(&self, asked: &mut Multiple<Symbol>) {
         if let Some(capabilities) = &self.capabilities {
-            *asked = asked.iter().filter(|asked| capabilities.contains(asked)).cloned().collect();
+            *asked =
+                core::mem::take(asked).into_iter().filter(|asked| capabilities.contains(asked)).collect();
         }
     }
 }

@@ -55,7 +55,7 @@ impl IncomingAttach {
     ) -> Result<ControlReceiver, AttachError> {
         let capabilities: Vec<Symbol> = capabilities.into_iter().collect();
         let wanted = self.coordinator().map(|coordinator| coordinator.capabilities.clone());
-        if !wanted.is_some_and(|wanted| wanted.iter().all(|one| capabilities.contains(one))) {
+        if !wanted.is_some_and(|wanted| wanted.into_iter().all(|one| capabilities.contains(&one))) {
             self.refuse(TransactionFault::NotDistributed.to_wire());
             return Err(AttachError::Invalid("a coordinator of another kind is wanted".to_owned()));
         }

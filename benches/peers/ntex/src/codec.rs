@@ -38,6 +38,11 @@ fn main() {
     message("telemetry", &telemetry());
     message("data-1k", &Message::with_body(Bytes::from(vec![0x5a; 1_024])));
     message("data-64k", &Message::with_body(Bytes::from(vec![0x5a; 65_536])));
+    measure("map-build-encode", || {
+        let mut pages = BytePages::default();
+        map().encode(&mut pages);
+        black_box(&pages);
+    });
     let map = map();
     let shared = Bytes::copy_from_slice(&encoded(&map));
     measure("map-encode", || {
