@@ -1,5 +1,4 @@
 //! Maps and lists that stay encoded against plain vectors: whatever is done to both, they hold the same.
-#![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
 use amqp_codec::{
     ApplicationProperties, DecodeLimits, Encode, Fields, List, Map, Str, Symbol, Value, ValueRef, from_bytes,

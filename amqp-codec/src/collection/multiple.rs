@@ -57,8 +57,8 @@ impl Multiple<Symbol> {
     }
 
     /// Adds a value.
-    pub fn push(&mut self, symbol: &Symbol) {
-        self.values.push(symbol);
+    pub fn push(&mut self, symbol: impl Into<Symbol>) {
+        self.values.push(&symbol.into());
     }
 
     /// Whether a symbol is among the values.
@@ -197,7 +197,7 @@ impl<U: Into<Symbol>> FromIterator<U> for Multiple<Symbol> {
 
 impl<U: Into<Symbol>> Extend<U> for Multiple<Symbol> {
     fn extend<I: IntoIterator<Item = U>>(&mut self, values: I) {
-        values.into_iter().for_each(|value| self.push(&value.into()));
+        values.into_iter().for_each(|value| self.push(value));
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn few_entries(octets: &[u8], entries: usize, keys: Keys) -> Option<b
         let (key, behind) = behind.split_at_checked(usize::from(*length))?;
         let mark = mark(*constructor, key)?;
         // Nothing but the mark is compared: keys that share one, equal or not, are left to whom it may concern.
-        if seen.get(..place)?.iter().any(|other| *other == mark) {
+        if seen.get(..place)?.contains(&mark) {
             return None;
         }
         *seen.get_mut(place)? = mark;

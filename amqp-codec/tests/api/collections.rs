@@ -136,7 +136,7 @@ fn a_field_of_several_values_reads_every_form_of_none_one_and_many() {
         (&[0xf0, 0, 0, 0, 13, 0, 0, 0, 1, 0xb3, 0, 0, 0, 4, b'a', b'b', b'c', b'd'], &["abcd"]),
     ] {
         let symbols: Symbols = decode(octets);
-        assert_eq!(symbols.iter().map(Symbol::as_str).collect::<Vec<_>>(), texts, "{octets:02x?}");
+        assert_eq!(symbols.iter().map(|symbol| symbol.as_str()).collect::<Vec<_>>(), texts, "{octets:02x?}");
     }
     // T-042: an empty array without a constructor is refused by the strict, and forgiven otherwise.
     let bare = Bytes::from_static(&[0xe0, 1, 0]);
@@ -147,7 +147,7 @@ fn a_field_of_several_values_reads_every_form_of_none_one_and_many() {
     assert_eq!(refusal::<Symbols>(&[0xe0, 3, 1, 0x50, 1]), DecodeErrorKind::WrongType(0x50));
     let mut symbols = Symbols::from(vec![Symbol::from("a")]);
     assert_eq!(to_bytes(&symbols).as_ref(), &[0xa3, 1, b'a']);
-    symbols.push("b".into());
+    symbols.push("b");
     assert!(symbols.contains_symbol("b") && !symbols.contains_symbol("c"));
     let long: Symbols = [Symbol::new("x".repeat(256)).unwrap(), "y".into()].into_iter().collect();
     let encoded = to_bytes(&long);
