@@ -5,7 +5,9 @@
 //!   `data-1k-decode` and a third of `frame-decode` and `telemetry-view`;
 //! - a move of a large value that was written in smaller pieces waits for these stores, some five nanoseconds each time:
 //!   frames and messages are put together where they are returned, and the results are looked at where they are;
-//! - each append to a `BytesMut` loads and stores its length, and the next one waits for it: `telemetry-encode`, `map-encode`.
+//! - each append to a `BytesMut` loads and stores its length, and the next one waits for it: `telemetry-encode`;
+//! - `map-encode` is a copy, because a map is kept as it is written; what that costs before is in `map-build-encode`, where
+//!   more than half goes into the texts of keys and values and into the memory for them, on both sides.
 
 /// Runs a case so many times.
 pub(crate) type Work = Box<dyn FnMut(u32)>;
@@ -36,7 +38,7 @@ pub(crate) const CASES: &[Case] = &[
     case("telemetry-view", "telemetry-decode", 18.0, 0.0),
     case("telemetry-decode", "telemetry-decode", 6.0, 1.0),
     case("map-encode", "map-encode", 4.0, 0.0),
-    case("map-build-encode", "map-build-encode", 4.0, BUILDING),
+    case("map-build-encode", "map-build-encode", 1.0, BUILDING),
     case("map-iterate", "map-decode", 15.0, 0.0),
     case("map-decode", "map-decode", 5.0, 0.0),
     case("data-1k-encode", "data-1k-encode", 5.0, 0.0),
@@ -47,7 +49,7 @@ pub(crate) const CASES: &[Case] = &[
 
 /// Allocations of a map of 100 entries that is built: the text of its keys and values before it is entered, the octets as
 /// they grow, and the index of its keys.
-const BUILDING: f64 = 160.0;
+const BUILDING: f64 = 136.0;
 
 /// Frames in one stretch of the stream buffer.
 pub(crate) const FRAMES: usize = 16;
