@@ -80,9 +80,10 @@ impl State {
                 }
             }
             Event::LinkAttached { link, attach } => {
+                let kept = self.engine.kept_attach(link);
                 if let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) {
                     slot.inbox.mode = attach.rcv_settle_mode;
-                    slot.attach = Some(attach);
+                    slot.attach = kept;
                     slot.phase = LinkPhase::Attached;
                     slot.life.notify_all(&mut self.wakes);
                 }

@@ -47,8 +47,8 @@ impl LinkInner {
         self.connection.shared.with(|state| state.links.get(self.key).map(look)).ok().flatten()
     }
 
-    pub(crate) fn remote_attach(&self) -> Option<Arc<Attach>> {
-        self.look(|slot| slot.attach.clone()).flatten()
+    pub(crate) fn remote_attach(&self) -> Option<Attach> {
+        self.look(|slot| slot.attach.clone()).flatten()?.get()
     }
 
     /// Waits until `ready` finds what it looks for in the slot.

@@ -19,7 +19,8 @@ use super::slab::Slab;
 use super::trace::LastFrames;
 use super::wait::{WaitQueue, Wakes};
 use crate::engine::{
-    self, DeliveryId, DetachKind, IncomingDelivery, LinkId, SessionConfig, SessionId, SuspendedLink,
+    self, DeliveryId, DetachKind, IncomingDelivery, KeptAttach, LinkId, SessionConfig, SessionId,
+    SuspendedLink,
 };
 use crate::error::ConnectionError;
 use crate::handle::error::{DetachReason, EndReason};
@@ -205,7 +206,7 @@ pub(crate) struct LinkSlot {
     /// Whether the handle is gone, so that the slot goes with the link.
     pub(crate) is_orphan: bool,
     /// The peer's attach.
-    pub(crate) attach: Option<Arc<Attach>>,
+    pub(crate) attach: Option<KeptAttach>,
     /// Senders waiting for their turn, or receivers waiting for a message.
     pub(crate) queue: WaitQueue,
     /// Those who wait for attach, detach, drain or a confirmation.

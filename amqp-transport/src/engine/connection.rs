@@ -17,6 +17,8 @@ use super::config::{
 use super::endpoint_state::Endpoint;
 use super::event::{DetachCause, EndCause, Event, EventQueue};
 use super::ids::{DeliveryId, LinkId, Lowest, SessionId, Slots};
+#[cfg(feature = "tokio")]
+use super::kept::KeptAttach;
 use super::link::{Link, LinkKind};
 use super::output::Output;
 use super::session::Session;
@@ -521,10 +523,16 @@ impl Connection {
         self.remote_open.as_ref()
     }
 
-    /// The peer's attach, once it has come.
+    /// The peer's attach, once it has come; decoded anew each time.
     #[must_use]
-    pub fn remote_attach(&self, link: LinkId) -> Option<&Arc<Attach>> {
-        self.link(link)?.remote_attach.as_ref()
+    pub fn remote_attach(&self, link: LinkId) -> Option<Attach> {
+        self.link(link)?.remote_attach.as_ref()?.get()
+    }
+
+    /// The peer's attach as it is kept.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn kept_attach(&self, link: LinkId) -> Option<KeptAttach> {
+        self.link(link)?.remote_attach.clone()
     }
 
     /// The session of a link.

@@ -2,8 +2,6 @@
 
 mod incoming;
 
-use std::sync::Arc;
-
 use amqp_codec::{
     Attach, DeliveryState, Detach, Encode, Error, ErrorCondition, Fields, Flow, ReceiverSettleMode, Role,
     SenderSettleMode, Str, Value,
@@ -14,6 +12,7 @@ use super::connection::Connection;
 use super::endpoint_state::{Endpoint, Half};
 use super::event::{DetachCause, Event};
 use super::ids::{LinkId, SessionId};
+use super::kept::KeptAttach;
 use super::receiver::ReceiverState;
 use super::retained::Termini;
 use super::sender::SenderState;
@@ -33,9 +32,9 @@ pub(crate) struct Link {
     pub(crate) snd_settle_mode: SenderSettleMode,
     pub(crate) rcv_settle_mode: ReceiverSettleMode,
     pub(crate) settling: Settling,
-    pub(crate) remote_attach: Option<Arc<Attach>>,
+    pub(crate) remote_attach: Option<KeptAttach>,
     /// What a delivery ends in that ends without a state (L-052).
-    pub(crate) default_outcome: Option<DeliveryState>,
+    pub(crate) default_outcome: Option<Box<DeliveryState>>,
     /// Largest message: the peer's bound for a sender, ours for a receiver.
     pub(crate) max_message_size: Option<u64>,
     /// Deliveries in the session's table that belong to this link.
@@ -55,7 +54,7 @@ pub(crate) struct Link {
     /// The termini as last agreed, where the link may be resumed.
     pub(crate) termini: Option<Box<Termini>>,
     detach_cause: DetachCause,
-    detach_error: Option<Error>,
+    detach_error: Option<Box<Error>>,
 }
 
 /// What only one role has.
@@ -196,7 +195,7 @@ impl Connection {
             LinkKind::Sender(sender) => {
                 sender.credit.start_at(reply.initial_delivery_count);
                 link.default_outcome =
-                    reply.source.as_ref().and_then(|source| source.default_outcome.clone());
+                    reply.source.as_ref().and_then(|source| source.default_outcome.clone()).map(Box::new);
             }
             LinkKind::Receiver(_) => link.max_message_size = reply.max_message_size.filter(|max| *max > 0),
         }
@@ -221,6 +220,7 @@ impl Connection {
         }
         let theirs = link.remote_attach.clone();
         self.write_attach(id, &attach)?;
+        let theirs = theirs.and_then(|theirs| theirs.get());
         if let Some(theirs) = theirs {
             self.begin_resuming(id, theirs.unsettled.as_ref(), theirs.incomplete_unsettled);
         }
@@ -234,14 +234,14 @@ impl Connection {
         self.require_open()?;
         let link = self.answerable(id)?;
         let role = link.kind.role();
-        let theirs = link.remote_attach.clone();
+        let theirs = link.remote_attach.as_ref().and_then(KeptAttach::get);
         let mut attach = Attach::new(link.name.clone(), link.local_handle, role);
         attach.snd_settle_mode = link.snd_settle_mode;
         attach.rcv_settle_mode = link.rcv_settle_mode;
         if let Some(theirs) = theirs {
             match role {
-                Role::Sender => attach.target = theirs.target.clone(),
-                Role::Receiver => attach.source = theirs.source.clone(),
+                Role::Sender => attach.target = theirs.target,
+                Role::Receiver => attach.source = theirs.source,
             }
         }
         link.endpoint.local = Half::Open;
@@ -282,7 +282,7 @@ impl Connection {
         // What it asked for is not kept for a peer that may never answer.
         link.remote_attach = None;
         link.detach_cause = cause;
-        link.detach_error = if cause == DetachCause::Local { None } else { error.clone() };
+        link.detach_error = if cause == DetachCause::Local { None } else { error.clone().map(Box::new) };
         if let LinkKind::Sender(sender) = &mut link.kind {
             sender.large = None;
         }

@@ -14,6 +14,7 @@ mod event;
 #[doc(hidden)]
 pub mod fuzzing;
 mod ids;
+mod kept;
 mod limits;
 mod link;
 mod output;
@@ -40,6 +41,8 @@ pub use config::{
 pub use connection::{Connection, InputStatus};
 pub use event::{DetachCause, EndCause, Event, IncomingDelivery};
 pub use ids::{DeliveryId, LinkId, SessionId};
+#[cfg(feature = "tokio")]
+pub(crate) use kept::KeptAttach;
 pub use limits::Limits;
 pub use stats::{LinkStats, SessionStats, Stalls, Stats};
 pub use suspended::{SuspendedLink, UnsettledDelivery};

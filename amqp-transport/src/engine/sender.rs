@@ -444,10 +444,10 @@ impl Connection {
                 queue_disposition(dispositions, Role::Sender, id, true, state.clone());
             }
             // D-028; an outcome told before is no less the receiver's for its not being said again.
-            let default_outcome = if entry.is_told { &None } else { &link.default_outcome };
+            let default_outcome = link.default_outcome.as_deref().filter(|_| !entry.is_told);
             // L-052: settled in a state that is no outcome, too.
             let told = state.clone().filter(is_final_state);
-            let state = told.or_else(|| default_outcome.clone()).or_else(|| state.clone());
+            let state = told.or_else(|| default_outcome.cloned()).or_else(|| state.clone());
             events.push(Event::Settled { link: entry.link, user: entry.user, state });
             Visit::Remove
         });

@@ -165,9 +165,9 @@ impl Receiver {
         self.link.connection.shared.with(|state| state.engine.link_stats(self.link.id)).ok().flatten()
     }
 
-    /// The peer's attach: its termini, modes, limits and properties.
+    /// The peer's attach: its termini, modes, limits and properties. Decoded anew each time.
     #[must_use]
-    pub fn remote_attach(&self) -> Option<Arc<Attach>> {
+    pub fn remote_attach(&self) -> Option<Attach> {
         self.link.remote_attach()
     }
 

@@ -178,7 +178,7 @@ impl IncomingAttach {
         let mut reply = options.reply(peer, AttachReply::granting(&self.request.attach));
         let (snd_mode, rcv_mode): (SenderSettleMode, ReceiverSettleMode) =
             (reply.snd_settle_mode, reply.rcv_settle_mode);
-        let (id, attach) = (self.request.link, Arc::clone(&self.request.attach));
+        let id = self.request.link;
         let key = self.connection.shared().with(|state| {
             if let Some(error) = state.failure() {
                 return Err((AttachError::Lost(error), Vec::new()));
@@ -191,10 +191,11 @@ impl IncomingAttach {
                     .map_err(|_| AttachError::SessionEnded(EndReason::ByPeer))?;
                 state.is_touched = true;
                 let key = state.add_link(id, LinkPhase::Attached);
+                let kept = state.engine.kept_attach(id);
                 if let Some(slot) = state.links.get_mut(key) {
                     slot.inbox.mode = rcv_mode;
                     slot.draining = options.draining;
-                    slot.attach = Some(attach);
+                    slot.attach = kept;
                 }
                 Ok((key, key))
             })

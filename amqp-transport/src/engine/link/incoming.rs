@@ -12,6 +12,7 @@ use super::super::ids::LinkId;
 use super::super::session::unattached_handle;
 use super::super::violation::Violation;
 use super::{LinkKind, name_key};
+use crate::engine::kept::KeptAttach;
 
 impl Connection {
     pub(in super::super) fn handle_attach(&mut self, channel: u16, attach: Attach) -> Result<(), Violation> {
@@ -56,13 +57,13 @@ impl Connection {
         let id = link.id;
         let attach = Arc::new(attach);
         let is_discarding = link.endpoint.local != Half::Open;
-        link.remote_attach = (!is_discarding).then(|| Arc::clone(&attach));
+        link.remote_attach = (!is_discarding).then(|| KeptAttach::new(&attach));
         match &mut link.kind {
             LinkKind::Sender(_) => {
                 link.rcv_settle_mode = attach.rcv_settle_mode;
                 link.max_message_size = attach.max_message_size.filter(|max| *max > 0);
                 link.default_outcome =
-                    attach.source.as_ref().and_then(|source| source.default_outcome.clone());
+                    attach.source.as_ref().and_then(|source| source.default_outcome.clone()).map(Box::new);
                 link.is_refused = attach.target.is_none();
             }
             LinkKind::Receiver(receiver) => {
@@ -111,7 +112,7 @@ impl Connection {
         let attach = Arc::new(attach);
         let Some(link) = self.links.get_mut(id.index) else { return Ok(()) };
         link.endpoint.remote = Half::Open;
-        link.remote_attach = Some(Arc::clone(&attach));
+        link.remote_attach = Some(KeptAttach::new(&attach));
         match &mut link.kind {
             LinkKind::Sender(_) => link.max_message_size = attach.max_message_size.filter(|max| *max > 0),
             LinkKind::Receiver(receiver) => match attach.initial_delivery_count {
@@ -189,7 +190,7 @@ impl Connection {
         match link.endpoint.local {
             Half::Closed => {
                 let (cause, ours) = (link.detach_cause, link.detach_error.take());
-                self.finish_link_as(index, kind, cause, ours.or(detach.error));
+                self.finish_link_as(index, kind, cause, ours.map(|ours| *ours).or(detach.error));
             }
             Half::Open => {
                 let cause = if link.is_refused { DetachCause::Refused } else { DetachCause::Remote };
