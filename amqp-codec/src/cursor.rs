@@ -53,6 +53,7 @@ pub struct Cursor<'a> {
     limits: &'a DecodeLimits,
     depth_left: usize,
     nodes_left: usize,
+    is_in_array: bool,
 }
 
 /// An open compound: how many elements it claims, and what follows it.
@@ -72,6 +73,7 @@ impl<'a> Cursor<'a> {
             limits,
             depth_left: limits.max_depth,
             nodes_left: limits.max_nodes,
+            is_in_array: false,
         }
     }
 
@@ -80,13 +82,27 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub fn within(bytes: &'a Bytes, range: Range<usize>, limits: &'a DecodeLimits) -> Self {
         let rest = bytes.get(range).unwrap_or_default();
-        Self { bytes, rest, limits, depth_left: limits.max_depth, nodes_left: limits.max_nodes }
+        Self {
+            bytes,
+            rest,
+            limits,
+            depth_left: limits.max_depth,
+            nodes_left: limits.max_nodes,
+            is_in_array: false,
+        }
     }
 
     /// A cursor at `rest`, a part of `bytes`.
     #[inline(always)]
     pub(crate) fn at(bytes: &'a Bytes, rest: &'a [u8], limits: &'a DecodeLimits) -> Self {
-        Self { bytes, rest, limits, depth_left: limits.max_depth, nodes_left: limits.max_nodes }
+        Self {
+            bytes,
+            rest,
+            limits,
+            depth_left: limits.max_depth,
+            nodes_left: limits.max_nodes,
+            is_in_array: false,
+        }
     }
 
     /// Octets from the start of the buffer.
@@ -165,6 +181,20 @@ impl<'a> Cursor<'a> {
             None => return Err(self.error_before(DecodeErrorKind::InvalidConstructor(constructor), "value")),
         };
         self.take(length).map(|_| ())
+    }
+
+    /// Whether what is read here is part of an array's elements.
+    pub(crate) const fn is_in_array(&self) -> bool {
+        self.is_in_array
+    }
+
+    /// The elements of an array begin. Returns what [`leave_array`](Self::leave_array) is to be given.
+    pub(crate) const fn enter_array(&mut self) -> bool {
+        core::mem::replace(&mut self.is_in_array, true)
+    }
+
+    pub(crate) const fn leave_array(&mut self, outer: bool) {
+        self.is_in_array = outer;
     }
 
     #[inline(always)]

@@ -24,7 +24,7 @@ pub struct DecodeLimits {
     /// Most values inside collections. Default 1,024 for performatives, 262,144 for messages.
     pub max_nodes: usize,
     /// Most elements of an array whose elements occupy no octets (they are kept as a value and a count).
-    /// Default 65,536.
+    /// Default 65,536, and no more than that: larger arrays are written in a form with octets.
     pub max_zero_width_count: u32,
     /// Most sections of one message. Default 10,000.
     pub max_sections: usize,
@@ -35,7 +35,8 @@ pub struct DecodeLimits {
 /// How to treat the known deviations of real peers.
 ///
 /// `Lenient` accepts exactly these, and nothing else that `Strict` refuses:
-/// 1. an empty array without an element constructor (`e0 01 00`), which serde_amqp and fe2o3 write (T-042);
+/// 1. an empty array without an element constructor (`e0 01 00`), which serde_amqp and fe2o3 write (T-042), except inside
+///    of another array;
 /// 2. a message with other sections but without a body, which several peers send for an empty body (M-003); no octets at
 ///    all are no message;
 /// 3. a flow that sets link fields without a handle: they mean nothing there and are dropped, where closing the
@@ -79,6 +80,11 @@ impl DecodeLimits {
         Self { strictness: Strictness::Strict, ..self }
     }
 
+    /// Most elements without octets: what is asked for, as far as it is what the encoder keeps to.
+    pub(crate) fn zero_width_count(&self) -> u32 {
+        self.max_zero_width_count.min(u32::try_from(ZERO_WIDTH_COUNT).unwrap_or(u32::MAX))
+    }
+
     /// Whether the lenient exceptions are off.
     pub const fn is_strict(&self) -> bool {
         matches!(self.strictness, Strictness::Strict)
@@ -91,3 +97,6 @@ impl Default for DecodeLimits {
         Self::message()
     }
 }
+
+/// Most elements that are written without octets of their own, so that the default limits read what this crate writes.
+pub(crate) const ZERO_WIDTH_COUNT: usize = 65_536;

@@ -15,6 +15,7 @@ use crate::{
     cursor::{Cursor, Decode, Width},
     error::DecodeError,
     format_code as code,
+    limits::ZERO_WIDTH_COUNT,
     sink::{Compound, Encode, Sink, saturate},
     value::{Value, ValueType},
     value_ref::ValueRef,
@@ -31,7 +32,7 @@ pub struct Array(Packed);
 #[derive(Clone, Copy)]
 pub struct ArrayRef<'a>(Raw<'a>);
 
-/// Array elements of different types, or described ones; the caller's fault, a retry does not help.
+/// Array elements of different types, or described ones, or too many nulls; the caller's fault, a retry does not help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("array elements are not of one type")]
 pub struct MixedElements;
@@ -45,10 +46,12 @@ impl Array {
     /// An array of values that all have one type.
     ///
     /// # Errors
-    /// [`MixedElements`] if they do not, if one is described, or if there are none (see [`empty`](Self::empty)).
+    /// [`MixedElements`] if they do not, if one is described, or if there are none (see [`empty`](Self::empty)); also for more
+    /// than 65,536 nulls, which have no form that a decoder reads.
     pub fn new(items: Vec<Value>) -> Result<Self, MixedElements> {
         let element_type = items.first().and_then(Value::value_type).ok_or(MixedElements)?;
-        if items.iter().any(|item| item.value_type() != Some(element_type)) {
+        let are_too_many = element_type == ValueType::Null && items.len() > ZERO_WIDTH_COUNT;
+        if are_too_many || items.iter().any(|item| item.value_type() != Some(element_type)) {
             return Err(MixedElements);
         }
         let mut octets = BytesMut::new();
@@ -114,7 +117,9 @@ impl<'a> ArrayRef<'a> {
 
     /// The type of the elements, below their descriptor.
     pub fn element_type(&self) -> ValueType {
-        self.constructor().and_then(ValueType::of_constructor).unwrap_or(ValueType::Null)
+        self.elements()
+            .and_then(|(constructor, _)| ValueType::of_constructor(constructor))
+            .unwrap_or(ValueType::Null)
     }
 
     /// The descriptor of the elements, the outermost if there are several.
@@ -153,12 +158,8 @@ impl<'a> ArrayRef<'a> {
         })
     }
 
-    /// The constructor of the elements; none in an empty array that was written without one.
-    pub(super) fn constructor(&self) -> Option<u8> {
-        self.elements().map(|(constructor, _)| constructor)
-    }
-
-    fn elements(&self) -> Option<(u8, &'a [u8])> {
+    /// The constructor of the elements and what follows it; none in an empty array that was written without one.
+    pub(super) fn elements(&self) -> Option<(u8, &'a [u8])> {
         let mut rest = self.0.octets;
         while let Some(descriptor) = rest.strip_prefix(&[code::DESCRIBED]) {
             rest = walk::skip(descriptor)?;

@@ -12,6 +12,7 @@ use crate::{
     cursor::{Cursor, Result, Width},
     error::DecodeErrorKind,
     format_code::{self as code, Layout},
+    limits::ZERO_WIDTH_COUNT,
     primitive, quick,
     text::is_ascii,
     value::ValueType,
@@ -311,7 +312,9 @@ pub(crate) fn array<'a>(cursor: &mut Cursor<'a>, width: Width) -> Result<Raw<'a>
     let scope = cursor.open(width, "array")?;
     let octets = cursor.peek_all();
     // T-042: without elements and without a constructor, as serde_amqp writes it.
-    if scope.count == 0 && cursor.remaining() == 0 && !cursor.limits().is_strict() {
+    // Not inside of another array: written anew it is longer, and could outgrow the constructor that its neighbours share.
+    let is_lenient = !cursor.limits().is_strict() && !cursor.is_in_array();
+    if scope.count == 0 && cursor.remaining() == 0 && is_lenient {
         cursor.close(&scope, "array")?;
         return Ok(Raw { octets, count: 0, is_minimal: false });
     }
@@ -351,7 +354,7 @@ fn elements(cursor: &mut Cursor<'_>, constructor: u8, count: usize) -> Result<bo
         return Ok(constructor == element_type.constructor());
     }
     if smallest == 0 {
-        if u32::try_from(count).is_ok_and(|count| count <= cursor.limits().max_zero_width_count) {
+        if u32::try_from(count).is_ok_and(|count| count <= cursor.limits().zero_width_count()) {
             cursor.spend_node("array")?;
             return Ok(true);
         }
@@ -362,6 +365,7 @@ fn elements(cursor: &mut Cursor<'_>, constructor: u8, count: usize) -> Result<bo
     }
     let before = cursor.peek_all();
     let (mut is_minimal, mut needs_width, mut is_nothing) = (true, false, true);
+    let outer = cursor.enter_array();
     for _ in 0..count {
         work::step();
         cursor.spend_node("array")?;
@@ -370,8 +374,9 @@ fn elements(cursor: &mut Cursor<'_>, constructor: u8, count: usize) -> Result<bo
         needs_width |= element.needs_width;
         is_nothing &= element.is_empty;
     }
+    cursor.leave_array(outer);
     let octets = before.get(..before.len().saturating_sub(cursor.remaining())).unwrap_or_default();
-    Ok(is_minimal && is_narrowest(constructor, octets, needs_width, is_nothing))
+    Ok(is_minimal && is_narrowest(constructor, octets, count, needs_width, is_nothing))
 }
 
 /// What an element says about the constructor it needs.
@@ -406,12 +411,14 @@ fn element(cursor: &mut Cursor<'_>, constructor: u8) -> Result<Element> {
 }
 
 /// T-041: whether no constructor with shorter elements would do for all of them.
-fn is_narrowest(constructor: u8, octets: &[u8], needs_width: bool, is_nothing: bool) -> bool {
+fn is_narrowest(constructor: u8, octets: &[u8], count: usize, needs_width: bool, is_nothing: bool) -> bool {
     let any = |test: fn(&[u8]) -> bool, width| octets.chunks_exact(width).any(test);
     match constructor {
-        // All equal: no octets at all.
-        code::BOOLEAN => octets.iter().any(|octet| Some(octet) != octets.first()),
-        code::SMALL_UINT | code::SMALL_ULONG => octets.iter().any(|octet| *octet != 0),
+        // All equal: no octets at all, unless they are too many to be read so.
+        code::BOOLEAN => count > ZERO_WIDTH_COUNT || octets.iter().any(|octet| Some(octet) != octets.first()),
+        code::SMALL_UINT | code::SMALL_ULONG => {
+            count > ZERO_WIDTH_COUNT || octets.iter().any(|octet| *octet != 0)
+        }
         code::UINT => any(|o| !matches!(o, [0, 0, 0, _]), 4),
         code::ULONG => any(|o| !matches!(o, [0, 0, 0, 0, 0, 0, 0, _]), 8),
         code::INT => {
@@ -421,7 +428,7 @@ fn is_narrowest(constructor: u8, octets: &[u8], needs_width: bool, is_nothing: b
             any(|o| o.first_chunk().is_some_and(|o| i8::try_from(i64::from_be_bytes(*o)).is_err()), 8)
         }
         code::BINARY32 | code::STRING32 | code::SYMBOL32 => needs_width,
-        code::LIST8 => !is_nothing,
+        code::LIST8 => count > ZERO_WIDTH_COUNT || !is_nothing,
         code::LIST32 | code::MAP32 | code::ARRAY32 => needs_width,
         _ => true,
     }

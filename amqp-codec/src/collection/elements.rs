@@ -3,6 +3,7 @@
 use super::{array::ArrayRef, packed::Raw};
 use crate::{
     format_code as code,
+    limits::ZERO_WIDTH_COUNT,
     sink::{Encode, Sink, saturate},
     value::ValueType,
     value_ref::ValueRef,
@@ -18,8 +19,15 @@ pub(crate) fn write_content<S: Sink>(raw: Raw<'_>, out: &mut S) {
         out.byte(code::DESCRIBED);
         descriptor.encode(out);
     }
-    // Elements never need a wider constructor than they came with.
-    let is_wide = !matches!(array.constructor(), Some(code::LIST8 | code::MAP8 | code::ARRAY8));
+    let Some((constructor, elements)) = array.elements() else { return out.byte(code::NULL) };
+    // Without octets of their own elements are not visited: a dozen octets can stand for thousands.
+    if elements.is_empty() {
+        let usual = array.element_type().constructor();
+        return out.byte(if array.is_empty() { usual } else { constructor });
+    }
+    // Elements never need a wider constructor than they came with: what grows when it is written anew, an array without a
+    // constructor, is not read inside of arrays.
+    let is_wide = !matches!(constructor, code::LIST8 | code::MAP8 | code::ARRAY8);
     write_elements(out, array.element_type(), array.iter(), is_wide);
 }
 
@@ -29,13 +37,14 @@ pub(crate) fn write_content<S: Sink>(raw: Raw<'_>, out: &mut S) {
 pub(super) fn write_elements<'a, S: Sink>(
     out: &mut S,
     element_type: ValueType,
-    items: impl Iterator<Item = ValueRef<'a>> + Clone,
+    items: impl ExactSizeIterator<Item = ValueRef<'a>> + Clone,
     is_wide: bool,
 ) {
     let mut others = items.clone();
-    if let Some(first) = others.next()
-        && let Some(constructor) = zero_width_code(first)
-        && others.all(|item| item == first)
+    // Elements are looked at here, never into: what is in them is visited once, when they are written.
+    if items.len() <= ZERO_WIDTH_COUNT
+        && let Some(constructor) = others.next().and_then(zero_width_code)
+        && others.all(|item| zero_width_code(item) == Some(constructor))
     {
         return out.byte(constructor);
     }
@@ -194,3 +203,6 @@ pub(super) fn write_sized_body(out: &mut impl Sink, octets: &[u8], is_wide: bool
     write_tail(out, &length, !is_wide);
     out.write(octets);
 }
+
+#[cfg(test)]
+pub(super) mod tests;

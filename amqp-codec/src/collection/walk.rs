@@ -16,11 +16,11 @@ use crate::{
 /// The value at the start of some octets, and what follows it.
 #[inline]
 pub(crate) fn value(octets: &[u8], is_minimal: bool) -> Option<(ValueRef<'_>, &[u8])> {
-    work::step();
     let (&constructor, rest) = octets.split_first()?;
     if constructor != code::DESCRIBED {
         return body(constructor, rest, is_minimal);
     }
+    work::step();
     let behind = skip(skip(rest)?)?;
     let octets = rest.get(..rest.len().checked_sub(behind.len())?)?;
     Some((ValueRef::Described(DescribedRef::new(octets, is_minimal)), behind))
@@ -29,6 +29,7 @@ pub(crate) fn value(octets: &[u8], is_minimal: bool) -> Option<(ValueRef<'_>, &[
 /// The value behind a constructor, and what follows it.
 #[inline]
 pub(crate) fn body(constructor: u8, octets: &[u8], is_minimal: bool) -> Option<(ValueRef<'_>, &[u8])> {
+    work::step();
     macro_rules! fixed {
         (|$octets:ident| $value:expr) => {{
             let (chunk, rest) = octets.split_first_chunk()?;
