@@ -5,7 +5,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 use workspace_benches::costs::cpu_of_threads;
 use workspace_benches::memory::in_use;
 
-use crate::{BoxError, IDLE_TIME_OUT, Options, REST};
+use crate::{BoxError, IDLE_TIME_OUT, LINKS, Options, REST};
 
 #[expect(clippy::print_stdout, reason = "the parent reads it")]
 pub(crate) async fn run(address: &str, options: Options) -> Result<(), BoxError> {
@@ -14,7 +14,7 @@ pub(crate) async fn run(address: &str, options: Options) -> Result<(), BoxError>
     let count = options.connections;
     let mut connections: Vec<Connection> = Vec::with_capacity(count);
     let mut sessions: Vec<Session> = Vec::with_capacity(count);
-    let mut links: Vec<Sender> = Vec::with_capacity(count);
+    let mut links: Vec<Sender> = Vec::with_capacity(count * LINKS);
     let mut words = BufReader::new(stdin()).lines();
     let mut before = in_use();
     for stage in 0..3 {
@@ -26,14 +26,18 @@ pub(crate) async fn run(address: &str, options: Options) -> Result<(), BoxError>
                 }
                 (1, Some(connection), _) => sessions.push(connection.begin(SessionOptions::new()).await?),
                 (_, _, Some(session)) => {
-                    links.push(session.attach_sender(SenderOptions::new("link", "queue")).await?);
+                    for number in 0..LINKS {
+                        let options = SenderOptions::new(format!("link-{number}"), "queue");
+                        links.push(session.attach_sender(options).await?);
+                    }
                 }
                 _ => {}
             }
         }
         tokio::time::sleep(REST).await;
         let now = in_use();
-        println!("{}", now.saturating_sub(before) / count);
+        let added = if stage == 2 { count * LINKS } else { count };
+        println!("{}", now.saturating_sub(before) / added);
         before = now;
         words.next_line().await?;
     }

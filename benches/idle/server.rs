@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use amqp_transport::client::Receiver;
 use amqp_transport::server::{AcceptOptions, Incoming, Listener, ListenerOptions, ServerConnection};
 
-use crate::{BoxError, IDLE_TIME_OUT};
+use crate::{BoxError, IDLE_TIME_OUT, LINKS};
 
 /// The listener's task, and what it has accepted.
 #[derive(Debug)]
@@ -27,8 +27,10 @@ impl Server {
         let options = ListenerOptions::new("server").idle_time_out(Some(IDLE_TIME_OUT));
         let listener = Listener::bind("127.0.0.1:0", options).await?;
         let address = listener.local_addr()?;
-        let kept =
-            Kept { connections: Vec::with_capacity(connections), links: Vec::with_capacity(connections) };
+        let kept = Kept {
+            connections: Vec::with_capacity(connections),
+            links: Vec::with_capacity(connections * LINKS),
+        };
         let kept = Arc::new(Mutex::new(kept));
         let keeping = Arc::clone(&kept);
         tokio::spawn(async move {
