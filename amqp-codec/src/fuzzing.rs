@@ -9,9 +9,10 @@ use core::fmt::Debug;
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    AmqpFrame, Array, BatchBuilder, Cursor, Decode, DecodeLimits, Described, Encode, Entries, FrameHeader,
-    Frames, FullList, List, Map, Message, MessageView, Performative, ProtocolHeader, SaslPerformative,
-    Transfer, Value, ValueRef, dump, frame, from_bytes, message::batch, to_bytes,
+    AmqpFrame, Array, BatchBuilder, Cursor, Decode, DecodeError, DecodeErrorKind, DecodeLimits, Described,
+    Encode, Entries, FrameHeader, Frames, FullList, List, Map, Message, MessageView, Performative,
+    ProtocolHeader, SaslPerformative, Transfer, Value, ValueRef, dump, frame, from_bytes, message::batch,
+    to_bytes,
 };
 
 /// Everything below, on the same octets.
@@ -167,8 +168,8 @@ pub fn fuzz_message(data: &[u8]) {
     if let Ok(view) = &view {
         // Nothing may panic on access, whatever is inside.
         let found = view.application_property("a");
-        if let (Ok(Some(found)), Ok(Some(all))) = (found, view.application_properties()) {
-            assert_same(&Some(found), &all.get("a"));
+        if let Ok(Some(all)) = view.application_properties() {
+            assert_same(&found, &Ok(all.get("a")));
         }
         check_view(view);
     }
@@ -193,21 +194,37 @@ fn check_view(view: &MessageView<'_>) {
             &Ok(properties.reply_to_group_id),
         );
     }
-    if let (Ok(Some(owned)), Ok(Some(entries))) =
-        (view.application_properties(), view.iter_application_properties())
-    {
-        let mut count = 0;
-        for (entry, (key, value)) in entries.zip(&owned) {
-            let entry = entry.map(|(key, value)| (key.to_value(), value.to_value()));
-            assert_same(&entry, &Ok((Value::String(key.to_str()), value.to_value())));
-            count += 1;
-        }
-        assert_same(&count, &owned.len());
-    }
+    check_forms(view.application_properties().map(|all| all.map(as_map)), view.iter_application_properties());
+    check_forms(view.message_annotations().map(|all| all.map(as_map)), view.iter_message_annotations());
     let _ = (view.body_bytes(), view.body_sequences().count());
     let mut forwarded = BytesMut::new();
     view.forward(&mut forwarded, None, None, None);
     assert_same(&forwarded.freeze(), &view.bare_message());
+}
+
+fn as_map(entries: impl Encode) -> Map {
+    match from_bytes(&to_bytes(&entries), &DecodeLimits::message()) {
+        Ok(map) => map,
+        Err(error) => panic!("own encoding is refused: {error}"),
+    }
+}
+
+/// What is read entry by entry is what is read at once, and refused where that is, keys that are equal and the number of
+/// entries aside.
+fn check_forms(owned: Result<Option<Map>, DecodeError>, entries: Result<Option<Entries<'_>>, DecodeError>) {
+    let entries: Result<Option<Vec<_>>, _> =
+        entries.and_then(|entries| entries.map(Iterator::collect).transpose());
+    match (owned, entries) {
+        (Ok(owned), entries) => {
+            let owned: Option<Vec<_>> = owned.as_ref().map(|owned| owned.iter().collect());
+            assert_same(&entries, &Ok(owned));
+        }
+        (Err(error), Ok(_)) => assert!(
+            matches!(error.kind, DecodeErrorKind::DuplicateKey | DecodeErrorKind::TooManyNodes),
+            "entries are read, but all at once are refused: {error}"
+        ),
+        (Err(_), Err(_)) => {}
+    }
 }
 
 /// The messages of a batch are the content of its data sections; taken out and put in again they are the same.

@@ -308,7 +308,6 @@ impl Value {
 impl Decode for Value {
     // T-020: null is its constructor and no more.
     fn decode(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
-        cursor.spend_node("value")?;
         if let Some((value, rest)) = quick::fixed(cursor.peek_all()) {
             cursor.advance_to(rest);
             return Ok(value);

@@ -32,14 +32,6 @@ pub(crate) enum Keys {
     Annotations,
 }
 
-impl Keys {
-    /// What an entry costs of the budget.
-    const fn nodes(self) -> usize {
-        // A key of any map is a value like others, and counted twice.
-        if matches!(self, Self::Any) { 3 } else { 2 }
-    }
-}
-
 /// One value, counted against the budget. Returns whether it is encoded in the smallest form.
 pub(crate) fn value(cursor: &mut Cursor<'_>) -> Result<bool> {
     cursor.spend_node("value")?;
@@ -174,7 +166,7 @@ pub(crate) fn map<'a>(cursor: &mut Cursor<'a>, width: Width, keys: Keys) -> Resu
     }
     let octets = cursor.peek_all();
     let entries = scope.count / 2;
-    let nodes = entries.saturating_mul(keys.nodes());
+    let nodes = entries.saturating_mul(NODES_OF_ENTRY);
     if cursor.can_spend(nodes)
         && let Some(is_minimal) = usual::few_entries(octets, entries, keys)
     {
@@ -212,12 +204,11 @@ fn read_entries<const SLOTS: usize>(
     keys: Keys,
     set: &mut KeySet<'_, SLOTS>,
 ) -> Result<(bool, Option<bool>)> {
-    let nodes = keys.nodes();
     let (mut left, mut is_minimal) = (entries, true);
     while left > 0 {
-        if cursor.can_spend(left.saturating_mul(nodes)) {
+        if cursor.can_spend(left.saturating_mul(NODES_OF_ENTRY)) {
             let run = usual_entries(cursor.peek_all(), left, keys, set);
-            cursor.spend_nodes((left - run.left).saturating_mul(nodes));
+            cursor.spend_nodes((left - run.left).saturating_mul(NODES_OF_ENTRY));
             cursor.advance_to(run.rest);
             is_minimal &= run.is_minimal;
             left = run.left;
@@ -273,7 +264,7 @@ fn usual_entries<'a, const SLOTS: usize>(
 fn entry(cursor: &mut Cursor<'_>, keys: Keys) -> Result<bool> {
     cursor.spend_node("map")?;
     let is_key_minimal = match (keys, cursor.peek()) {
-        (Keys::Any, _) => value(cursor)?,
+        (Keys::Any, _) => uncounted(cursor)?,
         (Keys::Strings, _) => text(cursor, code::STRING8, code::STRING32, "string")?,
         // M-023: symbol or ulong.
         (Keys::Annotations, Some(constructor @ (code::ULONG | code::SMALL_ULONG | code::ULONG0))) => {
@@ -449,3 +440,6 @@ fn fits_short(content: &[u8], count: usize) -> bool {
 fn count(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
+
+/// What an entry costs of the budget: key and value, in maps of every kind.
+const NODES_OF_ENTRY: usize = 2;

@@ -1,9 +1,10 @@
 //! Changing maps that stay encoded.
 //!
-//! Owns how entries are found, added, replaced and removed. Adding is an append and costs the same however many there are;
-//! replacing and removing move what follows.
+//! Owns how entries are found, added, replaced and removed. Adding is an append and costs the same however many there are,
+//! or their logarithm where keys were chosen to collide; replacing by another length and removing move what follows, and
+//! what is added next indexes the keys anew.
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 use core::ops::Range;
 
 use bytes::BytesMut;
@@ -13,13 +14,17 @@ use super::{
     packed::{Own, Packed, Raw},
     walk,
 };
-use crate::{sink::Encode, value::Value, value_ref::ValueRef};
+use crate::{sink::Encode, value::Value, value_ref::ValueRef, work};
 
 /// Where the keys of a map are that is being built, by their fingerprints.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     /// One more than where a key starts; 0 is free. Empty if there is no index.
     slots: Vec<u32>,
+    /// Keys that were passed on the way to others since the table was made.
+    collisions: usize,
+    /// Where keys are, by their octets: instead of the table, if too many collide in it.
+    sorted: Option<BTreeMap<Vec<u8>, usize>>,
 }
 
 impl Packed {
@@ -52,10 +57,17 @@ impl Packed {
         }
     }
 
-    /// Appends entries, of which the last wins where several have one key.
+    /// Appends entries, of which the last wins where several have one key. If the iterator panics, the map has all of its
+    /// entries or, where few were added to many, some of the new ones, too.
     pub(super) fn extend<K: Encode, V: Encode>(&mut self, entries: impl Iterator<Item = (K, V)>) {
-        let mut count = self.count();
-        let own = self.own();
+        // A pass over all entries pays only where at least as many come as are there.
+        if entries.size_hint().0 < self.len() {
+            return entries.for_each(|(key, value)| drop(self.insert(&key, &value)));
+        }
+        // Built aside, so that octets and count are never out of step.
+        let mut all = if self.is_empty() { core::mem::replace(self, Self::new()) } else { self.clone() };
+        let mut count = all.count();
+        let own = all.own();
         own.index.clear();
         for (key, value) in entries {
             key.encode(&mut own.octets);
@@ -65,7 +77,8 @@ impl Packed {
         if duplicates::are_in(Raw { octets: &own.octets, count, is_minimal: true }) {
             (own.octets, count) = unite(&own.octets);
         }
-        self.set_count(count);
+        all.set_count(count);
+        *self = all;
     }
 
     /// Removes the first entry whose key is the one looked for, and returns its value.
@@ -144,48 +157,85 @@ impl Own {
 
 impl Index {
     fn clear(&mut self) {
-        self.slots = Vec::new();
+        *self = Self::default();
     }
 
     /// Makes the table if there is none or if it is too small for one entry more.
     fn make_room(&mut self, octets: &[u8], count: u32) {
         let needed = usize::try_from(count).unwrap_or(usize::MAX).saturating_add(1).saturating_mul(2);
-        if self.slots.len() >= needed {
+        if self.sorted.is_some() || self.slots.len() >= needed {
             return;
         }
         self.slots = alloc::vec![0; needed.saturating_mul(2)];
-        let mut rest = octets;
-        while let Some(value) = walk::skip(rest) {
-            let key = rest.get(..rest.len() - value.len()).unwrap_or_default();
-            self.add(octets.len() - rest.len(), key);
-            rest = walk::skip(value).unwrap_or_default();
+        self.collisions = 0;
+        for (place, key) in keys(octets) {
+            if self.has_too_many_collisions() {
+                return self.sort(octets);
+            }
+            self.add(place, key);
         }
     }
 
+    /// Whether keys may have been made to collide: honest ones do so less than once each.
+    const fn has_too_many_collisions(&self) -> bool {
+        self.collisions > self.slots.len()
+    }
+
+    /// Gives up the table for an order that no choice of keys makes slow.
+    #[cold]
+    fn sort(&mut self, octets: &[u8]) {
+        self.slots = Vec::new();
+        self.sorted = Some(keys(octets).map(|(place, key)| (key.to_vec(), place)).collect());
+    }
+
     /// Where a key that is not known yet would be entered, or where the key is that is equal.
-    fn slot(&self, octets: &[u8], key: &[u8]) -> Result<usize, usize> {
+    fn slot(&mut self, octets: &[u8], key: &[u8]) -> Result<usize, usize> {
         let mut slot = slot_of(fingerprint(key), self.slots.len());
         while let Some(other) = self.slots.get(slot).and_then(|entry| entry.checked_sub(1)) {
+            work::step();
             let other = usize::try_from(other).unwrap_or(usize::MAX);
             if octets.get(other..).is_some_and(|other| other.starts_with(key)) {
                 return Err(other);
             }
+            self.collisions += 1;
             slot = (slot + 1) % self.slots.len().max(1);
         }
         Ok(slot)
     }
 
-    fn find(&self, octets: &[u8], key: &[u8]) -> Option<usize> {
-        self.slot(octets, key).err()
+    fn find(&mut self, octets: &[u8], key: &[u8]) -> Option<usize> {
+        if self.sorted.is_none() && self.has_too_many_collisions() {
+            self.sort(octets);
+        }
+        work::step();
+        match &self.sorted {
+            Some(sorted) => sorted.get(key).copied(),
+            None => self.slot(octets, key).err(),
+        }
     }
 
     /// Enters a key that is not there yet.
     fn add(&mut self, place: usize, key: &[u8]) {
+        if let Some(sorted) = &mut self.sorted {
+            sorted.insert(key.to_vec(), place);
+            return;
+        }
         let Ok(slot) = self.slot(&[], key) else { return };
         if let (Some(slot), Ok(entry)) = (self.slots.get_mut(slot), u32::try_from(place.saturating_add(1))) {
             *slot = entry;
         }
     }
+}
+
+/// Where each key of a map is, and its octets.
+fn keys(octets: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut rest = octets;
+    core::iter::from_fn(move || {
+        let value = walk::skip(rest)?;
+        let key = (octets.len() - rest.len(), rest.get(..rest.len() - value.len())?);
+        rest = walk::skip(value)?;
+        Some(key)
+    })
 }
 
 /// A map in which some keys come several times: each stays at its first place, with its last value.

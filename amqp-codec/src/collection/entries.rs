@@ -89,7 +89,12 @@ impl<'a> Entries<'a> {
         if !is_allowed {
             return Err(self.cursor.error(DecodeErrorKind::WrongType(start.unwrap_or_default()), "map key"));
         }
-        Ok((key, ValueRef::read(&mut self.cursor)?))
+        let value = ValueRef::read(&mut self.cursor)?;
+        // M-018: application properties are simple values.
+        if self.keys == Keys::Strings && !value.is_simple() {
+            return Err(self.cursor.error(DecodeErrorKind::InvalidChoice, "map value"));
+        }
+        Ok((key, value))
     }
 }
 

@@ -29,7 +29,9 @@ pub type Annotations = OrderedMap<AnnotationKey>;
 
 /// An ordered map from keys of one type to values, which stays encoded. The order of entries counts for equality (T-039).
 ///
-/// A value is looked up by walking over the entries before it; adding entries takes the same time however many there are.
+/// A value is looked up by walking over the entries before it; adding one takes the same time however many there are (its
+/// logarithm, where a peer chose keys to collide). Replacing a value by one of another length and removing one take time in
+/// proportion to the entries.
 pub struct OrderedMap<K> {
     entries: Packed,
     keys: PhantomData<fn() -> K>,

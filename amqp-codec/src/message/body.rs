@@ -22,7 +22,9 @@ use crate::{
 
 /// The body of a message.
 // M-020, M-021: lists that follow each other; one value of any type.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// Equal by what is in it: data in one section is the same in either form, and no sections are no body.
+#[derive(Clone, Debug, Default)]
 // A tag of a whole word, for the reason that `Value` has one.
 #[repr(usize)]
 pub enum Body {
@@ -40,6 +42,26 @@ pub enum Body {
 }
 
 impl Body {
+    /// The data sections, of which there is one at least; nothing for other bodies.
+    fn data(&self) -> Option<impl Iterator<Item = &[u8]>> {
+        let (one, several) = match self {
+            Self::Data(data) => (Some(data.as_ref()), None),
+            Self::DataSections(sections) if !sections.is_empty() => (None, Some(sections.iter())),
+            _ => return None,
+        };
+        Some(one.into_iter().chain(several.into_iter().flatten()))
+    }
+
+    /// Whether nothing is written for it.
+    const fn has_no_section(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::DataSections(sections) => sections.is_empty(),
+            Self::Sequence(sections) => sections.is_empty(),
+            Self::Data(_) | Self::Value(_) => false,
+        }
+    }
+
     /// One more body section, its descriptor read.
     #[inline]
     pub(super) fn read_section(
@@ -74,6 +96,21 @@ impl Body {
         }
     }
 }
+
+impl PartialEq for Body {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Value(a), Self::Value(b)) => a == b,
+            (Self::Sequence(a), Self::Sequence(b)) => a == b,
+            _ => match (self.data(), other.data()) {
+                (Some(a), Some(b)) => a.eq(b),
+                _ => self.has_no_section() && other.has_no_section(),
+            },
+        }
+    }
+}
+
+impl Eq for Body {}
 
 impl From<String> for Body {
     /// A string value.

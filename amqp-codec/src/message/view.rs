@@ -132,7 +132,7 @@ impl<'a> MessageView<'a> {
         self.read(self.places.footer, Annotations::decode)
     }
 
-    /// One application property, found without decoding the others.
+    /// One application property, found without decoding the others; the first, where keys are equal.
     ///
     /// # Errors
     /// [`DecodeError`] if the octets up to it are malformed.
@@ -141,7 +141,7 @@ impl<'a> MessageView<'a> {
         self.find(self.places.application_properties, Keys::Strings, key)
     }
 
-    /// One message annotation with a symbol key, found without decoding the others.
+    /// One message annotation with a symbol key, found without decoding the others; the first, where keys are equal.
     ///
     /// # Errors
     /// [`DecodeError`] if the octets up to it are malformed.
@@ -332,6 +332,10 @@ impl<'a> MessageView<'a> {
     fn any_property_at(&self, start: usize, index: usize) -> Result<Option<Cursor<'a>>, DecodeError> {
         let mut cursor = self.cursor_at(start);
         let count = cursor.open_list("properties")?;
+        // T-010: more fields than there are.
+        if count > Properties::FIELDS.len() {
+            return Err(cursor.error(DecodeErrorKind::TooManyFields, "properties"));
+        }
         if index >= count {
             return Ok(None);
         }
@@ -370,6 +374,10 @@ impl<'a> MessageView<'a> {
             other => return Err(cursor.wrong_type(other, "map")),
         };
         let scope = cursor.open_counted(width, "map")?;
+        // T-037: keys and values come in pairs.
+        if !scope.count.is_multiple_of(2) {
+            return Err(cursor.error(DecodeErrorKind::OddMapCount, "map"));
+        }
         for _ in 0..scope.count / 2 {
             // Only a key of the right type can match; its octets are compared where they are.
             let own = match (keys, cursor.peek()) {
@@ -391,6 +399,7 @@ impl<'a> MessageView<'a> {
             }
             return Ok(Some(value));
         }
+        cursor.close(&scope, "map")?;
         Ok(None)
     }
 }
@@ -507,6 +516,9 @@ fn skip_large(content: &[u8]) -> Option<&[u8]> {
 #[inline]
 fn usual_field(list: &[u8], index: usize) -> Option<Option<&[u8]>> {
     let (count, mut fields) = quick::compound(list, code::LIST8, code::LIST32)?;
+    if count > Properties::FIELDS.len() {
+        return None;
+    }
     if index >= count {
         return Some(None);
     }
@@ -521,6 +533,9 @@ fn usual_field(list: &[u8], index: usize) -> Option<Option<&[u8]>> {
 #[inline]
 fn usual_entry<'a>(map: &'a [u8], constructor: u8, key: &str) -> Option<Option<ValueRef<'a>>> {
     let (count, mut entries) = quick::compound(map, code::MAP8, code::MAP32)?;
+    if !count.is_multiple_of(2) {
+        return None;
+    }
     for _ in 0..count / 2 {
         let (own, value) = quick::short_text(entries, constructor)?;
         if own == key.as_bytes() {
@@ -528,7 +543,7 @@ fn usual_entry<'a>(map: &'a [u8], constructor: u8, key: &str) -> Option<Option<V
         }
         entries = quick::skip(value)?;
     }
-    Some(None)
+    entries.is_empty().then_some(None)
 }
 
 fn binary<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], DecodeError> {
