@@ -323,11 +323,19 @@ impl State {
         &mut self,
         link: &Arc<LinkInner>,
     ) -> Option<(Box<SuspendedLink>, Vec<Origin>)> {
-        let mut suspended = self.links.get_mut(link.key)?.suspended.take()?;
+        let slot = self.links.get_mut(link.key)?;
+        let mut suspended = slot.suspended.take()?;
+        let reason = match &slot.phase {
+            super::shared::LinkPhase::Detached(end) => Some(end.reason.clone()),
+            _ => None,
+        };
+        let gone = reason.map_or(u64::MAX, |reason| self.last_gone(&reason));
         let mut origins = Vec::with_capacity(suspended.deliveries.len());
         for delivery in suspended.deliveries.iter_mut().filter(|delivery| !delivery.is_concluded) {
             let key = usize::try_from(delivery.user).unwrap_or(usize::MAX);
             delivery.user = u32::try_from(origins.len()).unwrap_or(u32::MAX);
+            // No octet of it has left: it goes as a new one, and nobody is asked about it.
+            delivery.is_absent_there |= self.pending.get(key).is_some_and(|pending| pending.batch > gone);
             let origin = match self.pending.get_mut(key).map(|pending| &mut pending.phase) {
                 Some(phase @ PendingPhase::Elsewhere(_)) => {
                     match mem::replace(phase, PendingPhase::Discarded) {

@@ -45,6 +45,8 @@ pub use ids::{DeliveryId, LinkId, SessionId};
 pub(crate) use kept::KeptAttach;
 pub use limits::Limits;
 pub use stats::{LinkStats, SessionStats, Stalls, Stats};
+#[cfg(feature = "tokio")]
+pub(crate) use suspended::Repeats;
 pub use suspended::{SuspendedLink, UnsettledDelivery};
 pub use terminus_store::{LinkEnd, TerminusKey, TerminusLimits, TerminusStore};
 pub use transmit::Transmit;

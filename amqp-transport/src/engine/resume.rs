@@ -15,7 +15,7 @@ use super::link::{Link, LinkKind};
 use super::resume_table::{Action, TheirState, action, octets_before};
 use super::retained::{Resuming, Retained, Step, Survivors, Termini};
 use super::sender::{Large, OutgoingEntry};
-use super::suspended::{SuspendedLink, UnsettledDelivery, read_unsettled_map, unsettled_map};
+use super::suspended::{Repeats, SuspendedLink, UnsettledDelivery, read_unsettled_map, unsettled_map};
 
 impl Link {
     /// Prepares a link for being resumed later, or now.
@@ -129,6 +129,11 @@ impl Connection {
                 }
                 Action::Wait => {
                     retained.undecided.push(delivery);
+                    continue;
+                }
+                // The receiver may have taken, settled and forgotten it: only its sender's owner may choose to repeat it.
+                Action::SendAnew if retained.repeats == Repeats::Forbidden && !delivery.is_absent_there => {
+                    self.events.push(Event::Unresolved { link: id, user });
                     continue;
                 }
                 // L-037: nothing new while a map is not whole.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::config::Payload;
 use super::delivery::Unsettled;
-use super::suspended::{SuspendedLink, UnsettledDelivery};
+use super::suspended::{Repeats, SuspendedLink, UnsettledDelivery};
 
 /// A sender's memory.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub(crate) struct Retained {
     pub(crate) resuming: VecDeque<Resuming>,
     /// Whether one of the maps was not whole: no new delivery may start (L-037).
     pub(crate) is_incomplete: bool,
+    pub(crate) repeats: Repeats,
 }
 
 /// A delivery of before, and what is to be done with it.
@@ -47,8 +48,8 @@ pub(crate) enum Step {
 
 impl Retained {
     pub(crate) fn new(budget: usize, resume: Option<SuspendedLink>) -> Self {
-        let (undecided, next_tag) =
-            resume.map_or_else(Default::default, |link| (link.deliveries, link.next_tag));
+        let (undecided, next_tag, repeats) =
+            resume.map_or_else(Default::default, |link| (link.deliveries, link.next_tag, link.repeats));
         Self {
             budget,
             octets: 0,
@@ -57,6 +58,7 @@ impl Retained {
             undecided,
             resuming: VecDeque::new(),
             is_incomplete: false,
+            repeats,
         }
     }
 
@@ -108,7 +110,8 @@ impl Resuming {
     /// What is still unsettled of it: an outcome that was taken is kept so that the receiver learns of it.
     fn into_delivery(self) -> Option<UnsettledDelivery> {
         match self.step {
-            Step::Anew | Step::Resume(..) => Some(self.delivery),
+            Step::Anew => Some(UnsettledDelivery { is_absent_there: true, ..self.delivery }),
+            Step::Resume(..) => Some(self.delivery),
             Step::Settle(state) => {
                 Some(UnsettledDelivery { state: Some(state), is_concluded: true, ..self.delivery })
             }

@@ -38,6 +38,18 @@ pub struct SuspendedLink {
     pub deliveries: Vec<UnsettledDelivery>,
     /// The number of the next tag that the engine makes for this link.
     pub(crate) next_tag: u64,
+    /// Sender: whether a message that has left, and of which the receiver knows nothing, stays undecided rather than being
+    /// sent anew: the receiver may have taken and forgotten it.
+    pub(crate) repeats: Repeats,
+}
+
+/// Whether a resumed sender may send a message to a receiver that may have had it before.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Repeats {
+    /// As the resume table says.
+    #[default]
+    Allowed,
+    Forbidden,
 }
 
 /// A delivery of a suspended link that is unsettled on our side.
@@ -90,6 +102,7 @@ impl SuspendedLink {
             delivery_count: 0,
             deliveries: Vec::new(),
             next_tag: 0,
+            repeats: Repeats::default(),
         }
     }
 

@@ -403,7 +403,7 @@ pub enum DetachReason {
     /// its way.
     AnotherTooLarge,
     /// The link was lost with the message on its way and then resumed, and the message, or the part of it that the peer
-    /// lacks, was not kept to be sent again.
+    /// lacks, was not kept to be sent again, or may not be sent again because the peer may have taken and forgotten it.
     NotRetained,
     /// The session ended.
     SessionEnded(EndReason),
@@ -444,7 +444,9 @@ impl std::fmt::Display for DetachReason {
             Self::AnotherTooLarge => {
                 f.write_str("detached by the peer because another message was too large")
             }
-            Self::NotRetained => f.write_str("the link was resumed without the message, which was not kept"),
+            Self::NotRetained => {
+                f.write_str("the link was resumed without the message, which may not or cannot be sent again")
+            }
             Self::NoHandle => f.write_str("not attached, the peer allows no further link on this session"),
             Self::Stolen => f.write_str("taken over by another attach of the same name"),
             Self::SessionEnded(reason) => write!(f, "the session was {reason}"),

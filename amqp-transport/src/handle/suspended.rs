@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use amqp_codec::{DeliveryState, DeliveryTag};
+use amqp_codec::{DeliveryState, DeliveryTag, Str};
 
 use super::delivery::Delivery;
 use super::error::{AttachError, DetachReason, SendError, SettleError};
@@ -17,7 +17,7 @@ use super::session::Session;
 use crate::driver::link::{LinkInner, too_late};
 use crate::driver::pending::{Origin, Survivor};
 use crate::driver::shared::LinkPhase;
-use crate::engine::{DetachKind, SuspendedLink};
+use crate::engine::{DetachKind, Repeats, SuspendedLink};
 
 /// A sender that is not attached, with its unsettled messages, whose receipts wait: hand it to
 /// [`Session::resume_sender`], on this connection or on another to the same peer.
@@ -62,13 +62,18 @@ impl Sender {
     /// Dropped before it is ready, the sender is gone, and with it what it kept.
     pub async fn suspended(self) -> Result<SuspendedSender, DetachReason> {
         let reason = self.link().detached().await;
+        self.take_suspended().ok_or(reason)
+    }
+
+    /// What is left of the link once it is detached, where nobody has taken it.
+    pub(crate) fn take_suspended(&self) -> Option<SuspendedSender> {
+        let reason = self.link().look(|slot| match &slot.phase {
+            LinkPhase::Detached(end) => Some(end.reason.clone()),
+            _ => None,
+        });
         let taken = self.link().connection.shared.with(|state| state.take_suspended(self.link()));
-        match taken.ok().flatten() {
-            Some((state, origins)) => {
-                Ok(SuspendedSender { link: Arc::clone(self.link()), state, origins, reason })
-            }
-            None => Err(reason),
-        }
+        let ((state, origins), reason) = (taken.ok().flatten()?, reason.flatten()?);
+        Some(SuspendedSender { link: Arc::clone(self.link()), state, origins, reason })
     }
 
     /// Detaches the link without closing it, waits for the peer's answer, and takes what is left of it
@@ -110,6 +115,15 @@ impl SuspendedSender {
     /// What the engine needs to go on.
     pub(crate) fn state(&self) -> Box<SuspendedLink> {
         self.state.clone()
+    }
+
+    /// Forbids that the peer is sent what it may have had before.
+    pub(crate) fn forbid_repeats(&mut self) {
+        self.state.repeats = Repeats::Forbidden;
+    }
+
+    pub(crate) fn name(&self) -> &Str {
+        &self.state.name
     }
 
     pub(crate) fn origins(&self) -> &[Origin] {
@@ -202,8 +216,8 @@ impl Receiver {
 
 impl SuspendedReceiver {
     /// What the engine needs to go on.
-    pub(crate) fn into_state(self) -> Box<SuspendedLink> {
-        self.state
+    pub(crate) fn state(&self) -> Box<SuspendedLink> {
+        self.state.clone()
     }
 
     /// Why the link is not attached.

@@ -1,8 +1,10 @@
 //! Links that come back after their connection was lost.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
@@ -11,11 +13,13 @@ use super::connection::RecoveringConnection;
 use super::error::RecoveryError;
 use super::hooks::{Hooks, LinkEnd, LinkVerdict};
 use super::live::Live;
+use super::sender::Resend;
 use crate::handle::error::{AttachError, DetachReason};
 use crate::handle::options::{CreditMode, ReceiverOptions, SenderOptions};
 use crate::handle::receiver::Receiver;
 use crate::handle::sender::Sender;
 use crate::handle::session::Session;
+use crate::handle::suspended::{ResumeError, SuspendedSender};
 
 /// How a link is attached, drawn up anew for each connection. [`SenderOptions`] and [`ReceiverOptions`] are blueprints of
 /// links that are the same each time; others may change the address, the name or a filter that says where to go on.
@@ -65,6 +69,41 @@ pub trait LinkOptions: sealed::Sealed + fmt::Debug + Send + 'static {
 
     #[doc(hidden)]
     fn grant(link: &Self::Handle, messages: u32);
+
+    /// What is left of a lost link, to be resumed.
+    #[doc(hidden)]
+    type Suspended: fmt::Debug + Send + 'static;
+
+    #[doc(hidden)]
+    fn keep(self, keeping: Keeping) -> Self;
+
+    #[doc(hidden)]
+    fn detached(link: &Self::Handle) -> impl Future<Output = DetachReason> + Send;
+
+    /// Takes what is left of a link that is detached.
+    #[doc(hidden)]
+    fn suspended(link: &Self::Handle, keeping: Keeping) -> Option<Self::Suspended>;
+
+    /// Whether the link to be attached has the name of what is left.
+    #[doc(hidden)]
+    fn goes_on(&self, suspended: &Self::Suspended) -> bool;
+
+    #[doc(hidden)]
+    fn resume(
+        self,
+        session: &Session,
+        suspended: Self::Suspended,
+    ) -> impl Future<Output = Result<Self::Handle, ResumeError<Self::Suspended>>> + Send;
+}
+
+/// What a recovering link keeps of messages on their way when it is lost.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+#[expect(unnameable_types, reason = "only this crate's recovering links hand it to their options")]
+pub struct Keeping {
+    /// Bytes of messages.
+    pub(super) bytes: usize,
+    pub(super) resend: Resend,
 }
 
 mod sealed {
@@ -91,6 +130,36 @@ impl LinkOptions for SenderOptions {
     }
 
     fn grant(_link: &Sender, _messages: u32) {}
+
+    type Suspended = SuspendedSender;
+
+    fn keep(self, keeping: Keeping) -> Self {
+        self.keep_unsettled(keeping.bytes)
+    }
+
+    async fn detached(link: &Sender) -> DetachReason {
+        link.link().detached().await
+    }
+
+    fn suspended(link: &Sender, keeping: Keeping) -> Option<SuspendedSender> {
+        let mut suspended = link.take_suspended()?;
+        if keeping.resend == Resend::Never {
+            suspended.forbid_repeats();
+        }
+        Some(suspended)
+    }
+
+    fn goes_on(&self, suspended: &SuspendedSender) -> bool {
+        self.config.name == *suspended.name()
+    }
+
+    async fn resume(
+        self,
+        session: &Session,
+        suspended: SuspendedSender,
+    ) -> Result<Sender, ResumeError<SuspendedSender>> {
+        session.resume_sender(self, suspended).await
+    }
 }
 
 impl LinkOptions for ReceiverOptions {
@@ -113,6 +182,32 @@ impl LinkOptions for ReceiverOptions {
         // A link that has ended is noticed by whoever waits.
         let _ = link.add_credit(messages);
     }
+
+    type Suspended = Infallible;
+
+    fn keep(self, _keeping: Keeping) -> Self {
+        self
+    }
+
+    async fn detached(link: &Receiver) -> DetachReason {
+        link.link().detached().await
+    }
+
+    fn suspended(_link: &Receiver, _keeping: Keeping) -> Option<Infallible> {
+        None
+    }
+
+    fn goes_on(&self, suspended: &Infallible) -> bool {
+        match *suspended {}
+    }
+
+    async fn resume(
+        self,
+        _session: &Session,
+        suspended: Infallible,
+    ) -> Result<Receiver, ResumeError<Infallible>> {
+        match suspended {}
+    }
 }
 
 /// A link on whatever connection there is.
@@ -121,14 +216,29 @@ pub(super) struct Restored<H: Hooks, B: Blueprint<H>> {
     pub(super) connection: RecoveringConnection<H>,
     pub(super) blueprint: B,
     slot: Mutex<Slot<H, B>>,
-    opening: tokio::sync::Mutex<()>,
+    opening: Arc<tokio::sync::Mutex<()>>,
+    /// What goes on whether anybody waits for it or not, where links are resumed: attaching one, and watching one.
+    pub(super) tasks: Mutex<JoinSet<()>>,
 }
 
 #[derive(Debug)]
-struct Slot<H: Hooks, B: Blueprint<H>> {
+pub(super) struct Slot<H: Hooks, B: Blueprint<H>> {
     attached: Option<Attached<H, B>>,
+    /// Whether what is unsettled at a loss is resumed.
+    keeping: Option<Keeping>,
+    /// Links in a row that were resumed and soon detached.
+    pub(super) detached: u32,
+    /// What is left of the last link, until the next is attached.
+    pub(super) left: Option<Left<<B::Options as LinkOptions>::Suspended>>,
     /// Credit granted by hand and not used: the next link is granted it, too.
     credit: u32,
+}
+
+/// What is left of a link, and the address that it was attached to.
+#[derive(Debug)]
+pub(super) struct Left<S> {
+    suspended: S,
+    address: Arc<str>,
 }
 
 /// A link and the connection it is on.
@@ -153,16 +263,22 @@ impl<H: Hooks, B: Blueprint<H>> Clone for Attached<H, B> {
 
 impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
     pub(super) fn new(connection: RecoveringConnection<H>, blueprint: B) -> Self {
-        let slot = Mutex::new(Slot { attached: None, credit: 0 });
-        Self { connection, blueprint, slot, opening: tokio::sync::Mutex::new(()) }
+        let slot = Mutex::new(Slot { attached: None, keeping: None, detached: 0, left: None, credit: 0 });
+        let (opening, tasks) = (Arc::default(), Mutex::default());
+        Self { connection, blueprint, slot, opening, tasks }
+    }
+
+    /// Resumes links from here on, or not.
+    pub(super) fn keep(&self, keeping: Option<Keeping>) {
+        self.slot().keeping = keeping;
     }
 
     /// The link, attached where it is not yet. Waits for a connection without limit.
-    pub(super) async fn attached(&self) -> Result<Attached<H, B>, H::Error> {
+    pub(super) async fn attached(self: &Arc<Self>) -> Result<Attached<H, B>, H::Error> {
         if let Some(current) = self.current() {
             return Ok(current);
         }
-        let _opening = self.opening.lock().await;
+        let mut opening = Arc::clone(&self.opening).lock_owned().await;
         let mut attempt = 0;
         loop {
             // Another call may have opened it while this one waited.
@@ -170,15 +286,14 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
                 return Ok(current);
             }
             let live = self.connection.live().await?;
-            match self.attach_to(&live).await {
-                Ok(attached) => {
-                    let mut slot = self.slot();
-                    if attached.is_credit_manual && slot.credit > 0 {
-                        <B::Options as LinkOptions>::grant(&attached.link, slot.credit);
-                    }
-                    slot.attached = Some(attached.clone());
-                    return Ok(attached);
-                }
+            let result;
+            (result, opening) = match self.keeping() {
+                None => (self.attach_to(&live).await, opening),
+                // Whoever waits may leave: it is not for him alone.
+                Some(_) => self.attach_apart(live.clone(), opening).await?,
+            };
+            match result {
+                Ok(attached) => return Ok(attached),
                 Err(LinkVerdict::Reconnect) => live.condemn(),
                 Err(LinkVerdict::GiveUp(error)) => return Err(error),
                 Err(LinkVerdict::AttachAgain(error)) => self.wait(&mut attempt, error).await?,
@@ -187,7 +302,7 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
     }
 
     /// As [`attached`](Self::attached), within the operation time-out.
-    pub(super) async fn attached_in_time(&self) -> Result<(), H::Error> {
+    pub(super) async fn attached_in_time(self: &Arc<Self>) -> Result<(), H::Error> {
         match timeout(self.connection.options().operation_timeout, self.attached()).await {
             Ok(attached) => attached.map(drop),
             Err(_) => Err(RecoveryError::TimedOut { what: "attaching the link" }.into()),
@@ -216,6 +331,10 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
         let is_current =
             slot.attached.as_ref().is_some_and(|current| Arc::ptr_eq(&current.link, &ended.link));
         let gone = if is_current { slot.attached.take() } else { None };
+        if let (Some(gone), Some(keeping)) = (&gone, slot.keeping) {
+            let suspended = <B::Options as LinkOptions>::suspended(&gone.link, keeping);
+            slot.left = suspended.map(|suspended| Left { suspended, address: Arc::clone(&gone.address) });
+        }
         // Dropping the link's last handle takes the connection's lock.
         drop(slot);
         drop(gone);
@@ -223,7 +342,17 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
 
     /// Takes the link out, for detaching it.
     pub(super) fn take(&self) -> Option<Attached<H, B>> {
-        self.slot().attached.take()
+        let mut slot = self.slot();
+        let (attached, left) = (slot.attached.take(), slot.left.take());
+        // Messages end with what is dropped.
+        drop(slot);
+        drop(left);
+        attached
+    }
+
+    /// The link, on whatever connection it is, or was.
+    pub(super) fn last(&self) -> Option<Attached<H, B>> {
+        self.slot().attached.clone()
     }
 
     /// Raises the credit granted by hand by `messages`, now and for links to come.
@@ -261,11 +390,14 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
         self.slot().attached.as_ref().filter(|attached| !attached.live.is_condemned()).cloned()
     }
 
-    fn slot(&self) -> MutexGuard<'_, Slot<H, B>> {
+    pub(super) fn slot(&self) -> MutexGuard<'_, Slot<H, B>> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn attach_to(&self, live: &Arc<Live<H::Context>>) -> Result<Attached<H, B>, LinkVerdict<H::Error>> {
+    pub(super) async fn attach_to(
+        &self,
+        live: &Arc<Live<H::Context>>,
+    ) -> Result<Attached<H, B>, LinkVerdict<H::Error>> {
         let attaching = async {
             let options = match self.blueprint.draw(live).await {
                 Ok(options) => options,
@@ -273,13 +405,13 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
                 Err(error) => return Err(LinkVerdict::AttachAgain(error)),
             };
             let (address, is_credit_manual) = (options.address(), options.is_credit_manual());
-            match options.attach(live.session()).await {
-                Ok(link) => Ok(Attached {
-                    live: Arc::clone(live),
-                    link: Arc::new(link),
-                    address: address.into(),
-                    is_credit_manual,
-                }),
+            match self.attach(live, options, &address).await {
+                Ok(link) => {
+                    let (live, link) = (Arc::clone(live), Arc::new(link));
+                    let attached = Attached { live, link, address: address.into(), is_credit_manual };
+                    self.install(&attached);
+                    Ok(attached)
+                }
                 Err(error) => {
                     Err(self.connection.hooks().link_verdict(&address, LinkEnd::NotAttached(&error)))
                 }
@@ -290,5 +422,37 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
             // A peer that does not answer is as good as gone.
             Err(_) => Err(LinkVerdict::Reconnect),
         }
+    }
+
+    /// Attaches a link, going on with what is left of the last one where it is the same.
+    async fn attach(
+        &self,
+        live: &Live<H::Context>,
+        options: B::Options,
+        address: &str,
+    ) -> Result<<B::Options as LinkOptions>::Handle, AttachError> {
+        let Some(keeping) = self.keeping() else { return options.attach(live.session()).await };
+        let options = options.keep(keeping);
+        let left = self.slot().left.take();
+        match left.filter(|left| options.goes_on(&left.suspended) && *left.address == *address) {
+            None => options.attach(live.session()).await,
+            Some(left) => options.resume(live.session(), left.suspended).await.map_err(|refused| {
+                let address = left.address;
+                self.slot().left = refused.suspended.map(|suspended| Left { suspended, address });
+                refused.error
+            }),
+        }
+    }
+
+    fn keeping(&self) -> Option<Keeping> {
+        self.slot().keeping
+    }
+
+    fn install(&self, attached: &Attached<H, B>) {
+        let mut slot = self.slot();
+        if attached.is_credit_manual && slot.credit > 0 {
+            <B::Options as LinkOptions>::grant(&attached.link, slot.credit);
+        }
+        slot.attached = Some(attached.clone());
     }
 }

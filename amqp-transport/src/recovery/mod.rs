@@ -11,11 +11,12 @@
 //! |---|---|
 //! | a send that waits for credit or for a connection | goes on with the next connection, up to the operation time-out |
 //! | a message handed over of which no octet has left | sent again by [`RecoveringSender::send`]; its [`Receipt`](crate::Receipt) says `Lost` |
-//! | a message on its way | [`SendError::OutcomeUnknown`](crate::SendError::OutcomeUnknown), unless the sender [resends](Resend) |
+//! | a message on its way | [`SendError::OutcomeUnknown`](crate::SendError::OutcomeUnknown), unless the sender [resends](Resend) or [resumes](Unsettled::Resume) |
 //! | `recv` | goes on with the next connection, with the credit that was granted |
 //! | settling a delivery of the old link | [`SettleError::Lost`](crate::SettleError::Lost); the peer delivers again |
 //!
-//! Deliveries that are unsettled at a loss are not resumed: each link begins anew. One session carries all links of a
+//! Deliveries that are unsettled at a loss are not resumed, each link begins anew, unless its sender chose
+//! [`Unsettled::Resume`]: then what both ends remember decides. One session carries all links of a
 //! connection; when the peer ends it, the connection is replaced.
 //!
 //! # Examples
@@ -95,6 +96,8 @@ mod options;
 #[cfg(feature = "tokio")]
 mod receiver;
 #[cfg(feature = "tokio")]
+mod resuming;
+#[cfg(feature = "tokio")]
 mod sender;
 #[cfg(feature = "tokio")]
 mod status;
@@ -109,6 +112,6 @@ pub use {
     live::{InFlight, Live},
     options::{PeerAddress, RecoveryOptions, WhileDown},
     receiver::{Received, RecoveringReceiver},
-    sender::{RecoveringSender, Resend},
+    sender::{RecoveringSender, Resend, Unsettled},
     status::RecoveryStatus,
 };

@@ -15,7 +15,7 @@ use crate::handle::options::ReceiverOptions;
 #[derive(Debug)]
 pub struct RecoveringReceiver<H: Hooks = Direct, B: Blueprint<H, Options = ReceiverOptions> = ReceiverOptions>
 {
-    link: Restored<H, B>,
+    link: Arc<Restored<H, B>>,
 }
 
 /// A delivery and the connection it came on.
@@ -35,7 +35,7 @@ impl<C> fmt::Debug for Received<C> {
 
 impl<H: Hooks, B: Blueprint<H, Options = ReceiverOptions>> RecoveringReceiver<H, B> {
     pub(super) fn new(connection: RecoveringConnection<H>, blueprint: B) -> Self {
-        Self { link: Restored::new(connection, blueprint) }
+        Self { link: Arc::new(Restored::new(connection, blueprint)) }
     }
 
     /// How the link is attached.

@@ -1,12 +1,14 @@
 //! Sending over as many links and connections as it takes.
 
+use std::sync::Arc;
+
 use amqp_codec::{Message, Outcome};
 use tokio::time::timeout;
 
 use super::connection::RecoveringConnection;
 use super::error::SendFailure;
 use super::hooks::{Direct, Hooks, LinkVerdict};
-use super::link::{Blueprint, Restored};
+use super::link::{Blueprint, Keeping, Restored};
 use crate::handle::error::{DetachReason, SendError};
 use crate::handle::options::SenderOptions;
 use crate::handle::receipt::Receipt;
@@ -14,8 +16,39 @@ use crate::handle::receipt::Receipt;
 /// A link that sends and comes back by itself.
 #[derive(Debug)]
 pub struct RecoveringSender<H: Hooks = Direct, B: Blueprint<H, Options = SenderOptions> = SenderOptions> {
-    link: Restored<H, B>,
+    link: Arc<Restored<H, B>>,
     resend: Resend,
+    unsettled: Unsettled,
+}
+
+impl<H: Hooks, B: Blueprint<H, Options = SenderOptions>> Drop for RecoveringSender<H, B> {
+    fn drop(&mut self) {
+        self.link.abandon();
+    }
+}
+
+/// What becomes of messages that are on their way when a link is lost.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Unsettled {
+    /// They end as unknown, and the next link begins anew.
+    #[default]
+    Forget,
+    /// The link is resumed on the next connection (`AMQP 1.0 §2.6.13`), whether anything new is sent or not, and each
+    /// message ends as both ends then agree on. One that the peer has decided ends so. One that the peer holds in part is
+    /// completed. One that never left is sent. One of which the peer knows nothing, because it never came, or because
+    /// the peer has settled and forgotten it, or the link as a whole, is sent again under its tag with
+    /// [`Resend::UntilKnown`] and ends as unknown with [`Resend::Never`].
+    ///
+    /// Receipts wait for that, up to the [operation time-out](super::RecoveryOptions::operation_timeout) for a connection
+    /// and as long again for the attach; after it, or when the link's name or address is another on the next connection,
+    /// or when this sender is dropped, they end as unknown. Against a peer that resumes, too, a link with
+    /// [`ReceiverSettleMode::Second`](amqp_codec::ReceiverSettleMode) and [`Resend::UntilKnown`] has each message taken
+    /// exactly once.
+    Resume {
+        /// Bytes of messages that are kept to be sent again; those beyond end as unknown where they would have to be.
+        kept_bytes: usize,
+    },
 }
 
 /// What [`RecoveringSender::send`] does with a message whose outcome is unknown.
@@ -31,13 +64,24 @@ pub enum Resend {
 
 impl<H: Hooks, B: Blueprint<H, Options = SenderOptions>> RecoveringSender<H, B> {
     pub(super) fn new(connection: RecoveringConnection<H>, blueprint: B) -> Self {
-        Self { link: Restored::new(connection, blueprint), resend: Resend::default() }
+        let link = Arc::new(Restored::new(connection, blueprint));
+        Self { link, resend: Resend::default(), unsettled: Unsettled::default() }
     }
 
     /// What becomes of a message whose outcome is unknown. Default [`Resend::Never`].
     #[must_use]
     pub fn resend(mut self, resend: Resend) -> Self {
         self.resend = resend;
+        self.link.keep(self.keeping());
+        self
+    }
+
+    /// What becomes of messages that are on their way when the link is lost. Default [`Unsettled::Forget`]. For links
+    /// attached from here on.
+    #[must_use]
+    pub fn unsettled(mut self, unsettled: Unsettled) -> Self {
+        self.unsettled = unsettled;
+        self.link.keep(self.keeping());
         self
     }
 
@@ -113,6 +157,13 @@ impl<H: Hooks, B: Blueprint<H, Options = SenderOptions>> RecoveringSender<H, B> 
         if let Some(attached) = self.link.take() {
             // The link is gone either way.
             let _ = attached.link.detach().await;
+        }
+    }
+
+    fn keeping(&self) -> Option<Keeping> {
+        match self.unsettled {
+            Unsettled::Forget => None,
+            Unsettled::Resume { kept_bytes } => Some(Keeping { bytes: kept_bytes, resend: self.resend }),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::handle::error::{AttachError, EndReason};
 use crate::handle::options::DEFAULT_MAX_MESSAGE_SIZE;
 use crate::handle::receiver::Receiver;
 use crate::handle::sender::Sender;
-use crate::handle::suspended::{SuspendedReceiver, SuspendedSender};
+use crate::handle::suspended::{ResumeError, SuspendedReceiver, SuspendedSender};
 
 /// What a peer asks of a server.
 #[derive(Debug)]
@@ -117,15 +117,19 @@ impl IncomingAttach {
     /// deliveries between them (`AMQP 1.0 §2.6.13`).
     ///
     /// # Errors
-    /// As [`accept_receiver`](Self::accept_receiver), or when the link has another name; the suspended one is lost with it.
+    /// As [`accept_receiver`](Self::accept_receiver), or when the link has another name; with the suspended link, to be
+    /// resumed by another attach.
     pub fn resume_receiver(
         self,
         options: AcceptOptions,
         suspended: SuspendedReceiver,
-    ) -> Result<Receiver, AttachError> {
+    ) -> Result<Receiver, ResumeError<SuspendedReceiver>> {
         let (credit, on_drop) = (options.credit, options.on_drop);
         let name = self.request.attach.name.clone();
-        let (link, _) = self.accept(Role::Sender, &options, Some(suspended.into_state()), &[])?;
+        let (link, _) = match self.accept(Role::Sender, &options, Some(suspended.state()), &[]) {
+            Ok(accepted) => accepted,
+            Err(error) => return Err(ResumeError { error, suspended: Some(suspended) }),
+        };
         link.start_receiving(credit);
         Ok(Receiver::new(link, name, on_drop))
     }
@@ -134,15 +138,19 @@ impl IncomingAttach {
     /// the messages between them (`AMQP 1.0 §2.6.13`).
     ///
     /// # Errors
-    /// As [`accept_sender`](Self::accept_sender), or when the link has another name; its messages end as unknown then.
+    /// As [`accept_sender`](Self::accept_sender), or when the link has another name; with the suspended link, to be
+    /// resumed by another attach.
     pub fn resume_sender(
         self,
         options: AcceptOptions,
         mut suspended: SuspendedSender,
-    ) -> Result<Sender, AttachError> {
+    ) -> Result<Sender, ResumeError<SuspendedSender>> {
         let name = self.request.attach.name.clone();
         let state = suspended.state();
-        let (link, mode) = self.accept(Role::Receiver, &options, Some(state), suspended.origins())?;
+        let (link, mode) = match self.accept(Role::Receiver, &options, Some(state), suspended.origins()) {
+            Ok(accepted) => accepted,
+            Err(error) => return Err(ResumeError { error, suspended: Some(suspended) }),
+        };
         suspended.hand_on();
         Ok(Sender::new(link, name, mode).keeping())
     }

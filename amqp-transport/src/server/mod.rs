@@ -34,5 +34,5 @@ pub use crate::engine::{ListStyle, SessionId};
 #[cfg(feature = "websocket")]
 pub use crate::handle::error::WebSocketError;
 pub use crate::handle::options::Draining;
-pub use crate::handle::suspended::{SuspendedReceiver, SuspendedSender};
+pub use crate::handle::suspended::{ResumeError, SuspendedReceiver, SuspendedSender};
 pub use crate::sasl::{SaslRequest, ServerMechanism, ServerStep};

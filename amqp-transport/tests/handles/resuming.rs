@@ -1,7 +1,7 @@
 //! Links that outlive their connection, through the handles.
 
 use amqp_codec::{DeliveryState, Modified, Outcome};
-use amqp_transport::client::{DetachReason, ReceiverOptions, Session};
+use amqp_transport::client::{AttachError, DetachReason, ReceiverOptions, Session};
 use amqp_transport::server::{AcceptOptions, ServerConnection};
 use amqp_transport::{Connection, SendError, Sender, SenderOptions, SettleError, SuspendedSender};
 
@@ -177,5 +177,37 @@ async fn a_server_resumes_what_it_sends() {
     let (receiver, _sender) = tokio::join!(session.resume_receiver(keep(), receiver), accepting);
     let receiver = receiver.unwrap();
     receiver.adopt(held).await.unwrap().accept().unwrap();
+    assert_eq!(receipt.await.unwrap(), Outcome::Accepted);
+}
+
+// An attach that a suspended link does not fit leaves it whole, for the one that it is for.
+#[tokio::test(start_paused = true)]
+async fn a_server_keeps_what_an_attach_of_another_name_did_not_resume() {
+    let (_client, server, session, relay) = breakable().await;
+    let keep = || ReceiverOptions::new("r", "/x").keep_unsettled();
+    let accept = || AcceptOptions::new().keep_unsettled(1 << 20);
+    let (receiver, sender) = receiving(&session, &server, keep(), accept()).await;
+    let receipt = sender.send_with_receipt(&numbered(3)).await.unwrap();
+    let (incoming, arriving) = sending(&session, &server, keeping(), accept()).await;
+    relay.abort();
+    let (left, arrived) = tokio::join!(sender.suspended(), arriving.suspended());
+    drop((receiver, incoming));
+
+    let (_client, server, session, _relay) = breakable().await;
+    let mistaking = async {
+        let receives = next_attach(&server).await.resume_sender(accept(), left.unwrap()).unwrap_err();
+        assert!(matches!(receives.error, AttachError::Invalid(_)));
+        let sends = next_attach(&server).await.resume_receiver(accept(), arrived.unwrap()).unwrap_err();
+        assert!(sends.suspended.is_some());
+        receives.suspended.unwrap()
+    };
+    let others = async {
+        assert!(session.attach_receiver(ReceiverOptions::new("other", "/x")).await.is_err());
+        assert!(session.attach_sender(SenderOptions::new("another", "/x")).await.is_err());
+    };
+    let (left, ()) = tokio::join!(mistaking, others);
+    let accepting = async { next_attach(&server).await.resume_sender(accept(), left).unwrap() };
+    let (receiver, _sender) = tokio::join!(session.attach_receiver(keep()), accepting);
+    receiver.unwrap().recv().await.unwrap().accept().unwrap();
     assert_eq!(receipt.await.unwrap(), Outcome::Accepted);
 }

@@ -6,14 +6,14 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use amqp_codec::Role;
+use amqp_codec::{DeliveryState, Role};
 use amqp_transport::client::SessionOptions;
 use amqp_transport::recovery::{
     Attempt, Established, Hooks, Live, Parting, RecoveringConnection, RecoveryError, RecoveryOptions, Verdict,
 };
-use amqp_transport::server::{AcceptOptions, Incoming, ServerConnection};
+use amqp_transport::server::{AcceptOptions, Incoming, ServerConnection, SuspendedReceiver};
 use amqp_transport::{ConnectError, Connection, ConnectionError, RemoteError, Sender};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -27,6 +27,8 @@ pub(crate) enum Meets {
     Broker,
     /// A broker behind a stream that is cut after so many octets of the client's.
     Cut(usize),
+    /// A broker behind a stream that is cut after so many octets of the broker's.
+    CutBack(usize),
     /// Nobody.
     Nobody,
     /// A broker that does not let this client in.
@@ -90,6 +92,36 @@ impl Broker {
         });
         (serving, given)
     }
+
+    /// Serves one link that sends, which it resumes from `left` and leaves there.
+    pub(crate) fn serve_resuming(self, net: &Net, left: Arc<tokio::sync::Mutex<Option<SuspendedReceiver>>>) {
+        let net = net.clone();
+        tokio::spawn(async move {
+            while let Ok(Incoming::Attach(attach)) = self.server.next().await {
+                // The link of before has been noticed to be lost once it lets go of this.
+                let mut left = left.lock().await;
+                let accept = AcceptOptions::new().keep_unsettled(0);
+                let receiver = match left.take() {
+                    Some(suspended) => attach.resume_receiver(accept, suspended).unwrap(),
+                    None => attach.accept_receiver(accept).unwrap(),
+                };
+                let mut unheard = Vec::new();
+                while let Ok(delivery) = receiver.recv().await {
+                    net.inner.taken.lock().unwrap().push(number_of(&delivery.message().unwrap()));
+                    let tag = *delivery.tag();
+                    if delivery.accept().is_err() {
+                        unheard.push(tag);
+                    }
+                }
+                *left = receiver.suspended().await.ok();
+                // What was taken when the connection was gone is told when the link is back.
+                for tag in unheard {
+                    let suspended = left.as_mut().expect("the link was not closed");
+                    assert!(suspended.settle(&tag, DeliveryState::Accepted));
+                }
+            }
+        });
+    }
 }
 
 impl Net {
@@ -140,10 +172,21 @@ impl Net {
         });
     }
 
-    fn pipe(&self, limit: Option<usize>) -> DuplexStream {
+    /// Serves every connection as one broker that remembers its link.
+    pub(crate) fn resume_all(&self, mut brokers: mpsc::Receiver<Broker>) {
+        let net = self.clone();
+        tokio::spawn(async move {
+            let left = Arc::default();
+            while let Some(broker) = brokers.recv().await {
+                broker.serve_resuming(&net, Arc::clone(&left));
+            }
+        });
+    }
+
+    fn pipe(&self, limit: Option<usize>, limit_back: Option<usize>) -> DuplexStream {
         let (near, relay_near) = tokio::io::duplex(PIPE);
         let (relay_far, far) = tokio::io::duplex(PIPE);
-        let relay = tokio::spawn(relay(relay_near, relay_far, limit));
+        let relay = tokio::spawn(relay(relay_near, relay_far, limit, limit_back));
         let inner = Arc::clone(&self.inner);
         tokio::spawn(async move {
             // A client that is cut off while it opens leaves nobody behind.
@@ -159,8 +202,9 @@ impl Net {
         let meets = meets.unwrap_or_else(|| *self.inner.after.lock().unwrap());
         let failed = |error| RecoveryError::Connect { address: attempt.address().clone(), error };
         let stream = match meets {
-            Meets::Broker => self.pipe(None),
-            Meets::Cut(octets) => self.pipe(Some(octets)),
+            Meets::Broker => self.pipe(None, None),
+            Meets::Cut(octets) => self.pipe(Some(octets), None),
+            Meets::CutBack(octets) => self.pipe(None, Some(octets)),
             Meets::Nobody => {
                 let source = Arc::new(io::Error::from(io::ErrorKind::ConnectionRefused));
                 return Err(failed(ConnectError::Unreachable {
@@ -180,27 +224,25 @@ impl Net {
     }
 }
 
-async fn relay(near: DuplexStream, far: DuplexStream, limit: Option<usize>) {
-    let (mut near_read, mut near_write) = tokio::io::split(near);
-    let (mut far_read, mut far_write) = tokio::io::split(far);
-    let back = async {
-        let _ = tokio::io::copy(&mut far_read, &mut near_write).await;
-    };
-    let forth = async {
-        let mut left = limit.unwrap_or(usize::MAX);
-        let mut buffer = [0; 512];
-        while left > 0 {
-            let Ok(count @ 1..) = near_read.read(&mut buffer).await else { break };
-            let count = count.min(left);
-            left -= count;
-            if far_write.write_all(&buffer[..count]).await.is_err() {
-                break;
-            }
-        }
-    };
+async fn relay(near: DuplexStream, far: DuplexStream, limit: Option<usize>, limit_back: Option<usize>) {
+    let (near_read, near_write) = tokio::io::split(near);
+    let (far_read, far_write) = tokio::io::split(far);
     tokio::select! {
-        () = back => {}
-        () = forth => {}
+        () = carry(far_read, near_write, limit_back) => {}
+        () = carry(near_read, far_write, limit) => {}
+    }
+}
+
+async fn carry(mut from: ReadHalf<DuplexStream>, mut to: WriteHalf<DuplexStream>, limit: Option<usize>) {
+    let mut left = limit.unwrap_or(usize::MAX);
+    let mut buffer = [0; 512];
+    while left > 0 {
+        let Ok(count @ 1..) = from.read(&mut buffer).await else { break };
+        let count = count.min(left);
+        left -= count;
+        if to.write_all(&buffer[..count]).await.is_err() {
+            break;
+        }
     }
 }
 
