@@ -48,7 +48,7 @@ pub struct ResumeError<S> {
     #[source]
     pub error: AttachError,
     /// The link, to try again. `None` where the peer ended it for good.
-    pub suspended: Option<S>,
+    pub suspended: Option<Box<S>>,
 }
 
 impl Sender {
@@ -259,7 +259,7 @@ impl Session {
         config.resume = Some(suspended.state.clone());
         let link = match self.start_attach(config, &suspended.origins) {
             Ok(link) => link,
-            Err(error) => return Err(ResumeError { error, suspended: Some(suspended) }),
+            Err(error) => return Err(ResumeError { error, suspended: Some(Box::new(suspended)) }),
         };
         suspended.hand_on();
         match Self::attached(&link).await {
@@ -269,7 +269,7 @@ impl Session {
                 let suspended = taken.map(|(state, origins)| {
                     // It is the first link's end that tells what left of it.
                     let (link, reason) = (Arc::clone(&suspended.link), suspended.reason.clone());
-                    SuspendedSender { link, state, origins, reason }
+                    Box::new(SuspendedSender { link, state, origins, reason })
                 });
                 Err(ResumeError { error, suspended })
             }
@@ -298,7 +298,7 @@ impl Session {
                 link.start_receiving(options.credit);
                 Ok(Receiver::new(link, name, options.on_drop))
             }
-            Err(error) => Err(ResumeError { error, suspended: Some(suspended) }),
+            Err(error) => Err(ResumeError { error, suspended: Some(Box::new(suspended)) }),
         }
     }
 }

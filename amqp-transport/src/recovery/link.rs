@@ -438,7 +438,7 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
             None => options.attach(live.session()).await,
             Some(left) => options.resume(live.session(), left.suspended).await.map_err(|refused| {
                 let address = left.address;
-                self.slot().left = refused.suspended.map(|suspended| Left { suspended, address });
+                self.slot().left = refused.suspended.map(|suspended| Left { suspended: *suspended, address });
                 refused.error
             }),
         }

@@ -128,7 +128,7 @@ impl IncomingAttach {
         let name = self.request.attach.name.clone();
         let (link, _) = match self.accept(Role::Sender, &options, Some(suspended.state()), &[]) {
             Ok(accepted) => accepted,
-            Err(error) => return Err(ResumeError { error, suspended: Some(suspended) }),
+            Err(error) => return Err(ResumeError { error, suspended: Some(Box::new(suspended)) }),
         };
         link.start_receiving(credit);
         Ok(Receiver::new(link, name, on_drop))
@@ -149,7 +149,7 @@ impl IncomingAttach {
         let state = suspended.state();
         let (link, mode) = match self.accept(Role::Receiver, &options, Some(state), suspended.origins()) {
             Ok(accepted) => accepted,
-            Err(error) => return Err(ResumeError { error, suspended: Some(suspended) }),
+            Err(error) => return Err(ResumeError { error, suspended: Some(Box::new(suspended)) }),
         };
         suspended.hand_on();
         Ok(Sender::new(link, name, mode).keeping())

@@ -234,7 +234,7 @@ fn the_owner_of_a_terminus_has_the_last_word() {
     let link = pair.client.engine.attach(session, LinkConfig::sender("up", wanted)).unwrap();
     pair.run();
     let asked = pair.server.requested().unwrap();
-    let attach = pair.server.engine.remote_attach(asked).unwrap().clone();
+    let attach = pair.server.engine.remote_attach(asked).unwrap();
     let mut reply = AttachReply::granting(&attach);
     reply.target = Some(Target { dynamic: true, ..Target::new("made-for-you") }.into());
     pair.server.engine.accept_attach(asked, reply).unwrap();
@@ -250,7 +250,7 @@ fn the_owner_of_a_terminus_has_the_last_word() {
     let link = pair.client.engine.attach(session, LinkConfig::receiver("down", wanted)).unwrap();
     pair.run();
     let asked = pair.server.requested().unwrap();
-    let attach = pair.server.engine.remote_attach(asked).unwrap().clone();
+    let attach = pair.server.engine.remote_attach(asked).unwrap();
     let mut reply = AttachReply::granting(&attach);
     let mut granted = Source::new("q").with_filter("known", filter("a"));
     granted.distribution_mode = Some(amqp_codec::DistributionMode::COPY);

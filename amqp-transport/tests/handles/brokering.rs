@@ -26,7 +26,7 @@ async fn a_dynamic_node_has_the_address_that_this_side_gives_it() {
         attach.accept_sender(AcceptOptions::new().address("made-1")).unwrap()
     };
     let (receiver, _sender) = tokio::join!(session.attach_receiver(options), accepting);
-    let source = receiver.unwrap().remote_attach().unwrap().source.clone().unwrap();
+    let source = receiver.unwrap().remote_attach().unwrap().source.unwrap();
     assert_eq!((source.address.as_deref(), source.dynamic), (Some("made-1"), true));
 
     let options = SenderOptions::new("events", Target { dynamic: true, ..Target::default() });
@@ -67,7 +67,7 @@ async fn an_answer_shows_the_filters_and_capabilities_that_are_in_effect() {
         .filters([Symbol::from_static("selector")])
         .node_capabilities([Symbol::from_static("queue"), Symbol::from_static("topic")]);
     let (receiver, _sender) = receiving(&session, &server, options, accept).await;
-    let source = receiver.remote_attach().unwrap().source.clone().unwrap();
+    let source = receiver.remote_attach().unwrap().source.unwrap();
     assert_eq!(source.address.as_deref(), Some("q"));
     let filter = source.filter.unwrap();
     assert!(filter.contains_key("selector") && !filter.contains_key("no-local"), "{filter:?}");

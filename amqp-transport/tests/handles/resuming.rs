@@ -153,7 +153,7 @@ async fn a_refused_sender_may_be_resumed_later() {
     let busy = error(amqp_codec::ErrorCondition::RESOURCE_LIMIT_EXCEEDED, "later");
     let refusing = async { next_attach(&server).await.refuse(busy) };
     let (refused, ()) = tokio::join!(session.resume_sender(keeping(), suspended), refusing);
-    let suspended = refused.unwrap_err().suspended.unwrap();
+    let suspended = *refused.unwrap_err().suspended.unwrap();
     let accepting = async { next_attach(&server).await.accept_receiver(AcceptOptions::new()).unwrap() };
     let (_sender, receiver) = tokio::join!(resume(&session, suspended), accepting);
     receiver.recv().await.unwrap().accept().unwrap();
@@ -199,7 +199,7 @@ async fn a_server_keeps_what_an_attach_of_another_name_did_not_resume() {
         assert!(matches!(receives.error, AttachError::Invalid(_)));
         let sends = next_attach(&server).await.resume_receiver(accept(), arrived.unwrap()).unwrap_err();
         assert!(sends.suspended.is_some());
-        receives.suspended.unwrap()
+        *receives.suspended.unwrap()
     };
     let others = async {
         assert!(session.attach_receiver(ReceiverOptions::new("other", "/x")).await.is_err());

@@ -116,7 +116,7 @@ impl Broker {
                 *left = receiver.suspended().await.ok();
                 // What was taken when the connection was gone is told when the link is back.
                 for tag in unheard {
-                    let suspended = left.as_mut().expect("the link was not closed");
+                    let suspended = left.as_mut().unwrap();
                     assert!(suspended.settle(&tag, DeliveryState::Accepted));
                 }
             }

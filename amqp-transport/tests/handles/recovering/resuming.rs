@@ -33,11 +33,12 @@ async fn send_through(
     let mut receipts = Vec::new();
     for number in 1..=MESSAGES {
         let handed = timeout(PATIENCE, sender.send_with_receipt(&numbered(number))).await;
-        receipts.push(handed.expect("it is handed over").unwrap());
+        receipts.push(handed.unwrap().unwrap());
     }
     let mut ends = Vec::new();
     for receipt in receipts {
-        ends.push(timeout(PATIENCE, receipt).await.expect("a receipt ends, though nothing more is sent"));
+        // Though nothing more is sent.
+        ends.push(timeout(PATIENCE, receipt).await.unwrap());
     }
     ends
 }
