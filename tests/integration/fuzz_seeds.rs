@@ -7,19 +7,20 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use amqp_codec::fuzzing::{self as codec, fuzz_all};
-use amqp_transport::engine::fuzzing::{fuzz_client, fuzz_listener};
+use amqp_transport::engine::fuzzing::{fuzz_client, fuzz_listener, fuzz_pair};
 use amqp_transport::fuzzing::fuzz_websocket;
 use amqp_transport::sasl::fuzzing::fuzz_sasl;
 use iothub_profile::fuzzing::{fuzz_address, fuzz_connection_string, fuzz_sas};
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 12] = [
+const TARGETS: [(&str, Target); 13] = [
     ("address", fuzz_address),
     ("batch", codec::fuzz_batch),
     ("connection_string", fuzz_connection_string),
     ("engine_client", |data| fuzz_client(data, now())),
     ("engine_listener", |data| fuzz_listener(data, now())),
+    ("engine_pair", |data| fuzz_pair(data, now())),
     ("frame", codec::fuzz_frame),
     ("message", codec::fuzz_message),
     ("performative", codec::fuzz_performative),

@@ -3,7 +3,11 @@
 //! `__fuzzing`, and is no part of the stable interface.
 #![expect(clippy::panic, reason = "a broken rule is reported by panicking")]
 
+mod pair;
+
 use std::time::{Duration, Instant};
+
+pub use pair::fuzz_pair;
 
 use amqp_codec::{DeliveryState, Error, ErrorCondition, SaslCode, Source, Symbol, Target};
 use bytes::{Buf, BytesMut};

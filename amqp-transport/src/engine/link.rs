@@ -225,6 +225,10 @@ impl Connection {
             self.begin_resuming(id, theirs.unsettled.as_ref(), theirs.incomplete_unsettled);
         }
         self.announce_credit(id);
+        // Credit that was granted before the answer.
+        if self.link_credit(id) > 0 && role == Role::Receiver {
+            self.owe_link_flow(id.index);
+        }
         Ok(())
     }
 

@@ -547,7 +547,11 @@ impl Connection {
             session.is_dirty = false;
             if session.endpoint.local != Half::Open {
                 session.dispositions.clear();
-                session.link_flows.clear();
+                for id in session.link_flows.drain(..) {
+                    if let Some(link) = self.links.checked_mut(id.index, id.generation) {
+                        link.owes_flow = false;
+                    }
+                }
                 continue;
             }
             session.flush_dispositions(&mut self.output);

@@ -247,3 +247,39 @@ fn an_answer_to_a_stolen_attach_is_no_new_attach() {
     let session = pair.session();
     pair.attach(session, LinkConfig::sender("L", target("q")));
 }
+
+// L-021: the flow was written off while the attach, or the session under it, waited for the answer, and the sender
+// never heard of its credit.
+#[test]
+fn credit_granted_before_an_attach_is_answered_is_told_with_the_answer() {
+    for is_session_late in [false, true] {
+        let mut pair = Pair::opened();
+        pair.server.is_accepting = false;
+        let session = pair.client.engine.begin(SessionConfig::default()).unwrap();
+        let ours = pair.client.engine.attach(session, LinkConfig::sender("L", target("q"))).unwrap();
+        pair.run();
+        let requested = pair.server.take(|event| match event {
+            Event::SessionRequested { session, .. } => Some(*session),
+            _ => None,
+        });
+        if !is_session_late {
+            pair.server.engine.accept_session(requested.unwrap(), SessionConfig::default()).unwrap();
+        }
+        let (theirs, attach) = pair
+            .server
+            .take(|event| match event {
+                Event::AttachRequested { link, attach, .. } => Some((*link, attach.clone())),
+                _ => None,
+            })
+            .unwrap();
+        pair.server.engine.set_credit(theirs, 7).unwrap();
+        pair.run();
+        assert_eq!(pair.client.engine.link_credit(ours), 0, "nothing is told of a link that is not answered");
+        if is_session_late {
+            pair.server.engine.accept_session(requested.unwrap(), SessionConfig::default()).unwrap();
+        }
+        pair.server.engine.accept_attach(theirs, AttachReply::granting(&attach)).unwrap();
+        pair.run();
+        assert_eq!(pair.client.engine.link_credit(ours), 7);
+    }
+}
