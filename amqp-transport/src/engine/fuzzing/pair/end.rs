@@ -167,6 +167,8 @@ impl End {
         let Some((id, attach)) = self.asked_links.pop() else { return };
         let Some(session) = self.engine.link_session(id) else { return };
         if wish % 16 == 15 {
+            // What was told of the link before is heard before its id is stale.
+            self.poll(ledger, self.now);
             let error = Error::new(ErrorCondition::NOT_FOUND);
             if self.engine.refuse_attach(id, error).is_ok() {
                 self.links.retain(|link| link.id != id);
