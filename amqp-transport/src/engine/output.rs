@@ -258,7 +258,8 @@ fn is_transfer(frame: &[u8]) -> bool {
         && frame.get(FRAME_HEADER_SIZE..).is_some_and(|body| body.starts_with(&TRANSFER))
 }
 
-fn limit(frame_limit: u32) -> usize {
+/// A frame limit as a number of octets.
+pub(crate) fn limit(frame_limit: u32) -> usize {
     usize::try_from(frame_limit).unwrap_or(usize::MAX)
 }
 

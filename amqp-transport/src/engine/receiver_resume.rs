@@ -57,7 +57,11 @@ impl Connection {
                 check_size(held.len() + payload.len(), limit)?;
                 let limit = self.config.limits.partial_delivery_bytes;
                 add_partial(&mut self.partial_bytes, limit, &mut octets, &held)?;
-                add_partial(&mut self.partial_bytes, limit, &mut octets, payload)?;
+                let added = add_partial(&mut self.partial_bytes, limit, &mut octets, payload);
+                // No link holds them when it fails.
+                added.inspect_err(|_| {
+                    self.partial_bytes = self.partial_bytes.saturating_sub(held.len());
+                })?;
             }
         } else {
             hold_id(session, link, tag, self.config.limits.unsettled)?;

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::mem;
 
-use amqp_codec::{Attach, DeliveryState, DeliveryTag, Encode, Map, Transfer};
+use amqp_codec::{
+    Attach, DecodeLimits, DeliveryState, DeliveryTag, Encode, Map, Transfer, from_bytes, to_bytes,
+};
 use bytes::Bytes;
 
 use super::config::{DetachKind, Retention};
@@ -12,9 +14,11 @@ use super::connection::Connection;
 use super::event::{DetachCause, Event};
 use super::ids::LinkId;
 use super::link::{Link, LinkKind};
+use super::output::{HEAD_ROOM, limit};
 use super::resume_table::{Action, TheirState, action, octets_before};
 use super::retained::{Resuming, Retained, Step, Survivors, Termini};
 use super::sender::{Large, OutgoingEntry};
+use super::session::without_details;
 use super::suspended::{Repeats, SuspendedLink, UnsettledDelivery, read_unsettled_map, unsettled_map};
 
 impl Link {
@@ -38,7 +42,8 @@ impl Link {
         self.termini = Some(Box::new(termini));
     }
 
-    /// Puts what is unsettled into our attach: as much of it as a frame of the peer's takes (L-036, L-038).
+    /// Puts what is unsettled into our attach: as much of it as a frame of the peer's takes, and as a peer that bounds the
+    /// values of a performative as we do reads (L-036, L-038).
     pub(crate) fn tell_unsettled(
         &mut self,
         attach: &mut Attach,
@@ -52,7 +57,7 @@ impl Link {
         loop {
             attach.unsettled = Some(unsettled_map(told().take(count)));
             attach.incomplete_unsettled = count < all;
-            if count == 0 || attach.encoded_len() + FRAME_MARGIN <= limit {
+            if count == 0 || (attach.encoded_len() + FRAME_MARGIN <= limit && is_readable(attach)) {
                 break;
             }
             count /= 2;
@@ -120,6 +125,9 @@ impl Connection {
                 None => TheirState::Absent,
             };
             let user = delivery.user;
+            // its transaction is over, and outside of it the message must not take effect. Whether it was
+            // discharged in time only the receiver knows.
+            let is_work = matches!(delivery.state, Some(DeliveryState::TransactionalState(_)));
             let step = match action(delivery.state.as_ref(), their_state) {
                 Action::End(state) => {
                     if !delivery.is_concluded {
@@ -130,6 +138,14 @@ impl Connection {
                 Action::Wait => {
                     retained.undecided.push(delivery);
                     continue;
+                }
+                Action::SendAnew if is_work => {
+                    self.events.push(Event::Unresolved { link: id, user });
+                    continue;
+                }
+                Action::Resume(_) if is_work => {
+                    self.events.push(Event::Unresolved { link: id, user });
+                    Step::Abort
                 }
                 // The receiver may have taken, settled and forgotten it: only its sender's owner may choose to repeat it.
                 Action::SendAnew if retained.repeats == Repeats::Forbidden && !delivery.is_absent_there => {
@@ -227,6 +243,9 @@ impl Connection {
                 message.slice(before.min(message.len())..)
             }
             Step::Settle(state) => {
+                // F-025: the receiver's own words may be longer than a frame that it takes.
+                let fits = HEAD_ROOM + state.encoded_len() <= limit(self.output.frame_limit());
+                let state = if fits { state } else { without_details(state) };
                 (transfer.settled, transfer.state) = (Some(true), Some(Box::new(state)));
                 Bytes::new()
             }
@@ -314,5 +333,13 @@ impl Connection {
     }
 }
 
+/// Whether an attach has no more values than a peer reads that has our limits.
+fn is_readable(attach: &Attach) -> bool {
+    let limits = DecodeLimits { max_nodes: MOST_VALUES, ..DecodeLimits::performative() };
+    from_bytes::<Attach>(&to_bytes(attach), &limits).is_ok()
+}
+
+/// Most values in an attach that tells deliveries: fewer than any peer of ours reads.
+const MOST_VALUES: usize = 1_000;
 /// What a frame's header and fields spelled out add to an attach at most, in octets.
 const FRAME_MARGIN: usize = 64;

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use amqp_codec::{DeliveryState, DeliveryTag, Received, Source, TargetArchetype};
 use bytes::Bytes;
 
-use super::config::Payload;
-use super::delivery::Unsettled;
+use super::config::Outgoing;
+use super::delivery::{Unsettled, Visit};
 use super::suspended::{Repeats, SuspendedLink, UnsettledDelivery};
+use crate::transaction::transaction_of;
 
 /// A sender's memory.
 #[derive(Debug)]
@@ -48,8 +49,10 @@ pub(crate) enum Step {
 
 impl Retained {
     pub(crate) fn new(budget: usize, resume: Option<SuspendedLink>) -> Self {
-        let (undecided, next_tag, repeats) =
-            resume.map_or_else(Default::default, |link| (link.deliveries, link.next_tag, link.repeats));
+        let (undecided, next_tag, repeats) = resume.map_or_else(Default::default, |link| {
+            let next_tag = link.free_tag();
+            (link.deliveries, next_tag, link.repeats)
+        });
         Self {
             budget,
             octets: 0,
@@ -70,16 +73,28 @@ impl Retained {
     }
 
     /// Remembers a delivery that starts, and its message as far as there is room. Returns its number.
-    pub(crate) fn keep(
-        &mut self,
-        tag: DeliveryTag,
-        message_format: u32,
-        payload: &Payload<'_>,
-        user: u32,
-    ) -> u32 {
-        let fits = self.octets + payload.len() <= self.budget;
+    // work of a transaction is not sent again when that is over, so that its message is not kept.
+    pub(crate) fn keep(&mut self, tag: DeliveryTag, outgoing: &Outgoing<'_>) -> u32 {
+        let Outgoing { message_format, user, payload, .. } = outgoing;
+        let state = outgoing.state.as_deref().filter(|state| transaction_of(state).is_some()).cloned();
+        let fits = state.is_none() && self.octets + payload.len() <= self.budget;
         let payload = fits.then(|| payload.to_bytes());
-        self.keep_again(UnsettledDelivery { user, message_format, payload, ..UnsettledDelivery::new(tag) })
+        self.keep_again(UnsettledDelivery {
+            user: *user,
+            message_format: *message_format,
+            payload,
+            state,
+            ..UnsettledDelivery::new(tag)
+        })
+    }
+
+    /// The application has heard the receiver's outcome of a delivery, which is our state from here on.
+    //
+    pub(crate) fn tell(&mut self, number: u32, outcome: &DeliveryState) {
+        self.kept.visit_range(number, number, |_, delivery| {
+            delivery.state = Some(outcome.clone());
+            Visit::Keep
+        });
     }
 
     /// Remembers a delivery that was resumed.

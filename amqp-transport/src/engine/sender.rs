@@ -15,7 +15,7 @@ use super::delivery::{Visit, queue_disposition};
 use super::event::{Event, EventQueue};
 use super::ids::{DeliveryId, LinkId};
 use super::link::{Link, LinkKind};
-use super::output::{HEAD_ROOM, Output};
+use super::output::{HEAD_ROOM, Output, limit as octets};
 use super::retained::Retained;
 use super::session::Session;
 use super::stats::Stalls;
@@ -148,6 +148,7 @@ impl Connection {
         let is_settled = outgoing.settlement.is_settled();
         check_settle_mode(link.snd_settle_mode, outgoing.settlement)?;
         check_size(&outgoing, link.max_message_size)?;
+        check_head(&outgoing, self.output.frame_limit())?;
         let Some(session) = self.sessions.get_mut(link.session) else {
             return Err(TrySendError::Link(EngineError::Stale));
         };
@@ -168,7 +169,11 @@ impl Connection {
             Some(retained) => retained.take_tag(),
             None => DeliveryTag::from(delivery_id),
         });
-        let head_room = HEAD_ROOM + outgoing.state.as_ref().map_or(0, |state| state.encoded_len());
+        let head_room = head_room(&outgoing);
+        let number = match &mut sender.retained {
+            Some(retained) if !is_settled => retained.keep(tag, &outgoing),
+            _ => 0,
+        };
         let transfer = Transfer {
             handle: link.local_handle,
             delivery_id: Some(delivery_id),
@@ -179,12 +184,6 @@ impl Connection {
             ..Transfer::default()
         };
         let payload = outgoing.payload;
-        let number = match &mut sender.retained {
-            Some(retained) if !is_settled => {
-                retained.keep(tag, outgoing.message_format, &payload, outgoing.user)
-            }
-            _ => 0,
-        };
         sender.octets = sender.octets.wrapping_add(payload.len() as u64);
         let is_one_frame = payload.len() + head_room <= self.output.frame_limit() as usize;
         if is_one_frame && payload.len() <= COPY_UP_TO {
@@ -250,8 +249,10 @@ impl Connection {
             if let Some(entry) = owner.outgoing.remove(delivery_id)
                 && let Some(link) = self.links.get_mut(id.index)
             {
-                link.forget_sent(entry);
                 link.unsettled = link.unsettled.saturating_sub(1);
+                if link.forget_sent(entry) {
+                    self.end_incomplete(id.index);
+                }
                 if !had_room {
                     self.wake_session(session);
                 }
@@ -432,7 +433,11 @@ impl Connection {
                 return Visit::Keep;
             }
             if !disposition.settled && link.settling == Settling::ByApplication {
-                tell_outcome(events, id, entry, state.as_ref());
+                if tell_outcome(events, id, entry, state.as_ref())
+                    && let Some(state) = &state
+                {
+                    link.note_outcome(entry.number, state);
+                }
                 return Visit::Keep;
             }
             link.unsettled = link.unsettled.saturating_sub(1);
@@ -478,6 +483,13 @@ impl Connection {
 }
 
 impl Link {
+    /// The receiver's outcome of a delivery of ours is with the application.
+    fn note_outcome(&mut self, number: u32, outcome: &DeliveryState) {
+        if let LinkKind::Sender(SenderState { retained: Some(retained), .. }) = &mut self.kind {
+            retained.tell(number, outcome);
+        }
+    }
+
     /// A delivery of ours is settled. `true` when it was the last of a link whose maps were not whole.
     fn forget_sent(&mut self, entry: OutgoingEntry) -> bool {
         let LinkKind::Sender(SenderState { retained: Some(retained), .. }) = &mut self.kind else {
@@ -510,14 +522,18 @@ fn acquired_under(properties: &Fields) -> Option<Bytes> {
 }
 
 /// Hands the receiver's outcome to the application, which settles: once, however often the receiver says it (D-029).
+/// Returns whether it did.
 // D-024: the first outcome stays.
-fn tell_outcome(events: &mut EventQueue, id: u32, entry: &mut OutgoingEntry, state: Option<&DeliveryState>) {
-    if let Some(state) = state
-        && !mem::replace(&mut entry.is_told, true)
-    {
-        let (link, user) = (entry.link, entry.user);
-        events.push(Event::OutcomeTold { link, delivery: DeliveryId(id), user, state: state.clone() });
-    }
+fn tell_outcome(
+    events: &mut EventQueue,
+    id: u32,
+    entry: &mut OutgoingEntry,
+    state: Option<&DeliveryState>,
+) -> bool {
+    let Some(state) = state.filter(|_| !mem::replace(&mut entry.is_told, true)) else { return false };
+    let (link, user) = (entry.link, entry.user);
+    events.push(Event::OutcomeTold { link, delivery: DeliveryId(id), user, state: state.clone() });
+    true
 }
 
 /// Whether link and session let another delivery start now; if not, the link is told when they may.
@@ -566,6 +582,20 @@ fn check_settle_mode(mode: SenderSettleMode, settlement: Settlement) -> Result<(
         | (SenderSettleMode::Unsettled, Settlement::Settled) => Err(TrySendError::SettleMode),
         _ => Ok(()),
     }
+}
+
+/// What a message's first frame takes beside the message, at most.
+fn head_room(outgoing: &Outgoing<'_>) -> usize {
+    HEAD_ROOM + outgoing.state.as_ref().map_or(0, |state| state.encoded_len())
+}
+
+// F-025: a state is told whole, in the first frame.
+fn check_head(outgoing: &Outgoing<'_>, limit: u32) -> Result<(), TrySendError> {
+    let size = head_room(outgoing);
+    if outgoing.state.is_some() && size >= octets(limit) {
+        return Err(TrySendError::Link(EngineError::FrameTooLarge { size, limit }));
+    }
+    Ok(())
 }
 
 // L-039

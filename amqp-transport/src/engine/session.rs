@@ -592,7 +592,7 @@ pub(super) fn window_violation(error: WindowError) -> Violation {
 }
 
 /// The same outcome without texts and maps.
-fn without_details(state: DeliveryState) -> DeliveryState {
+pub(crate) fn without_details(state: DeliveryState) -> DeliveryState {
     match state {
         DeliveryState::Rejected(Rejected { error: Some(error) }) => DeliveryState::Rejected(Rejected {
             error: Some(Error { condition: error.condition, description: None, info: None }),

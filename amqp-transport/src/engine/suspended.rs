@@ -36,8 +36,10 @@ pub struct SuspendedLink {
     pub delivery_count: u32,
     /// What is unsettled, oldest first.
     pub deliveries: Vec<UnsettledDelivery>,
-    /// The number of the next tag that the engine makes for this link.
-    pub(crate) next_tag: u64,
+    /// A sender's tags that the engine makes are numbers of eight octets, from this one on or, if it is larger, from the
+    /// one above all such tags in [`deliveries`](Self::deliveries). Write it down with the rest: a tag of one that was
+    /// settled may be remembered by the receiver still.
+    pub next_tag: u64,
     /// Sender: whether a message that has left, and of which the receiver knows nothing, stays undecided rather than being
     /// sent anew: the receiver may have taken and forgotten it.
     pub(crate) repeats: Repeats,
@@ -59,7 +61,8 @@ pub struct UnsettledDelivery {
     /// Its tag, which names it for as long as it is unsettled (D-001).
     pub tag: DeliveryTag,
     /// Our state. For a sender: `received` when it has let go of the message up to there, an outcome when it has taken
-    /// one already. For a receiver: the outcome it has told or would tell; `received` for how much it holds.
+    /// one already; that of a transaction when it was posted under one, which does not outlive its link, so that the message
+    /// is never sent again. For a receiver: the outcome it has told or would tell; `received` for how much it holds.
     pub state: Option<DeliveryState>,
     /// Sender: the caller's number of the message. A caller that resumes on another connection gives its own.
     pub user: u32,
@@ -114,6 +117,15 @@ impl SuspendedLink {
             delivery.state = Some(state);
             true
         })
+    }
+
+    /// The first tag of the engine's making that no delivery has had (D-001).
+    pub(crate) fn free_tag(&self) -> u64 {
+        let held = self.deliveries.iter().filter_map(|delivery| {
+            let tag: [u8; 8] = delivery.tag.as_slice().try_into().ok()?;
+            Some(u64::from_be_bytes(tag).wrapping_add(1))
+        });
+        held.fold(self.next_tag, u64::max)
     }
 
     /// Octets of messages it holds.

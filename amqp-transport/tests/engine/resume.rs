@@ -11,9 +11,9 @@ use bytes::Bytes;
 
 use crate::pair::{End, Pair, config, source, target};
 
-const KEEP: Retention = Retention::Keep { payload_octets: 1 << 20 };
+pub(crate) const KEEP: Retention = Retention::Keep { payload_octets: 1 << 20 };
 
-fn opened() -> (Pair, SessionId) {
+pub(crate) fn opened() -> (Pair, SessionId) {
     let mut pair = Pair::opened();
     let session = pair.session();
     pair.server.is_accepting = false;
@@ -21,7 +21,7 @@ fn opened() -> (Pair, SessionId) {
 }
 
 /// Attaches a link that both ends keep, each resuming what it has; the ids at client and server.
-fn attach(
+pub(crate) fn attach(
     pair: &mut Pair,
     session: SessionId,
     role: Role,
@@ -53,18 +53,18 @@ fn attach(
     (ours, link)
 }
 
-fn suspended(end: &mut End) -> Option<SuspendedLink> {
+pub(crate) fn suspended(end: &mut End) -> Option<SuspendedLink> {
     end.take(|event| match event {
         Event::LinkSuspended { state, .. } => Some((**state).clone()),
         _ => None,
     })
 }
 
-fn message() -> Bytes {
+pub(crate) fn message() -> Bytes {
     to_bytes(&Message::data(&b"a message of some length"[..]))
 }
 
-fn tag() -> DeliveryTag {
+pub(crate) fn tag() -> DeliveryTag {
     DeliveryTag::from(1u32)
 }
 
@@ -73,7 +73,7 @@ fn received(section_offset: u64) -> DeliveryState {
 }
 
 /// What a side has heard, in short.
-fn news(end: &mut End) -> Vec<String> {
+pub(crate) fn news(end: &mut End) -> Vec<String> {
     let told = |event: &Event| match event {
         Event::Settled { user, state, .. } => {
             assert_eq!(*user, 7);
@@ -100,7 +100,7 @@ fn news(end: &mut End) -> Vec<String> {
     std::iter::from_fn(|| end.take(told)).collect()
 }
 
-fn name(state: &DeliveryState) -> &'static str {
+pub(crate) fn name(state: &DeliveryState) -> &'static str {
     match state {
         DeliveryState::Accepted => "accepted",
         DeliveryState::Released => "released",
@@ -111,7 +111,7 @@ fn name(state: &DeliveryState) -> &'static str {
 }
 
 /// One end of a link with one delivery in this state.
-fn holding(role: Role, state: Option<DeliveryState>) -> SuspendedLink {
+pub(crate) fn holding(role: Role, state: Option<DeliveryState>) -> SuspendedLink {
     let mut link = SuspendedLink::new("L", role);
     let mut delivery = UnsettledDelivery::new(tag());
     delivery.user = 7;
