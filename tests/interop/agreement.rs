@@ -6,7 +6,7 @@
 
 mod generate;
 mod process;
-mod serde_amqp;
+pub(crate) mod serde_amqp;
 
 use std::collections::BTreeMap;
 

@@ -7,6 +7,7 @@ cases=()          # its rows, in the order in which they were first seen
 declare -A cells  # "case|peer" to ok, n.a. or FAIL
 notes=()          # the reasons of what is n.a.
 example_port=25675
+front_port=25677
 
 # Runs all cases of one column; each prints `CASE name: ok`, `n.a. reason` or `FAIL reason`.
 column() { # PEER COMMAND...
@@ -45,6 +46,23 @@ their_client() { # PEER COMMAND...
   broker=${pids[example-broker]}
   column "$peer" "$@" "127.0.0.1:$example_port" "$broker"
   stop example-broker INT
+}
+
+# fe2o3-amqp, which is part of our own program of cases.
+fe2o3_client() {
+  start example-broker 10 'listening on' "$work/bin/broker" "127.0.0.1:$example_port" || return
+  INTEROP_BROKER=127.0.0.1:$example_port INTEROP_FORCE="kill -INT ${pids[example-broker]}" \
+    column 'fe2o3>ours' "$work/bin/interop" --ignored --exact fe2o3_cases::fe2o3_client --nocapture
+  stop example-broker INT
+}
+
+# uamqp, which has to be met with TLS.
+uamqp_client() { # CERTIFICATES
+  start tls-front 10 '^listening' python3 "$here/clients/tls_front.py" $front_port $example_port "$1/server.crt" "$1/server.key" || return
+  start example-broker 10 'listening on' "$work/bin/broker" "127.0.0.1:$example_port" &&
+    column 'uamqp>ours' "$python" "$here/clients/uamqp_cases.py" "127.0.0.1:$example_port" "${pids[example-broker]}" $front_port "$1/ca.pem"
+  stop example-broker INT
+  stop tls-front TERM
 }
 
 # The command sends to and receives from a broker.

@@ -1,8 +1,9 @@
 //! Our client against one broker of another maker, case by case, for the matrix that `run.sh` prints.
 //!
 //! Owns the cases and what each of them must see. Every case has a connection and queues of its own and prints one line:
-//! `CASE name ok`, `CASE name n.a. reason`, or `CASE name FAIL reason`. What a broker cannot do is named with its reason by
-//! `run.sh`; a case that is said to be impossible and works anyway is no failure.
+//! `CASE name: ok`, `CASE name: n.a. reason`, or `CASE name: FAIL reason`. What a broker cannot do is named with its reason by
+//! `run.sh`; it is tried all the same, what was seen is printed, and if it works after all, the reason was wrong and the case
+//! fails.
 
 mod messages;
 mod settling;
@@ -18,6 +19,9 @@ use amqp_transport::client::{
 };
 use amqp_transport::engine::Limits;
 use amqp_transport::{Receiver, Secret, Sender};
+use tokio::process::Child;
+
+pub(super) use messages::vectors;
 
 /// The broker under test, by its environment variables.
 #[derive(Clone, Debug)]
@@ -131,42 +135,94 @@ async fn our_client() {
 }
 
 /// Runs cases and prints their lines.
-struct Cases {
+pub(super) struct Cases {
     /// Cases that the peer cannot do, with the reasons.
-    impossible: Vec<(String, String)>,
+    impossible: Reasons,
+    /// Cases that are not even tried.
+    left_out: Reasons,
+    /// A broker that a case may bring down, to be started again: its command line, and its process.
+    broker: Option<(String, Option<Child>)>,
     failed: usize,
 }
 
-impl Cases {
-    fn new() -> Self {
-        let text = std::env::var("INTEROP_IMPOSSIBLE").unwrap_or_default();
-        let impossible = text.lines().filter_map(|line| line.split_once('='));
-        let impossible =
-            impossible.map(|(name, reason)| (name.trim().into(), reason.trim().into())).collect();
-        Self { impossible, failed: 0 }
+/// Names of cases, and why they are not done.
+struct Reasons(Vec<(String, String)>);
+
+impl Reasons {
+    /// Lines of `name = reason` in an environment variable.
+    fn of(variable: &str) -> Self {
+        let text = std::env::var(variable).unwrap_or_default();
+        let pairs = text.lines().filter_map(|line| line.split_once('='));
+        Self(pairs.map(|(name, reason)| (name.trim().into(), reason.trim().into())).collect())
     }
 
-    async fn run(&mut self, name: &str, case: impl Future<Output = ()> + Send + 'static) {
-        let reason =
-            self.impossible.iter().find(|(impossible, _)| impossible == name).map(|(_, reason)| reason);
-        if let Some(reason) = reason {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(other, _)| other == name).map(|(_, reason)| reason.as_str())
+    }
+}
+
+impl Cases {
+    pub(super) fn new() -> Self {
+        Self {
+            impossible: Reasons::of("INTEROP_IMPOSSIBLE"),
+            left_out: Reasons::of("INTEROP_LEFT_OUT"),
+            broker: std::env::var("INTEROP_BROKER_COMMAND").ok().map(|command| (command, None)),
+            failed: 0,
+        }
+    }
+
+    pub(super) async fn run(&mut self, name: &str, case: impl Future<Output = ()> + Send + 'static) {
+        if let Some(reason) = self.left_out.get(name) {
             println!("CASE {name}: n.a. {reason}");
             return;
         }
-        let ended = tokio::spawn(tokio::time::timeout(PATIENCE, case)).await;
+        self.revive().await;
+        let reason = self.impossible.get(name);
+        let patience = if reason.is_some() { SHORT_PATIENCE } else { PATIENCE };
+        let ended = tokio::spawn(tokio::time::timeout(patience, case)).await;
         let fault = match ended {
-            Ok(Ok(())) => return println!("CASE {name}: ok"),
-            Ok(Err(_)) => format!("no end after {PATIENCE:?}"),
-            Err(error) => match error.try_into_panic() {
+            Ok(Ok(())) => None,
+            Ok(Err(_)) => Some(format!("no end after {patience:?}")),
+            Err(error) => Some(match error.try_into_panic() {
                 Ok(panic) => panic_text(&*panic),
                 Err(error) => error.to_string(),
-            },
+            }),
         };
-        self.failed += 1;
-        println!("CASE {name}: FAIL {}", fault.chars().take(FAULT).collect::<String>());
+        let fault = fault.map(|fault| fault.chars().take(FAULT).collect::<String>());
+        match (fault, reason) {
+            (None, None) => println!("CASE {name}: ok"),
+            (Some(fault), Some(reason)) => println!("CASE {name}: n.a. {reason} (seen: {fault})"),
+            (fault, _) => {
+                self.failed += 1;
+                println!(
+                    "CASE {name}: FAIL {}",
+                    fault.as_deref().unwrap_or("it is said to be impossible, and works")
+                );
+            }
+        }
     }
 
-    fn end(self) {
+    /// Starts the broker, if it is for this to start, and not running.
+    async fn revive(&mut self) {
+        let Some((command, running)) = &mut self.broker else { return };
+        if running.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none()) {
+            return;
+        }
+        let mut words = command.split_whitespace();
+        let program = words.next().expect("a command");
+        *running =
+            Some(tokio::process::Command::new(program).args(words).kill_on_drop(true).spawn().unwrap());
+        let address = std::env::var("INTEROP_BROKER").expect("INTEROP_BROKER");
+        for _ in 0..50 {
+            if tokio::net::TcpStream::connect(&address).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{command} does not listen on {address}");
+    }
+
+    pub(super) fn end(self) {
         assert_eq!(self.failed, 0, "cases that failed");
     }
 }
@@ -185,5 +241,7 @@ fn accepted(outcome: Outcome) {
 const FAULT: usize = 300;
 /// No case takes longer.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// No case takes longer to show that it is impossible.
+const SHORT_PATIENCE: Duration = Duration::from_secs(10);
 /// The largest message sent, in octets.
 const LARGEST: usize = 50 * 1000 * 1000;

@@ -13,6 +13,8 @@
 
 mod agreement;
 mod cases;
+mod fe2o3_cases;
+mod transactions;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

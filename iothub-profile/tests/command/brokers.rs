@@ -10,7 +10,7 @@ use std::time::Duration;
 use amqp_codec::{Error, ErrorCondition, Role, Symbol};
 use amqp_transport::server::{
     AcceptOptions, Incoming, Listener, ListenerOptions, SaslDecision, SaslPeer, SaslPolicy, SaslRequest,
-    ServerConnection,
+    ServerConnection, WebSocketAccept,
 };
 use amqp_transport::{CreditMode, SendError, Settlement};
 use bytes::Bytes;
@@ -39,8 +39,9 @@ impl Broker {
             runtime.block_on(async move {
                 let mechanisms = ["PLAIN", "ANONYMOUS"].map(Symbol::from_static);
                 let policy = SaslPolicy::new(mechanisms, Arc::new(decide)).allow_no_sasl();
-                let listener =
-                    Listener::bind("127.0.0.1:0", ListenerOptions::new("broker").sasl(policy)).await;
+                let websocket = WebSocketAccept::new().paths(["/$broker"]);
+                let options = ListenerOptions::new("broker").sasl(policy).websocket(websocket);
+                let listener = Listener::bind("127.0.0.1:0", options).await;
                 let listener = listener.expect("a free port");
                 told.send(listener.local_addr().expect("bound").port()).expect("the test waits for it");
                 while let Ok(incoming) = listener.accept().await {
@@ -209,6 +210,22 @@ fn a_message_comes_back_with_all_that_was_put_on_it() {
     );
     assert_eq!(message["message_annotations"]["x-opt-a"], 9);
     assert!(received.stderr.contains("received 1, accepted 1"), "{}", received.stderr);
+}
+
+#[test]
+fn messages_cross_a_websocket_both_ways() {
+    let broker = Broker::start();
+    let url = format!("ws://127.0.0.1:{}/$broker", broker.port);
+    let args = ["--address", "q", "-o", "jsonl", "--count", "3"];
+    let sent = run(&[&["amqp", "send", &url, "--size", "100000"], &args[..]].concat());
+    assert_eq!(sent.succeeds().records()[0]["accepted"], 3);
+    let received = run(&[&["amqp", "receive", &url], &args[..]].concat());
+    let records = received.succeeds().records();
+    let sizes: Vec<_> = records.iter().filter_map(|record| record["body"].as_str().map(str::len)).collect();
+    assert_eq!(sizes, [100_000; 3]);
+    let elsewhere = format!("ws://127.0.0.1:{}/elsewhere", broker.port);
+    run(&["amqp", "send", &elsewhere, "--address", "q", "--body", "x"]).fails_with(5, &["404"]);
+    run(&["amqp", "send", &url, "--body", "x"]).fails_with(2, &["--address"]);
 }
 
 #[test]

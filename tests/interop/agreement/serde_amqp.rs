@@ -42,7 +42,7 @@ fn written(value: &Value) -> Answer {
 }
 
 /// A panic of theirs is an error like others, and its message is not printed.
-fn guarded<T>(work: impl FnOnce() -> Result<T, serde_amqp::Error>) -> Result<T, String> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, serde_amqp::Error>) -> Result<T, String> {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let result = catch_unwind(AssertUnwindSafe(work));

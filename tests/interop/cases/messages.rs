@@ -10,22 +10,20 @@ use workspace_tests::typed::unhex;
 
 use super::{Peer, accepted};
 
-/// The values of the vectors: every type, with its corners.
-fn values() -> Vec<(String, Value)> {
+/// The values of the vectors, encoded: every type, with its corners.
+pub(crate) fn vectors() -> Vec<(String, Bytes)> {
     let text = include_str!("../../data/vectors.json");
     let file: serde_json::Value = serde_json::from_str(text).unwrap();
     let vectors = file["vectors"].as_array().unwrap().iter().filter(|vector| vector["valid"] == true);
     let kinds = ["message", "frame", "protocol-header"];
     let values = vectors.filter(|vector| !kinds.contains(&vector["value"][0].as_str().unwrap_or_default()));
-    values
-        .map(|vector| {
-            let octets = unhex(vector["hex"].as_str().unwrap());
-            (
-                vector["id"].as_str().unwrap().to_owned(),
-                from_bytes(&octets, &DecodeLimits::message()).unwrap(),
-            )
-        })
-        .collect()
+    let text = |vector: &serde_json::Value, name: &str| vector[name].as_str().unwrap().to_owned();
+    values.map(|vector| (text(vector, "id"), unhex(&text(vector, "hex")))).collect()
+}
+
+fn values() -> Vec<(String, Value)> {
+    let decoded = |octets: Bytes| from_bytes(&octets, &DecodeLimits::message()).unwrap();
+    vectors().into_iter().map(|(id, octets)| (id, decoded(octets))).collect()
 }
 
 /// Each value as the body of a message, there and back. Values that a broker is known to break on are named, by the

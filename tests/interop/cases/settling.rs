@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use amqp_codec::{Error, ErrorCondition, Message, Modified, ReceiverSettleMode, SenderSettleMode};
-use amqp_transport::client::{CreditMode, SenderOptions};
+use amqp_transport::client::{CreditMode, Delivery, SenderOptions};
 use amqp_transport::{Receiver, Session};
 
 use super::{Peer, accepted};
@@ -74,10 +74,17 @@ pub(super) async fn mode_second(peer: Peer) {
         |options: amqp_transport::ReceiverOptions| options.rcv_settle_mode(ReceiverSettleMode::Second);
     let receiver = peer.receiver_with(&session, "second", second).await;
     for _ in 0..10 {
-        receiver.recv().await.unwrap().accept_confirmed().await.unwrap();
+        unsettled(&receiver).await.accept_confirmed().await.unwrap();
     }
     assert!(is_empty(&receiver).await, "a message came twice");
     connection.close().await.unwrap();
+}
+
+/// The next delivery, about which there is something left to say.
+async fn unsettled(receiver: &Receiver) -> Delivery {
+    let delivery = receiver.recv().await.unwrap();
+    assert!(!delivery.is_settled(), "it came settled");
+    delivery
 }
 
 /// A message rejected does not come again.
@@ -85,7 +92,7 @@ pub(super) async fn reject(peer: Peer) {
     let (connection, session) = peer.open().await;
     let receiver = filled(&peer, &session, "rejected", 1).await;
     let error = Error::new(ErrorCondition::NOT_ALLOWED).with_description("not wanted");
-    receiver.recv().await.unwrap().reject(Some(error)).unwrap();
+    unsettled(&receiver).await.reject(Some(error)).unwrap();
     assert!(is_empty(&receiver).await, "it came again");
     connection.close().await.unwrap();
 }
@@ -94,7 +101,7 @@ pub(super) async fn reject(peer: Peer) {
 pub(super) async fn release(peer: Peer) {
     let (connection, session) = peer.open().await;
     let receiver = filled(&peer, &session, "released", 1).await;
-    receiver.recv().await.unwrap().release().unwrap();
+    unsettled(&receiver).await.release().unwrap();
     receiver.recv().await.unwrap().accept().unwrap();
     assert!(is_empty(&receiver).await, "it came a third time");
     connection.close().await.unwrap();
@@ -105,7 +112,7 @@ pub(super) async fn modify(peer: Peer) {
     let (connection, session) = peer.open().await;
     let receiver = filled(&peer, &session, "modified", 1).await;
     let modified = Modified { delivery_failed: Some(true), ..Modified::default() };
-    receiver.recv().await.unwrap().modify(modified).unwrap();
+    unsettled(&receiver).await.modify(modified).unwrap();
     let delivery = receiver.recv().await.unwrap();
     let count = delivery.message().unwrap().header.as_ref().map(|header| header.delivery_count);
     println!("  delivery-count after a failed delivery: {count:?}");
