@@ -309,6 +309,8 @@ async fn refused_address() {
     let error = Receiver::attach(&mut opened.1, "bad", "$nowhere").await.unwrap_err();
     let ReceiverAttachError::RemoteClosedWithError(error) = error else { panic!("{error:?}") };
     assert_eq!(error.condition, ErrorCondition::AmqpError(AmqpError::NotFound));
+    // On another session: a link that follows at once in this one fails in the library, with an illegal state of its own.
+    opened.1 = Session::begin(&mut opened.0).await.unwrap();
     let mut to = sender(&mut opened, "fe-after").await;
     is_accepted(&to.send(data(b"x")).await.unwrap());
     close(opened).await;
