@@ -244,7 +244,7 @@ INTEROP_BROKER_COMMAND="$work/proton/broker 127.0.0.1 25673" INTEROP_FORCE='pkil
     modify = $settled
     reject = $settled
     drain = it does not answer a drain
-    dynamic reply-to = it makes no nodes: its attach has no address, and it crashes on the first credit
+    dynamic reply-to = it makes no nodes: its attach has no address
     refused address = it takes every address
     link detach with error = it makes no nodes that could go away
     connection forced = it ends without a close when it is told to end" our_client 'ours>Proton C' 127.0.0.1:25673
