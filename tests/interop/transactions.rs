@@ -11,7 +11,7 @@ use amqp_transport::server::{
     AcceptOptions, ControlReceiver, Incoming, Listener, ListenerOptions, SaslPolicy, ServerConnection,
 };
 use amqp_transport::transaction::{
-    ControlLink, Coordinator, CoordinatorLimits, Discharged, outcome_in, transaction_of,
+    ControlLink, Coordinator, CoordinatorLimits, Discharged, TransactionFault, outcome_in, transaction_of,
 };
 use amqp_transport::{Receiver, Sender};
 use tokio::process::Command;
@@ -107,6 +107,9 @@ impl Resource {
                         self.log.lock().await.push(format!("dropped {text}"));
                     }
                     demand.discharged().unwrap();
+                }
+                Ok(Err(Discharged::Doomed(_))) => {
+                    control.reject(demand, TransactionFault::RolledBack).await.unwrap();
                 }
                 Err(fault) => control.reject(demand, fault).await.unwrap(),
             }

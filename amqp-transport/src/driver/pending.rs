@@ -13,6 +13,7 @@ use super::link::LinkInner;
 use super::shared::State;
 use crate::engine::{DeliveryId, SuspendedLink};
 use crate::handle::error::{DetachReason, SendError};
+use crate::transaction::transaction_of;
 
 /// A message handed to the engine.
 #[derive(Debug)]
@@ -24,8 +25,8 @@ pub(crate) struct Pending {
     pub(crate) batch: u64,
     /// Whether it went settled: it ends when its last frame is in the output.
     pub(crate) is_settled: bool,
-    /// Whether it went under a transaction: then an outcome under that is what is waited for.
-    pub(crate) is_transactional: bool,
+    /// The transaction that it went under: then an outcome under that is what is waited for.
+    pub(crate) transaction: Option<Bytes>,
     /// Its size, in octets.
     pub(crate) octets: usize,
     pub(crate) phase: PendingPhase,
@@ -87,7 +88,7 @@ impl Pending {
             delivery: None,
             batch,
             is_settled,
-            is_transactional: false,
+            transaction: None,
             octets,
             phase,
             previous: None,
@@ -184,8 +185,8 @@ impl State {
         {
             slot.abandoned_transactions.push(declared.txn_id.clone());
         }
-        let is_transactional = pending.is_transactional;
-        self.resolve(key, told.map_or_else(|| outcome(state, is_transactional), Ok));
+        let result = told.map_or_else(|| outcome(state, pending.transaction.as_ref()), Ok);
+        self.resolve(key, result);
     }
 
     /// The peer told its outcome of a message and left the settling to the application.
@@ -421,11 +422,15 @@ pub(crate) fn undecided() -> DeliveryState {
 }
 
 /// The state that says what became of a message, as the application sees it.
-fn outcome(state: Option<DeliveryState>, is_transactional: bool) -> Result<Outcome, SendError> {
+fn outcome(state: Option<DeliveryState>, transaction: Option<&Bytes>) -> Result<Outcome, SendError> {
     match state {
         None => Err(SendError::NoOutcome),
+        // taken outside of the transaction, or under another, is not what was asked for; declined is declined.
+        Some(state @ DeliveryState::Accepted) if transaction.is_some() => {
+            Err(SendError::OtherState(Box::new(state)))
+        }
         // what was retired under a transaction is not final before it is discharged.
-        Some(state @ DeliveryState::TransactionalState(_)) if !is_transactional => {
+        Some(state @ DeliveryState::TransactionalState(_)) if transaction_of(&state) != transaction => {
             Err(SendError::OtherState(Box::new(state)))
         }
         Some(state) => Outcome::try_from(state.clone()).map_err(|_| SendError::OtherState(Box::new(state))),

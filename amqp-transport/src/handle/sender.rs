@@ -24,6 +24,7 @@ use crate::engine::{
     DetachKind, EngineError, LinkId, LinkStats, Outgoing, Payload, Settlement, TrySendError,
 };
 use crate::error::ConnectionError;
+use crate::transaction::transaction_of;
 
 /// A link that sends (`AMQP 1.0 §2.6`).
 ///
@@ -565,14 +566,14 @@ impl State {
         let mut outgoing = Outgoing::new(offer.payload, offer.settlement, user);
         outgoing.message_format = offer.message_format;
         outgoing.tag = offer.tag;
-        let is_transactional = offer.state.is_some();
+        let transaction = offer.state.as_deref().and_then(transaction_of).cloned();
         outgoing.state = offer.state;
         let blocked = match self.engine.try_send(slot.id, outgoing) {
             Ok(delivery) => {
                 let id = slot.id;
                 if let Some(pending) = pending.and_then(|key| self.pending.get_mut(key)) {
                     pending.delivery = Some(delivery);
-                    pending.is_transactional = is_transactional;
+                    pending.transaction = transaction;
                 }
                 return Poll::Ready(Ok(self.note_sent(key, id, pending, is_settled, place)));
             }

@@ -11,7 +11,7 @@ use super::accept::AcceptOptions;
 use crate::driver::link::LinkInner;
 use crate::driver::pending::Origin;
 use crate::driver::shared::{AttachRequest, LinkPhase, unanswered};
-use crate::engine::{AttachReply, SessionId, SuspendedLink};
+use crate::engine::{AttachReply, EngineError, SessionId, SuspendedLink};
 use crate::error::{ConnectionError, Redirect};
 use crate::handle::connection::Connection;
 use crate::handle::error::{AttachError, EndReason};
@@ -126,6 +126,8 @@ impl IncomingAttach {
     ) -> Result<Receiver, ResumeError<SuspendedReceiver>> {
         let (credit, on_drop) = (options.credit, options.on_drop);
         let name = self.request.attach.name.clone();
+        let mut options = options;
+        options.max_message_size.get_or_insert(DEFAULT_MAX_MESSAGE_SIZE);
         let (link, _) = match self.accept(Role::Sender, &options, Some(suspended.state()), &[]) {
             Ok(accepted) => accepted,
             Err(error) => return Err(ResumeError { error, suspended: Some(Box::new(suspended)) }),
@@ -193,10 +195,16 @@ impl IncomingAttach {
             }
             state.attach_resumed(resume, origins, |state, resume| {
                 reply.resume = resume;
-                state
-                    .engine
-                    .accept_attach(id, reply)
-                    .map_err(|_| AttachError::SessionEnded(EndReason::ByPeer))?;
+                state.engine.accept_attach(id, reply).map_err(|error| {
+                    let EngineError::FrameTooLarge { .. } = error else {
+                        return AttachError::SessionEnded(EndReason::ByPeer);
+                    };
+                    // L-007: the peer waits for an answer, which is never longer than its frames when it is a refusal.
+                    let reason = "the answer is larger than a frame that the peer takes";
+                    let _ = state.engine.refuse_attach(id, too_large(reason));
+                    state.is_touched = true;
+                    AttachError::Invalid(reason.to_owned())
+                })?;
                 state.is_touched = true;
                 let key = state.add_link(id, LinkPhase::Attached);
                 let kept = state.engine.kept_attach(id);
@@ -230,6 +238,14 @@ impl Drop for IncomingAttach {
         if !self.is_answered {
             self.refuse_inner(unanswered());
         }
+    }
+}
+
+fn too_large(reason: &'static str) -> Error {
+    Error {
+        condition: ErrorCondition::FRAME_SIZE_TOO_SMALL,
+        description: Some(Str::from(reason.to_owned())),
+        info: None,
     }
 }
 

@@ -55,8 +55,11 @@ pub struct ControlLink {
 pub enum Discharged<W> {
     /// All of it takes effect, in the order in which it came.
     Commit(Vec<W>),
-    /// None of it does.
+    /// None of it does, as was asked.
     RollBack(Vec<W>),
+    /// None of it does, though a commit was asked for: a piece of it had not been taken. The answer is
+    /// [`TransactionFault::RolledBack`].
+    Doomed(Vec<W>),
 }
 
 /// The transactions of one resource.
@@ -80,6 +83,8 @@ struct Transaction<W> {
     deadline: Option<Instant>,
     work: Vec<W>,
     octets: usize,
+    /// Whether a piece of its work was not taken: without it the rest must not take effect.
+    is_doomed: bool,
 }
 
 impl<W> Coordinator<W> {
@@ -118,7 +123,10 @@ impl<W> Coordinator<W> {
         if let Some(deadline) = deadline {
             self.by_deadline.insert((deadline, id.clone()));
         }
-        self.transactions.insert(id.clone(), Transaction { owner, deadline, work: Vec::new(), octets: 0 });
+        self.transactions.insert(
+            id.clone(),
+            Transaction { owner, deadline, work: Vec::new(), octets: 0, is_doomed: false },
+        );
         Ok(id)
     }
 
@@ -135,14 +143,17 @@ impl<W> Coordinator<W> {
         work: W,
         octets: usize,
     ) -> Result<(), (TransactionFault, W)> {
-        let lapsed = self.fault_of_missing(txn_id);
-        let Some(transaction) = self.transactions.get_mut(txn_id) else { return Err((lapsed, work)) };
+        let Some(transaction) = self.transactions.get_mut(txn_id) else {
+            return Err((self.fault_of_missing(txn_id), work));
+        };
         //
         if !self.limits.multi_ssns_per_txn && transaction.owner.session != session {
             return Err((TransactionFault::UnknownId, work));
         }
         let total = transaction.octets.saturating_add(octets);
-        if transaction.work.len() >= self.limits.work || total > self.limits.octets {
+        if transaction.is_doomed || transaction.work.len() >= self.limits.work || total > self.limits.octets {
+            // all of it or nothing, and who posted it settled hears nothing of this.
+            transaction.is_doomed = true;
             return Err((TransactionFault::TooMuchWork, work));
         }
         transaction.octets = total;
@@ -168,8 +179,14 @@ impl<W> Coordinator<W> {
                 None => TransactionFault::UnknownId,
             });
         }
-        let work = self.remove(txn_id).map(|transaction| transaction.work).unwrap_or_default();
-        Ok(if fail { Discharged::RollBack(work) } else { Discharged::Commit(work) })
+        let Some(Transaction { work, is_doomed, .. }) = self.remove(txn_id) else {
+            return Err(TransactionFault::UnknownId);
+        };
+        Ok(match (fail, is_doomed) {
+            (true, _) => Discharged::RollBack(work),
+            (false, true) => Discharged::Doomed(work),
+            (false, false) => Discharged::Commit(work),
+        })
     }
 
     /// A whole request: the id of a transaction that was declared, or what a discharge leaves to be done.

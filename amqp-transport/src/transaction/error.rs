@@ -21,7 +21,7 @@ pub enum TransactionFault {
     /// Too many transactions are under way. Trying later may help.
     #[error("too many transactions are under way")]
     TooMany,
-    /// The transaction holds as much work as is allowed. It can still be discharged.
+    /// The transaction holds as much work as is allowed. It can only be rolled back.
     #[error("too much work in one transaction")]
     TooMuchWork,
     /// Distributed transactions are not offered.

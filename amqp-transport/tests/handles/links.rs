@@ -173,3 +173,17 @@ async fn many_links_attach_at_once() {
     let (_server, links) = serving.await.unwrap();
     assert_eq!(links.len(), 200);
 }
+
+// L-007: the answer repeats what was asked for, and does not fit into the frames of who asked.
+#[tokio::test(start_paused = true)]
+async fn an_attach_whose_answer_does_not_fit_is_refused_and_not_left_open() {
+    let (near, far) = tokio::io::duplex(PIPE);
+    let options = client_options().max_frame_size(512);
+    let (client, server) = pair_over(near, far, options, server_options()).await;
+    let session = session(&client).await;
+    let attaching = session.attach_receiver(ReceiverOptions::new("r", "/x".repeat(400)));
+    let accepting = async { next_attach(&server).await.accept_sender(AcceptOptions::new()) };
+    let (attached, accepted) = tokio::join!(attaching, accepting);
+    assert!(matches!(accepted, Err(AttachError::Invalid(_))));
+    assert!(matches!(attached, Err(AttachError::Refused(_))));
+}

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use amqp_codec::{ErrorCondition, Outcome, TxnCapability};
+use amqp_codec::{DeliveryState, ErrorCondition, Outcome, TxnCapability};
 use amqp_transport::client::{
     AttachError, CreditMode, ReceiverOptions, SendError, SenderOptions, Session, Transaction,
     TransactionError, Transactions,
@@ -13,6 +13,7 @@ use amqp_transport::transaction::{
     transaction_of,
 };
 use amqp_transport::{Connection, Receiver, Sender, Settlement};
+use bytes::Bytes;
 
 use crate::cancelling::{at_every_await_point, dropped_after, settle_down};
 use crate::support::*;
@@ -70,6 +71,10 @@ impl Resource {
         self.undo(work);
         match self.coordinator.handle(LINK, &demand.request().clone(), self.clock) {
             Ok(Ok(id)) => demand.declared(id).unwrap(),
+            Ok(Err(Discharged::Doomed(work))) => {
+                self.undo(work);
+                control.reject(demand, TransactionFault::RolledBack).await.unwrap();
+            }
             Ok(Err(Discharged::Commit(work))) if self.is_broken => {
                 self.undo(work);
                 control.reject(demand, TransactionFault::RolledBack).await.unwrap();
@@ -200,7 +205,7 @@ async fn a_transaction_that_lapsed_is_refused_with_its_reason() {
     let error = setting.commit(transaction).await.unwrap_err();
     assert_eq!(error.remote().unwrap().condition, ErrorCondition::TRANSACTION_TIMEOUT);
     // Nobody's transaction.
-    let stray = posted_in(bytes::Bytes::from_static(b"stray"));
+    let stray = posted_in(Bytes::from_static(b"stray"));
     let sending = async {
         let receipt = sender.send_in(amqp_codec::to_bytes(&numbered(1)), stray, Settlement::Unsettled).await;
         receipt.unwrap().await.unwrap()
@@ -447,4 +452,19 @@ async fn a_dropped_wait_for_a_request_loses_none_and_a_dropped_refusal_is_given(
         refused.map(|refused| refused.unwrap()).is_some()
     })
     .await;
+}
+
+// a peer that knows nothing of transactions takes the message at once.
+#[tokio::test(start_paused = true)]
+async fn a_message_taken_outside_its_transaction_is_no_success() {
+    let mut setting = setting().await;
+    let (sender, receiver) = setting.sending().await;
+    let transaction = setting.declare().await;
+    let other = outcome_in(Bytes::from_static(b"another"), Outcome::Accepted);
+    for state in [DeliveryState::Accepted, other] {
+        let message = numbered(1);
+        let taking = async { receiver.recv().await.unwrap().settle_with(state.clone()).unwrap() };
+        let (outcome, ()) = tokio::join!(transaction.send(&sender, &message), taking);
+        assert!(matches!(outcome, Err(SendError::OtherState(found)) if *found == state));
+    }
 }

@@ -100,6 +100,22 @@ fn a_transaction_that_is_not_discharged_lapses_and_its_controller_is_told_why() 
     assert_eq!(coordinator.discharge(LINK, &id, false), Err(TransactionFault::UnknownId));
 }
 
+// posted settled, a piece is refused unheard.
+#[test]
+fn a_transaction_that_lacks_a_piece_of_its_work_is_not_committed() {
+    let limits = CoordinatorLimits { octets: 10, ..CoordinatorLimits::default() };
+    let mut coordinator = Coordinator::new(limits);
+    for (fail, expected) in [(false, Discharged::Doomed(vec![1])), (true, Discharged::RollBack(vec![1]))] {
+        let id = coordinator.declare(LINK, now()).unwrap();
+        coordinator.enlist(&id, LINK.session, 1, 5).unwrap();
+        for octets in [6, 1] {
+            let refused = coordinator.enlist(&id, LINK.session, 2, octets);
+            assert_eq!(refused, Err((TransactionFault::TooMuchWork, 2)));
+        }
+        assert_eq!(coordinator.discharge(LINK, &id, fail), Ok(expected));
+    }
+}
+
 #[test]
 fn transactions_and_their_work_are_bounded() {
     let mut limits = CoordinatorLimits::default();
@@ -107,12 +123,10 @@ fn transactions_and_their_work_are_bounded() {
     let mut coordinator = Coordinator::new(limits);
     let id = coordinator.declare(LINK, now()).unwrap();
     assert_eq!(coordinator.declare(OTHER, now()), Err(TransactionFault::TooMany));
-    assert_eq!(coordinator.enlist(&id, LINK.session, 1, 11), Err((TransactionFault::TooMuchWork, 1)));
     coordinator.enlist(&id, LINK.session, 1, 5).unwrap();
     coordinator.enlist(&id, LINK.session, 2, 5).unwrap();
     assert_eq!(coordinator.enlist(&id, LINK.session, 3, 0), Err((TransactionFault::TooMuchWork, 3)));
-    // What is in is not lost for it.
-    assert_eq!(coordinator.discharge(LINK, &id, false), Ok(Discharged::Commit(vec![1, 2])));
+    assert_eq!(coordinator.discharge(LINK, &id, false), Ok(Discharged::Doomed(vec![1, 2])));
     // What lapsed is remembered within the same bound.
     for link in 0..5 {
         let owner = ControlLink { link, session: 1 };
