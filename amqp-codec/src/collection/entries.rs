@@ -46,6 +46,10 @@ impl<'a> Entries<'a> {
             return Err(cursor.error(DecodeErrorKind::OddMapCount, "map"));
         }
         let left = scope.count / 2;
+        // T-036: a map without entries has nothing after which its end could be looked at.
+        if left == 0 {
+            cursor.close(&scope, "map")?;
+        }
         Ok(Self { cursor, scope, left, keys })
     }
 
