@@ -17,7 +17,6 @@ use super::config::{
 use super::endpoint_state::Endpoint;
 use super::event::{DetachCause, EndCause, Event, EventQueue};
 use super::ids::{DeliveryId, LinkId, Lowest, SessionId, Slots};
-#[cfg(feature = "tokio")]
 use super::kept::KeptAttach;
 use super::link::{Link, LinkKind};
 use super::output::Output;
@@ -529,9 +528,9 @@ impl Connection {
         self.link(link)?.remote_attach.as_ref()?.get()
     }
 
-    /// The peer's attach as it is kept.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn kept_attach(&self, link: LinkId) -> Option<KeptAttach> {
+    /// The peer's attach as it is kept, for those who keep it longer than the link.
+    #[must_use]
+    pub fn kept_attach(&self, link: LinkId) -> Option<KeptAttach> {
         self.link(link)?.remote_attach.clone()
     }
 

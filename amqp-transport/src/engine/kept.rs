@@ -11,15 +11,16 @@ use bytes::Bytes;
 
 /// An attach in its encoded form.
 #[derive(Clone)]
-pub(crate) struct KeptAttach(Arc<[u8]>);
+pub struct KeptAttach(Arc<[u8]>);
 
 impl KeptAttach {
     pub(crate) fn new(attach: &Attach) -> Self {
         Self(Arc::from(&to_bytes(attach)[..]))
     }
 
-    /// The attach as it came.
-    pub(crate) fn get(&self) -> Option<Attach> {
+    /// The attach as it came, decoded anew each time; `None` if that fails, which it does not for one that came.
+    #[must_use]
+    pub fn get(&self) -> Option<Attach> {
         // What was decoded within these limits is within them still: it is written in its smallest form.
         from_bytes(&Bytes::copy_from_slice(&self.0), &DecodeLimits::performative()).ok()
     }

@@ -41,12 +41,9 @@ pub use config::{
 pub use connection::{Connection, InputStatus};
 pub use event::{DetachCause, EndCause, Event, IncomingDelivery};
 pub use ids::{DeliveryId, LinkId, SessionId};
-#[cfg(feature = "tokio")]
-pub(crate) use kept::KeptAttach;
+pub use kept::KeptAttach;
 pub use limits::Limits;
 pub use stats::{LinkStats, SessionStats, Stalls, Stats};
-#[cfg(feature = "tokio")]
-pub(crate) use suspended::Repeats;
 pub use suspended::{SuspendedLink, UnsettledDelivery};
 pub use terminus_store::{LinkEnd, TerminusKey, TerminusLimits, TerminusStore};
 pub use transmit::Transmit;

@@ -109,6 +109,12 @@ impl SuspendedLink {
         }
     }
 
+    /// A sending link: messages that the receiver may have had before are not sent again, and end as unknown where it does
+    /// not tell of them.
+    pub const fn forbid_repeats(&mut self) {
+        self.repeats = Repeats::Forbidden;
+    }
+
     /// Notes what our side makes of a delivery while the link is away; `false` when it is not unsettled here. A receiver
     /// that tells an outcome so has it taken by the sender when the link is resumed.
     pub fn set_state(&mut self, tag: &DeliveryTag, state: DeliveryState) -> bool {

@@ -17,7 +17,7 @@ use super::session::Session;
 use crate::driver::link::{LinkInner, too_late};
 use crate::driver::pending::{Origin, Survivor};
 use crate::driver::shared::LinkPhase;
-use crate::engine::{DetachKind, Repeats, SuspendedLink};
+use crate::engine::{DetachKind, SuspendedLink};
 
 /// A sender that is not attached, with its unsettled messages, whose receipts wait: hand it to
 /// [`Session::resume_sender`], on this connection or on another to the same peer.
@@ -119,7 +119,7 @@ impl SuspendedSender {
 
     /// Forbids that the peer is sent what it may have had before.
     pub(crate) fn forbid_repeats(&mut self) {
-        self.state.repeats = Repeats::Forbidden;
+        self.state.forbid_repeats();
     }
 
     pub(crate) fn name(&self) -> &Str {

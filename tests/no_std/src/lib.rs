@@ -21,7 +21,7 @@ pub unsafe extern "C" fn amqp_round_trip(octets: *const u8, length: usize) -> us
     let limits = DecodeLimits::message();
     let value = from_bytes::<Value>(&octets, &limits).map(|value| to_bytes(&value).len());
     let message = Message::decode(&octets, &limits).map(|message| to_bytes(&message).len());
-    let view = MessageView::parse(octets.clone(), &limits).map(|view| view.body_data().count());
+    let view = MessageView::parse(&octets, &limits).map(|view| view.body_data().count());
     let frame = AmqpFrame::decode(&octets, &limits).map(|frame| frame.payload.len());
     [value, message, view, frame, through_serde(&octets)].into_iter().flatten().sum()
 }
