@@ -3,6 +3,7 @@
 //! Owns reading and deciding, as pure functions; the environment is read by one function alone, and only when it is
 //! called.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -105,26 +106,45 @@ pub(crate) fn authority(host: &str, port: u16) -> String {
 /// port is meant. What cannot be read matches nothing.
 #[derive(Clone, Default)]
 pub struct ProxyRules {
-    proxy: Option<Secret>,
+    proxy: Option<Asked>,
     no_proxy: String,
+}
+
+/// The proxy that the rules ask for.
+#[derive(Clone)]
+enum Asked {
+    At(Secret),
+    /// What is set is no text: asked for all the same, and never passed by.
+    Unreadable,
 }
 
 impl ProxyRules {
     /// Rules from variables, by name.
     pub fn from_variables(lookup: impl Fn(&str) -> Option<String>) -> Self {
-        let first = |names: &[&str]| {
-            names.iter().filter_map(|name| lookup(name)).find(|value| !value.trim().is_empty())
-        };
-        Self {
-            proxy: first(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]).map(Secret::new),
-            no_proxy: first(&["NO_PROXY", "no_proxy"]).unwrap_or_default(),
-        }
+        Self::from_system_variables(|name| lookup(name).map(OsString::from))
     }
 
-    /// Rules from the environment, as it is now.
+    /// Rules from the environment, as it is now. A proxy that is set to what is no UTF-8 is one whose address cannot be
+    /// used.
     #[must_use]
     pub fn from_environment() -> Self {
-        Self::from_variables(|name| std::env::var(name).ok())
+        Self::from_system_variables(|name| std::env::var_os(name))
+    }
+
+    fn from_system_variables(lookup: impl Fn(&str) -> Option<OsString>) -> Self {
+        let first = |names: &[&str]| {
+            let mut set = names.iter().filter_map(|name| lookup(name));
+            set.find(|value| !value.to_string_lossy().trim().is_empty())
+        };
+        let proxy = first(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]);
+        let no_proxy = first(&["NO_PROXY", "no_proxy"]).unwrap_or_default();
+        Self {
+            proxy: proxy.map(|proxy| match proxy.into_string() {
+                Ok(address) => Asked::At(Secret::new(address)),
+                Err(_) => Asked::Unreadable,
+            }),
+            no_proxy: no_proxy.to_string_lossy().into_owned(),
+        }
     }
 
     /// The proxy for a host and port; `None` to connect directly.
@@ -133,8 +153,10 @@ impl ProxyRules {
     /// [`ProxyError::Address`] when a proxy is asked for whose address cannot be used.
     pub fn proxy_for(&self, host: &str, port: u16) -> Result<Option<Proxy>, ProxyError> {
         match &self.proxy {
-            Some(address) if !self.is_direct(host, port) => Proxy::parse(address.expose()).map(Some),
-            _ => Ok(None),
+            Some(_) if self.is_direct(host, port) => Ok(None),
+            Some(Asked::At(address)) => Proxy::parse(address.expose()).map(Some),
+            Some(Asked::Unreadable) => Err(ProxyError::Address { what: "it is no UTF-8" }),
+            None => Ok(None),
         }
     }
 
@@ -323,6 +345,19 @@ mod tests {
         assert!(rules(" ", "").proxy_for("h", 1).unwrap().is_none());
         let printed = format!("{:?}", rules("http://u:hunter2@p:1", ""));
         assert!(!printed.contains("hunter2"), "{printed}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_proxy_that_is_no_text_is_not_passed_by() {
+        use std::os::unix::ffi::OsStringExt;
+        let rules = ProxyRules::from_system_variables(|name| match name {
+            "HTTPS_PROXY" => Some(OsString::from_vec(b"http://us\xffer:p@proxy:3128".to_vec())),
+            "NO_PROXY" => Some(OsString::from_vec(b"\xff,direct".to_vec())),
+            _ => None,
+        });
+        assert!(matches!(rules.proxy_for("h", 1), Err(ProxyError::Address { .. })));
+        assert!(rules.proxy_for("direct", 1).unwrap().is_none());
     }
 
     #[test]

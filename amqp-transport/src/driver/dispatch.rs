@@ -1,5 +1,7 @@
 //! The engine's events, put where their handles look for them.
 
+use std::sync::atomic::Ordering;
+
 use amqp_codec::{DeliveryTag, Error, Outcome};
 use tracing::{debug, warn};
 
@@ -150,6 +152,11 @@ impl State {
             let _ = self.engine.open();
         }
         self.remote_open = Some(remote);
+        if let Role::Listener(listener) = &mut self.role
+            && let Some(opened) = listener.opened.take()
+        {
+            opened.store(true, Ordering::Relaxed);
+        }
         self.life.notify_all(&mut self.wakes);
     }
 

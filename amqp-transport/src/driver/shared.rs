@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
@@ -111,6 +112,8 @@ pub(crate) enum Role {
 pub(crate) struct ListenerState {
     /// How sessions that the peer begins are accepted.
     pub(crate) session_config: SessionConfig,
+    /// Set with the peer's open, for a stream below that trusts it with more from then on.
+    pub(crate) opened: Option<Arc<AtomicBool>>,
     /// What the peer said in its SASL exchange, until someone answers.
     pub(crate) sasl: Option<SaslQuestion>,
     /// Attaches that nobody has taken yet; bounded by the engine's limit on links.

@@ -76,6 +76,9 @@ pub enum WebSocketError {
     /// A client asked for a path that is not served.
     #[error("the peer asked for a path that is not served here")]
     Path,
+    /// A web page of an origin that is not served asked for it.
+    #[error("the peer is a web page of an origin that is not served here")]
+    Origin,
     /// The head of the peer's message is longer than this side reads.
     #[error("the head of the peer's answer is longer than {limit} octets")]
     TooLong {

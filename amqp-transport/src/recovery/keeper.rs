@@ -345,6 +345,9 @@ async fn begin<H: Hooks>(
         biased;
         () = core.closing() => return Err(RecoveryStatus::Closed),
         first = core.round(progress, &mut barred) => first,
+        () = maybe_sleep_until(bounds.until) => {
+            return Err(RecoveryStatus::Failed(RecoveryError::TimedOut { what: "connecting" }.into()));
+        }
     };
     match first {
         Ok(live) => Ok(live),

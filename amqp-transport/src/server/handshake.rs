@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use amqp_codec::SaslCode;
@@ -138,10 +139,11 @@ async fn upgrade<IO>(
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let Some(websocket) = &options.websocket else { return open(io, peer, options).await };
-    match driver::websocket::accept(Box::new(io), websocket).await? {
-        driver::websocket::Accepted::WebSocket(stream) => open(*stream, peer, options).await,
-        driver::websocket::Accepted::Plain(stream) => open(stream, peer, options).await,
+    let Some(websocket) = &options.websocket else { return open(io, peer, options, None).await };
+    let opened = Arc::default();
+    match driver::websocket::accept(Box::new(io), websocket, &opened).await? {
+        driver::websocket::Accepted::WebSocket(stream) => open(*stream, peer, options, Some(opened)).await,
+        driver::websocket::Accepted::Plain(stream) => open(stream, peer, options, None).await,
     }
 }
 
@@ -154,20 +156,21 @@ async fn upgrade<IO>(
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    open(io, peer, options).await
+    open(io, peer, options, None).await
 }
 
 async fn open<IO>(
     io: IO,
     peer: SaslPeer,
     options: &ListenerOptions,
+    opened: Option<Arc<AtomicBool>>,
 ) -> Result<ServerConnection, HandshakeError>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let engine = engine::Connection::new(Side::Listener, options.config(), clock::now());
-    let listener =
-        ListenerState { session_config: options.session.config.clone(), ..ListenerState::default() };
+    let session_config = options.session.config.clone();
+    let listener = ListenerState { session_config, opened, ..ListenerState::default() };
     let mut state = State::new(engine, Role::Listener(Box::new(listener)));
     state.last_frames = options.last_frames;
     let shared = Shared::new(state);

@@ -12,6 +12,7 @@ pub struct WebSocketAccept {
     pub(crate) subprotocols: Vec<Subprotocol>,
     pub(crate) max_message_size: usize,
     pub(crate) takes_plain: bool,
+    pub(crate) origins: Option<Vec<String>>,
 }
 
 impl WebSocketAccept {
@@ -24,6 +25,7 @@ impl WebSocketAccept {
             subprotocols: vec![Subprotocol::Amqp, Subprotocol::AmqpWsb10],
             max_message_size: DEFAULT_MAX_MESSAGE,
             takes_plain: true,
+            origins: None,
         }
     }
 
@@ -41,6 +43,15 @@ impl WebSocketAccept {
         self
     }
 
+    /// Takes requests of web pages from these origins alone, each as `https://host` or `https://host:port`; others get HTTP
+    /// status 403 (RFC 6455 §10.2). Peers that are no browsers name no origin and are taken. Default any: a listener that
+    /// asks for no credentials and can be reached from where people browse should name those it knows, or none.
+    #[must_use]
+    pub fn origins<O: Into<String>>(mut self, origins: impl IntoIterator<Item = O>) -> Self {
+        self.origins = Some(origins.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// Takes these subprotocols alone, the preferred one first; others get HTTP status 400. Default `amqp`, then
     /// `AMQPWSB10`.
     #[must_use]
@@ -50,7 +61,7 @@ impl WebSocketAccept {
     }
 
     /// The largest WebSocket message taken, in bytes. It has no relation to AMQP's frames and messages: a peer may pack
-    /// many into one. Default 4 MiB.
+    /// many into one. Before the peer's open it is 16 KiB at most. Default 4 MiB.
     #[must_use]
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.max_message_size = bytes;

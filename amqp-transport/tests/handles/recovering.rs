@@ -456,3 +456,15 @@ async fn a_session_that_ends_is_begun_anew() {
     assert_eq!(connection.live().await.unwrap().generation(), 2);
     assert_eq!(net.taken(), [1, 2]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_first_round_that_hangs_ends_at_the_bound_on_time() {
+    let (net, _brokers) = Net::new([]);
+    let net = net.then(Meets::Silence);
+    let start = Instant::now();
+    let bounded = options().time(Duration::from_secs(3));
+    let connection = RecoveringConnection::start(addresses("a b"), bounded, net.clone());
+    let failed = timeout(PATIENCE, connection.live()).await.unwrap();
+    assert!(matches!(failed, Err(RecoveryError::TimedOut { .. })), "{failed:?}");
+    assert_eq!(start.elapsed(), Duration::from_secs(3));
+}

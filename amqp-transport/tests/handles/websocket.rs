@@ -243,3 +243,24 @@ async fn a_listener_serves_both_over_sockets() {
         assert!(matches!(theirs.next().await, Err(ConnectionError::ClosedByPeer)));
     }
 }
+
+// What a frame's header claims is reserved before an octet of it has come: only those who are known may claim much.
+#[tokio::test(start_paused = true)]
+async fn a_stranger_cannot_make_a_listener_reserve_megabytes() {
+    let (mut raw, serving) = Raw::start(server()).await;
+    let mut header = vec![BINARY, 0x80 | 127];
+    header.extend(4_000_000_u64.to_be_bytes());
+    header.extend([1, 2, 3, 4]);
+    raw.0.write_all(&header).await.unwrap();
+    let (opcode, payload) = raw.receive().await;
+    assert_eq!((opcode, payload.get(..2)), (8, Some(&1_009_u16.to_be_bytes()[..])));
+    assert!(serving.await.unwrap().is_err());
+
+    // A message of many fragments, each of them short.
+    let (mut raw, serving) = Raw::start(server()).await;
+    raw.send(0x02, &[0; 10_000]).await;
+    raw.send(0x80, &[0; 10_000]).await;
+    let (opcode, payload) = raw.receive().await;
+    assert_eq!((opcode, payload.get(..2)), (8, Some(&1_009_u16.to_be_bytes()[..])));
+    assert!(serving.await.unwrap().is_err());
+}

@@ -24,7 +24,7 @@ use crate::server::WebSocketAccept;
 pub fn fuzz_websocket(data: &[u8]) {
     if let Ok(head) = Head::parse(data) {
         let both = [Subprotocol::Amqp, Subprotocol::AmqpWsb10];
-        let answer = upgrade::respond(&head, &both, None);
+        let answer = upgrade::respond(&head, &WebSocketAccept::new());
         assert!(answer.text.ends_with("\r\n\r\n") && answer.text.len() < 512, "{:?}", answer.text);
         let is_granted = answer.text.starts_with("HTTP/1.1 101 ");
         assert_eq!(is_granted, answer.refused.is_none(), "granted and refused at once");
@@ -37,7 +37,8 @@ pub fn fuzz_websocket(data: &[u8]) {
         }
         let options = WebSocketAccept::new().max_message_size(LIMIT);
         let (stream, _written) = Scripted::new(data, chunk);
-        if let Ok(Accepted::WebSocket(io)) = ready(super::accept(Box::new(stream), &options)) {
+        if let Ok(Accepted::WebSocket(io)) = ready(super::accept(Box::new(stream), &options, &Arc::default()))
+        {
             frames(*io, data.len());
         }
         let (stream, _written) = Scripted::new(data, chunk);

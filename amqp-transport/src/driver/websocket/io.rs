@@ -2,6 +2,8 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -23,6 +25,8 @@ pub(crate) struct WebSocketIo {
     /// Octets taken over by the library wait for room in the socket.
     is_blocked: bool,
     is_closing: bool,
+    /// What raises the limit on messages, and to how many octets.
+    raise: Option<(Arc<AtomicBool>, usize)>,
 }
 
 impl WebSocketIo {
@@ -36,7 +40,32 @@ impl WebSocketIo {
             .max_frame_size(Some(max_message_size));
         let context = WebSocketContext::from_partially_read(read_ahead.to_vec(), role, Some(config));
         let incoming = Bytes::new();
-        Self { io, context, role, incoming, is_at_end: false, is_blocked: false, is_closing: false }
+        Self {
+            io,
+            context,
+            role,
+            incoming,
+            is_at_end: false,
+            is_blocked: false,
+            is_closing: false,
+            raise: None,
+        }
+    }
+
+    /// Takes messages of up to `max_message_size` octets once `opened` is set.
+    pub(crate) fn raised_when(mut self, opened: Arc<AtomicBool>, max_message_size: usize) -> Self {
+        self.raise = Some((opened, max_message_size));
+        self
+    }
+
+    fn raise_limit(&mut self) {
+        let is_opened = |(opened, _): &mut (Arc<AtomicBool>, usize)| opened.load(Ordering::Relaxed);
+        if let Some((_, limit)) = self.raise.take_if(is_opened) {
+            self.context.set_config(|config| {
+                config.max_message_size = Some(limit);
+                config.max_frame_size = Some(limit);
+            });
+        }
     }
 
     /// The library's context, and the stream as it wants it.
@@ -46,6 +75,7 @@ impl WebSocketIo {
 
     /// Waits for the next octets; none at the end.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.raise_limit();
         for _ in 0..MESSAGES {
             if self.is_at_end || !self.incoming.is_empty() {
                 return Poll::Ready(Ok(()));

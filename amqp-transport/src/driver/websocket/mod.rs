@@ -9,6 +9,9 @@ pub(crate) mod fuzzing;
 mod io;
 mod upgrade;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tungstenite::protocol::Role;
@@ -47,10 +50,12 @@ pub(crate) async fn connect(
     Ok(WebSocketIo::new(io, &buffer, Role::Client, options.max_message_size))
 }
 
-/// Answers a client's upgrade, or goes on without one where that is allowed.
+/// Answers a client's upgrade, or goes on without one where that is allowed. Until `opened` is set, what the client may
+/// send at once is bounded as for a stranger.
 pub(crate) async fn accept(
     mut io: BoxedStream,
     options: &WebSocketAccept,
+    opened: &Arc<AtomicBool>,
 ) -> Result<Accepted, WebSocketError> {
     let mut buffer = BytesMut::new();
     while buffer.len() < HTTP_GET.len() && HTTP_GET.starts_with(&buffer) {
@@ -74,13 +79,15 @@ pub(crate) async fn accept(
         let _ = io.shutdown().await;
         return Err(reason);
     }
-    Ok(Accepted::WebSocket(Box::new(WebSocketIo::new(io, &buffer, Role::Server, options.max_message_size))))
+    let limit = options.max_message_size;
+    let stream = WebSocketIo::new(io, &buffer, Role::Server, limit.min(MAX_MESSAGE_OF_STRANGERS));
+    Ok(Accepted::WebSocket(Box::new(stream.raised_when(Arc::clone(opened), limit))))
 }
 
 async fn answer(io: &mut BoxedStream, buffer: &mut BytesMut, options: &WebSocketAccept) -> upgrade::Answer {
     match read_head(io, buffer).await {
         Ok(head) => match Head::parse(&head) {
-            Ok(head) => upgrade::respond(&head, &options.subprotocols, options.paths.as_deref()),
+            Ok(head) => upgrade::respond(&head, options),
             Err(what) => upgrade::Answer::bad_request(WebSocketError::Malformed { what }),
         },
         Err(error) => upgrade::Answer::bad_request(unread(error)),
@@ -104,3 +111,6 @@ const HTTP_GET: &[u8] = b"GET ";
 
 /// Octets of the longest message taken by default.
 pub(crate) const DEFAULT_MAX_MESSAGE: usize = 4 * 1024 * 1024;
+/// Octets of the longest message taken from a client before its AMQP open: room for that much is reserved on the word of
+/// a frame's header, and the handshake's frames are short.
+const MAX_MESSAGE_OF_STRANGERS: usize = 16 * 1024;

@@ -6,6 +6,7 @@ use ring::digest;
 
 use super::super::http_head::Head;
 use crate::handle::error::WebSocketError;
+use crate::server::WebSocketAccept;
 
 /// How AMQP is named on a WebSocket.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -97,8 +98,8 @@ impl Answer {
 }
 
 /// A listener's answer: 101 with the first of its own subprotocols that the client offers, or a refusal.
-pub(super) fn respond(head: &Head<'_>, subprotocols: &[Subprotocol], paths: Option<&[String]>) -> Answer {
-    match read_request(head, subprotocols, paths) {
+pub(super) fn respond(head: &Head<'_>, options: &WebSocketAccept) -> Answer {
+    match read_request(head, options) {
         Ok((key, subprotocol)) => Answer {
             text: format!(
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -109,6 +110,7 @@ pub(super) fn respond(head: &Head<'_>, subprotocols: &[Subprotocol], paths: Opti
             refused: None,
         },
         Err(reason @ WebSocketError::Path) => Answer::refuse("404 Not Found", "", reason),
+        Err(reason @ WebSocketError::Origin) => Answer::refuse("403 Forbidden", "", reason),
         Err(reason @ WebSocketError::Malformed { what: OTHER_VERSION }) => {
             Answer::refuse("426 Upgrade Required", "Sec-WebSocket-Version: 13\r\n", reason)
         }
@@ -118,8 +120,7 @@ pub(super) fn respond(head: &Head<'_>, subprotocols: &[Subprotocol], paths: Opti
 
 fn read_request<'a>(
     head: &Head<'a>,
-    subprotocols: &[Subprotocol],
-    paths: Option<&[String]>,
+    options: &WebSocketAccept,
 ) -> Result<(&'a str, Subprotocol), WebSocketError> {
     let malformed = |what| WebSocketError::Malformed { what };
     let mut parts = head.first.split(' ');
@@ -141,14 +142,25 @@ fn read_request<'a>(
     if key.len() != KEY_LENGTH || STANDARD.decode(key).map(|octets| octets.len()) != Ok(16) {
         return Err(malformed("it has no valid key"));
     }
+    // What follows the head is read as frames: a body's octets would be taken for some.
+    let length = head.field("content-length").map_err(malformed)?;
+    if length.is_some_and(|length| length != "0") || head.list("transfer-encoding").next().is_some() {
+        return Err(malformed("it has a body"));
+    }
+    let origin = head.field("origin").map_err(malformed)?;
+    if let (Some(origin), Some(served)) = (origin, &options.origins)
+        && !served.iter().any(|served| served.eq_ignore_ascii_case(origin))
+    {
+        return Err(WebSocketError::Origin);
+    }
     let path = target.split('?').next().unwrap_or_default();
-    if paths.is_some_and(|paths| !paths.iter().any(|served| served == path)) {
+    if options.paths.as_ref().is_some_and(|paths| !paths.iter().any(|served| served == path)) {
         return Err(WebSocketError::Path);
     }
     let offers = |protocol: &Subprotocol| {
         head.list("sec-websocket-protocol").any(|offered| offered == protocol.name())
     };
-    match subprotocols.iter().copied().find(offers) {
+    match options.subprotocols.iter().copied().find(offers) {
         Some(protocol) => Ok((key, protocol)),
         None => {
             let offered: Vec<&str> = head.list("sec-websocket-protocol").collect();
@@ -189,7 +201,8 @@ mod tests {
     fn answer(change: impl Fn(String) -> String, subprotocols: &[Subprotocol]) -> Answer {
         let text = change(request("h:1", "/amqp?x", KEY, &BOTH).unwrap());
         let head = text.strip_suffix("\r\n\r\n").unwrap();
-        respond(&Head::parse(head.as_bytes()).unwrap(), subprotocols, Some(&["/amqp".to_owned()]))
+        let options = WebSocketAccept::new().subprotocols(subprotocols.iter().copied()).paths(["/amqp"]);
+        respond(&Head::parse(head.as_bytes()).unwrap(), &options)
     }
 
     // WS-001, WS-002
@@ -252,6 +265,44 @@ mod tests {
             let refused = answer(|text| text.replace(from, to), &BOTH);
             assert!(refused.text.starts_with(&format!("HTTP/1.1 {status} ")), "{to}: {}", refused.text);
             assert!(refused.refused.is_some());
+        }
+    }
+
+    fn with_field(field: &str, options: &WebSocketAccept) -> String {
+        let text = request("h:1", "/", KEY, &BOTH).unwrap();
+        let head = format!("{}\r\n{field}", text.strip_suffix("\r\n\r\n").unwrap());
+        respond(&Head::parse(head.as_bytes()).unwrap(), options).text
+    }
+
+    // RFC 6455 §10.2
+    #[test]
+    fn a_web_page_of_another_origin_gets_no_websocket() {
+        let served = WebSocketAccept::new().origins(["https://app.example"]);
+        let none = WebSocketAccept::new().origins(Vec::<String>::new());
+        for (field, options, status) in [
+            ("Origin: https://app.example", &served, "101"),
+            ("Origin: https://evil.example", &served, "403"),
+            ("Origin: https://app.example.evil", &served, "403"),
+            ("Origin: null", &served, "403"),
+            ("Origin: https://app.example", &none, "403"),
+            ("Origin: https://app.example\r\nOrigin: https://evil.example", &served, "400"),
+            ("X: y", &none, "101"),
+            ("Origin: https://any.example", &WebSocketAccept::new(), "101"),
+        ] {
+            let answer = with_field(field, options);
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{field}: {answer}");
+        }
+    }
+
+    #[test]
+    fn a_request_with_a_body_gets_no_websocket() {
+        let any = WebSocketAccept::new();
+        for (field, status) in [
+            ("Content-Length: 5", "400"),
+            ("Transfer-Encoding: chunked", "400"),
+            ("Content-Length: 0", "101"),
+        ] {
+            assert!(with_field(field, &any).starts_with(&format!("HTTP/1.1 {status} ")), "{field}");
         }
     }
 

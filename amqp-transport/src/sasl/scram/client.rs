@@ -9,7 +9,7 @@ use super::super::bearer::saslname;
 use super::super::mechanism::{ClientMechanism, Exposure};
 use super::keys::{CLIENT_KEY, SERVER_KEY, ScramHash, prepared};
 use super::message::{Malformed, ServerFinal, ServerFirst, encode, read_nonce};
-use super::{MAX_ITERATIONS, MIN_ITERATIONS, ScramError};
+use super::{DEFAULT_MAX_ITERATIONS, MIN_ITERATIONS, ScramError};
 use crate::error::SaslFailure;
 use crate::secret::Secret;
 
@@ -51,12 +51,12 @@ impl ScramClient {
         prepared(&user)?;
         prepared(password.expose())?;
         read_nonce(&nonce).map_err(|_| ScramError::Nonce)?;
-        let iterations = MIN_ITERATIONS..=MAX_ITERATIONS;
+        let iterations = MIN_ITERATIONS..=DEFAULT_MAX_ITERATIONS;
         Ok(Self { hash, user, password, nonce, iterations, state: State::First, refusal: None })
     }
 
     /// Iteration counts taken from a server: fewer make the password easy to guess, more cost time here.
-    /// Default [`MIN_ITERATIONS`] to [`MAX_ITERATIONS`].
+    /// Default [`MIN_ITERATIONS`] to [`DEFAULT_MAX_ITERATIONS`]; raise it for a server that is known to store more.
     #[must_use]
     pub fn iterations(mut self, range: RangeInclusive<u32>) -> Self {
         self.iterations = range;

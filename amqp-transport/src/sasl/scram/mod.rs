@@ -40,8 +40,12 @@ pub enum ScramError {
 /// Fewest iterations a client takes, and a server stores (RFC 7677 §4).
 pub const MIN_ITERATIONS: u32 = 4_096;
 
-/// Most iterations a client computes by default: below a second, which is what a server can make it spend.
+/// Most iterations a server stores.
 pub const MAX_ITERATIONS: u32 = 1_000_000;
+
+/// Most iterations a client computes by default: about a tenth of a second, which is what a server can make it spend
+/// before it has proven anything, and for which the connection's thread does nothing else.
+pub const DEFAULT_MAX_ITERATIONS: u32 = 200_000;
 
 /// Octets of the longest salt taken.
 pub const MAX_SALT: usize = 256;

@@ -183,6 +183,16 @@ fn what_a_server_may_make_a_client_compute_is_bounded() {
 }
 
 #[test]
+fn a_server_cannot_make_a_client_compute_for_seconds() {
+    let nonce = VECTORS[1].client_nonce;
+    for (count, is_taken) in [(DEFAULT_MAX_ITERATIONS + 1, false), (MAX_ITERATIONS, false), (10_000, true)] {
+        let challenge = format!("r={nonce}server,s=W22ZaJ0SNY7soEsUEjb6gQ==,i={count}");
+        let answer = client(ScramHash::Sha256, nonce).respond(challenge.as_bytes());
+        assert_eq!(answer.is_ok(), is_taken, "{count}");
+    }
+}
+
+#[test]
 fn what_a_client_may_say_first_is_bounded() {
     let refused = [
         "p=tls-unique,,n=user,r=abcdefghijklmnop",

@@ -28,7 +28,8 @@ pub(crate) struct LinkArgs {
     /// Show the password to a broker without TLS, for a network that nobody else is on; SCRAM needs no such leave
     #[arg(long)]
     pub(crate) allow_plain_without_tls: bool,
-    /// Connect through this HTTP proxy: http://[USER:PASSWORD@]HOST[:PORT]
+    /// Connect through this HTTP proxy: http://[USER:PASSWORD@]HOST[:PORT], or env for what HTTPS_PROXY, ALL_PROXY and
+    /// NO_PROXY say
     #[arg(long, value_name = "URL")]
     pub(crate) proxy: Option<String>,
     /// Client certificate chain (PEM), for TLS

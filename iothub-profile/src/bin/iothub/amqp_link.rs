@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use amqp_codec::{ErrorCondition, ReceiverSettleMode};
-use amqp_transport::client::{Proxy, TlsOptions, WebSocketOptions};
+use amqp_transport::client::{Proxy, ProxyRules, TlsOptions, WebSocketOptions};
 use amqp_transport::sasl::scram::ScramHash;
 use amqp_transport::{
     AttachError, ConnectError, ConnectOptions, Connection, ConnectionError, DetachReason, Sasl, SaslFailure,
@@ -74,9 +74,14 @@ impl Broker {
         if args.allow_plain_without_tls {
             options = options.allow_secrets_without_tls();
         }
-        if let Some(proxy) = &args.proxy {
-            let proxy = Proxy::parse(proxy).map_err(|error| Failure::new(Class::Usage, error.to_string()))?;
-            options = options.proxy(proxy);
+        match args.proxy.as_deref() {
+            Some("env") => options = options.proxy_rules(ProxyRules::from_environment()),
+            Some(proxy) => {
+                let proxy =
+                    Proxy::parse(proxy).map_err(|error| Failure::new(Class::Usage, error.to_string()))?;
+                options = options.proxy(proxy);
+            }
+            None => {}
         }
         let (host, port) = match &global.connect_to {
             Some(address) => (address.name().to_owned(), address.port().unwrap_or(url.port)),
