@@ -2,6 +2,11 @@
 //!
 //! Owns no state of its own: each message goes the way it would go alone.
 
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
 use amqp_codec::{Message, Outcome};
 
 use super::delivery::Delivery;
@@ -21,18 +26,44 @@ impl Sender {
     /// # Cancel safety
     /// Dropped, the messages that were handed over go their way and their outcomes are discarded; the others are not sent.
     pub async fn send_all(&self, messages: &[Message]) -> Vec<Result<Outcome, SendError>> {
-        let mut receipts: Vec<Result<Receipt, SendError>> = Vec::with_capacity(messages.len());
+        let mut batch = Batch { handed_over: VecDeque::new(), ended: Vec::with_capacity(messages.len()) };
         for message in messages {
-            receipts.push(self.send_with_receipt(message).await);
-        }
-        let mut results = Vec::with_capacity(receipts.len());
-        for receipt in receipts {
-            results.push(match receipt {
-                Ok(receipt) => receipt.await,
-                Err(error) => Err(error),
+            let mut handing_over = pin!(self.send_with_receipt(message));
+            let handed_over = poll_fn(|cx| {
+                let handed_over = handing_over.as_mut().poll(cx);
+                if handed_over.is_pending() {
+                    // On a link that its application settles, a peer may give no more credit until it hears what is
+                    // made of the outcomes that it has told.
+                    let _ = batch.poll_ended(cx);
+                }
+                handed_over
             });
+            let handed_over = handed_over.await;
+            batch.handed_over.push_back(handed_over);
         }
-        results
+        poll_fn(|cx| batch.poll_ended(cx)).await;
+        batch.ended
+    }
+}
+
+/// The messages of one call, in order: those before that have ended, and those that were handed over.
+struct Batch {
+    ended: Vec<Result<Outcome, SendError>>,
+    handed_over: VecDeque<Result<Receipt, SendError>>,
+}
+
+impl Batch {
+    /// Takes the ends that have come, up to the first that is missing.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(first) = self.handed_over.front_mut() {
+            let end = match first {
+                Ok(receipt) => ready!(Pin::new(receipt).poll(cx)),
+                Err(error) => Err(error.clone()),
+            };
+            self.handed_over.pop_front();
+            self.ended.push(end);
+        }
+        Poll::Ready(())
     }
 }
 

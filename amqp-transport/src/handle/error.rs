@@ -352,6 +352,7 @@ impl AttachError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Lost(error) => error.is_retryable(),
+            Self::SessionEnded(EndReason::Remote(error)) => is_retryable_remote(error),
             Self::SessionEnded(_) | Self::NameInUse => true,
             _ => self.remote().is_some_and(is_retryable_remote),
         }

@@ -122,9 +122,14 @@ impl MessageSink {
     }
 
     /// Hands over the message that waits.
-    fn poll_handed_over(&mut self, cx: &Context<'_>) -> Poll<Result<(), SinkError>> {
+    fn poll_handed_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
         let Some(message) = &self.waiting else { return Poll::Ready(Ok(())) };
-        let handed_over = ready!(self.sender.poll_send(message, &mut self.place, cx));
+        let Poll::Ready(handed_over) = self.sender.poll_send(message, &mut self.place, cx) else {
+            // On a link that its application settles, a peer may give no more credit until it hears what is made of the
+            // outcomes that it has told.
+            let _ = self.poll_outcomes(usize::MAX, cx)?;
+            return Poll::Pending;
+        };
         // Either way it is dealt with.
         self.waiting = None;
         self.receipts.push_back(handed_over?);

@@ -54,13 +54,17 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
     fn verdict(&self, error: &Self::Error) -> Verdict;
 
     /// What to do about a link that was not attached or was detached. Default: a new connection where the connection or
-    /// session is gone, attaching again where the peer's condition means "not now", giving up otherwise.
+    /// session is gone, unless the peer ended the session for good when it was asked for the link; attaching again where the peer's condition means "not now", giving up otherwise.
     fn link_verdict(&self, address: &str, end: LinkEnd<'_>) -> LinkVerdict<Self::Error> {
         let address = || address.to_owned();
         let (error, is_gone) = match end {
             LinkEnd::NotAttached(error) => (
                 RecoveryError::attach(address(), error.clone()),
-                matches!(error, AttachError::Lost(_) | AttachError::SessionEnded(_)),
+                match error {
+                    // Some brokers answer a wrong address so; the other links are made anew all the same.
+                    AttachError::SessionEnded(_) => error.is_retryable(),
+                    other => matches!(other, AttachError::Lost(_) | AttachError::SessionEnded(_)),
+                },
             ),
             LinkEnd::Detached(DetachReason::Local) => (RecoveryError::Closed, false),
             LinkEnd::Detached(reason) => (

@@ -1,12 +1,13 @@
 //! Links that come back after their connection was lost.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use tracing::debug;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, warn};
 
 use super::Backoff;
 use super::connection::RecoveringConnection;
@@ -14,7 +15,7 @@ use super::error::RecoveryError;
 use super::hooks::{Hooks, LinkEnd, LinkVerdict};
 use super::live::Live;
 use super::sender::Resend;
-use crate::handle::error::{AttachError, DetachReason};
+use crate::handle::error::{AttachError, DetachReason, EndReason};
 use crate::handle::options::{CreditMode, ReceiverOptions, SenderOptions};
 use crate::handle::receiver::Receiver;
 use crate::handle::sender::Sender;
@@ -69,6 +70,10 @@ pub trait LinkOptions: sealed::Sealed + fmt::Debug + Send + 'static {
 
     #[doc(hidden)]
     fn grant(link: &Self::Handle, messages: u32);
+
+    /// Messages that came on the link and were not taken.
+    #[doc(hidden)]
+    fn waiting(link: &Self::Handle) -> usize;
 
     /// What is left of a lost link, to be resumed.
     #[doc(hidden)]
@@ -131,6 +136,10 @@ impl LinkOptions for SenderOptions {
 
     fn grant(_link: &Sender, _messages: u32) {}
 
+    fn waiting(_link: &Sender) -> usize {
+        0
+    }
+
     type Suspended = SuspendedSender;
 
     fn keep(self, keeping: Keeping) -> Self {
@@ -183,6 +192,10 @@ impl LinkOptions for ReceiverOptions {
         let _ = link.add_credit(messages);
     }
 
+    fn waiting(link: &Receiver) -> usize {
+        link.waiting()
+    }
+
     type Suspended = Infallible;
 
     fn keep(self, _keeping: Keeping) -> Self {
@@ -224,6 +237,8 @@ pub(super) struct Restored<H: Hooks, B: Blueprint<H>> {
 #[derive(Debug)]
 pub(super) struct Slot<H: Hooks, B: Blueprint<H>> {
     attached: Option<Attached<H, B>>,
+    /// Links before it, the oldest first, on which messages came that nobody has taken yet.
+    former: VecDeque<Attached<H, B>>,
     /// Whether what is unsettled at a loss is resumed.
     keeping: Option<Keeping>,
     /// Links in a row that were resumed and soon detached.
@@ -248,6 +263,15 @@ pub(super) struct Attached<H: Hooks, B: Blueprint<H>> {
     pub(super) link: Arc<<B::Options as LinkOptions>::Handle>,
     pub(super) address: Arc<str>,
     is_credit_manual: bool,
+    since: Instant,
+}
+
+/// What came of an attempt to attach a link that failed.
+pub(super) struct NotAttached<E> {
+    verdict: LinkVerdict<E>,
+    /// What to say when a new connection for the link's sake comes to nothing too often; none where the connection was
+    /// lost, which is not the link's fault.
+    fault: Option<E>,
 }
 
 impl<H: Hooks, B: Blueprint<H>> Clone for Attached<H, B> {
@@ -257,13 +281,21 @@ impl<H: Hooks, B: Blueprint<H>> Clone for Attached<H, B> {
             link: Arc::clone(&self.link),
             address: Arc::clone(&self.address),
             is_credit_manual: self.is_credit_manual,
+            since: self.since,
         }
     }
 }
 
 impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
     pub(super) fn new(connection: RecoveringConnection<H>, blueprint: B) -> Self {
-        let slot = Mutex::new(Slot { attached: None, keeping: None, detached: 0, left: None, credit: 0 });
+        let slot = Mutex::new(Slot {
+            attached: None,
+            former: VecDeque::new(),
+            keeping: None,
+            detached: 0,
+            left: None,
+            credit: 0,
+        });
         let (opening, tasks) = (Arc::default(), Mutex::default());
         Self { connection, blueprint, slot, opening, tasks }
     }
@@ -279,7 +311,7 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
             return Ok(current);
         }
         let mut opening = Arc::clone(&self.opening).lock_owned().await;
-        let mut attempt = 0;
+        let (mut attempt, mut reconnects) = (0, 0);
         loop {
             // Another call may have opened it while this one waited.
             if let Some(current) = self.current() {
@@ -294,11 +326,25 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
             };
             match result {
                 Ok(attached) => return Ok(attached),
-                Err(LinkVerdict::Reconnect) => live.condemn(),
-                Err(LinkVerdict::GiveUp(error)) => return Err(error),
-                Err(LinkVerdict::AttachAgain(error)) => self.wait(&mut attempt, error).await?,
+                Err(NotAttached { verdict: LinkVerdict::Reconnect, fault }) => {
+                    live.condemn();
+                    if let Some(fault) = fault {
+                        self.count(&mut reconnects, fault)?;
+                    }
+                }
+                Err(NotAttached { verdict: LinkVerdict::GiveUp(error), .. }) => return Err(error),
+                Err(NotAttached { verdict: LinkVerdict::AttachAgain(error), .. }) => {
+                    self.wait(&mut attempt, error).await?;
+                }
             }
         }
+    }
+
+    /// The link that messages are to be taken from: one that was left with messages on it before the one in use, and
+    /// one whose connection is being left until that is over. `None` where there is none.
+    pub(super) fn standing(&self) -> Option<Attached<H, B>> {
+        let slot = self.slot();
+        slot.former.front().or(slot.attached.as_ref()).cloned()
     }
 
     /// As [`attached`](Self::attached), within the operation time-out.
@@ -311,14 +357,37 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
 
     /// Counts one more failure of a link and waits before the next; fails with `error` when there were too many.
     pub(super) async fn wait(&self, attempt: &mut u32, error: H::Error) -> Result<(), H::Error> {
-        let options = self.connection.options();
-        *attempt = attempt.saturating_add(1);
-        if *attempt >= options.link_attempts {
-            return Err(error);
-        }
         debug!(attempt, %error, "link not usable, it will be attached again");
-        sleep(Backoff::NORMAL.next_delay(attempt.saturating_add(1), options.random())).await;
+        self.count(attempt, error)?;
+        let random = self.connection.options().random();
+        sleep(Backoff::NORMAL.next_delay(attempt.saturating_add(1), random)).await;
         Ok(())
+    }
+
+    /// Counts one more failure of a link; fails with `error` when there were too many.
+    pub(super) fn count(&self, attempt: &mut u32, error: H::Error) -> Result<(), H::Error> {
+        *attempt = attempt.saturating_add(1);
+        if *attempt >= self.connection.options().link_attempts { Err(error) } else { Ok(()) }
+    }
+
+    /// As [`count`](Self::count), for a link that was attached and has ended so that its connection is made anew: that
+    /// the connection was lost is not the link's fault, and one that has lasted a while begins anew.
+    pub(super) fn count_end(
+        &self,
+        attempt: &mut u32,
+        ended: &Attached<H, B>,
+        reason: &DetachReason,
+    ) -> Result<(), H::Error> {
+        if ended.since.elapsed() >= self.connection.options().settled_after {
+            *attempt = 0;
+        }
+        if matches!(reason, DetachReason::Lost(_) | DetachReason::SessionEnded(EndReason::Lost(_)))
+            || ended.live.is_condemned()
+        {
+            return Ok(());
+        }
+        let (address, reason) = (ended.address.to_string(), reason.clone());
+        self.count(attempt, RecoveryError::Detached { address, reason }.into())
     }
 
     pub(super) fn verdict(&self, address: &str, reason: &DetachReason) -> LinkVerdict<H::Error> {
@@ -327,14 +396,21 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
 
     /// Forgets a link that has ended, so that the next call attaches it anew.
     pub(super) fn forget(&self, ended: &Attached<H, B>) {
+        let is_it = |other: &Attached<H, B>| Arc::ptr_eq(&other.link, &ended.link);
         let mut slot = self.slot();
-        let is_current =
-            slot.attached.as_ref().is_some_and(|current| Arc::ptr_eq(&current.link, &ended.link));
-        let gone = if is_current { slot.attached.take() } else { None };
-        if let (Some(gone), Some(keeping)) = (&gone, slot.keeping) {
-            let suspended = <B::Options as LinkOptions>::suspended(&gone.link, keeping);
-            slot.left = suspended.map(|suspended| Left { suspended, address: Arc::clone(&gone.address) });
-        }
+        let at = slot.former.iter().position(is_it);
+        let gone = match at.and_then(|at| slot.former.remove(at)) {
+            None if slot.attached.as_ref().is_some_and(is_it) => {
+                let gone = slot.attached.take();
+                if let (Some(gone), Some(keeping)) = (&gone, slot.keeping) {
+                    let suspended = <B::Options as LinkOptions>::suspended(&gone.link, keeping);
+                    slot.left =
+                        suspended.map(|suspended| Left { suspended, address: Arc::clone(&gone.address) });
+                }
+                gone
+            }
+            former => former,
+        };
         // Dropping the link's last handle takes the connection's lock.
         drop(slot);
         drop(gone);
@@ -390,6 +466,34 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
         self.slot().attached.as_ref().filter(|attached| !attached.live.is_condemned()).cloned()
     }
 
+    /// Puts a link in the place of the one before it, which is kept while it has messages that nobody has taken.
+    fn install(&self, attached: &Attached<H, B>) {
+        let waiting = |link: &Attached<H, B>| <B::Options as LinkOptions>::waiting(&link.link);
+        let mut slot = self.slot();
+        let former = slot.attached.replace(attached.clone());
+        let (kept, mut gone) = match former {
+            Some(former) if waiting(&former) > 0 => (Some(former), None),
+            former => (None, former),
+        };
+        slot.former.extend(kept);
+        if slot.former.len() > MAX_FORMER {
+            gone = slot.former.pop_front();
+        }
+        // What waits there has used its share of the credit up and is yet to be counted.
+        let used: usize = slot.former.iter().map(waiting).sum();
+        let credit = slot.credit.saturating_sub(u32::try_from(used).unwrap_or(u32::MAX));
+        if attached.is_credit_manual && credit > 0 {
+            <B::Options as LinkOptions>::grant(&attached.link, credit);
+        }
+        drop(slot);
+        if let Some(gone) = gone {
+            match waiting(&gone) {
+                0 => {}
+                lost => warn!(lost, address = %gone.address, "messages of a lost link were never taken"),
+            }
+        }
+    }
+
     pub(super) fn slot(&self) -> MutexGuard<'_, Slot<H, B>> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -397,30 +501,36 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
     pub(super) async fn attach_to(
         &self,
         live: &Arc<Live<H::Context>>,
-    ) -> Result<Attached<H, B>, LinkVerdict<H::Error>> {
+    ) -> Result<Attached<H, B>, NotAttached<H::Error>> {
         let attaching = async {
             let options = match self.blueprint.draw(live).await {
                 Ok(options) => options,
-                Err(_) if !live.connection().is_open() => return Err(LinkVerdict::Reconnect),
-                Err(error) => return Err(LinkVerdict::AttachAgain(error)),
+                Err(_) if !live.connection().is_open() => {
+                    return Err(NotAttached { verdict: LinkVerdict::Reconnect, fault: None });
+                }
+                Err(error) => {
+                    return Err(NotAttached { verdict: LinkVerdict::AttachAgain(error), fault: None });
+                }
             };
             let (address, is_credit_manual) = (options.address(), options.is_credit_manual());
             match self.attach(live, options, &address).await {
                 Ok(link) => {
                     let (live, link) = (Arc::clone(live), Arc::new(link));
-                    let attached = Attached { live, link, address: address.into(), is_credit_manual };
+                    let address = address.into();
+                    let attached = Attached { live, link, address, is_credit_manual, since: Instant::now() };
                     self.install(&attached);
                     Ok(attached)
                 }
-                Err(error) => {
-                    Err(self.connection.hooks().link_verdict(&address, LinkEnd::NotAttached(&error)))
-                }
+                Err(error) => Err(self.not_attached(live, address, &error)),
             }
         };
         match timeout(self.connection.options().operation_timeout, attaching).await {
             Ok(result) => result,
             // A peer that does not answer is as good as gone.
-            Err(_) => Err(LinkVerdict::Reconnect),
+            Err(_) => Err(NotAttached {
+                verdict: LinkVerdict::Reconnect,
+                fault: Some(RecoveryError::TimedOut { what: "attaching the link" }.into()),
+            }),
         }
     }
 
@@ -448,11 +558,21 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
         self.slot().keeping
     }
 
-    fn install(&self, attached: &Attached<H, B>) {
-        let mut slot = self.slot();
-        if attached.is_credit_manual && slot.credit > 0 {
-            <B::Options as LinkOptions>::grant(&attached.link, slot.credit);
-        }
-        slot.attached = Some(attached.clone());
+    fn not_attached(
+        &self,
+        live: &Live<H::Context>,
+        address: String,
+        error: &AttachError,
+    ) -> NotAttached<H::Error> {
+        let verdict = self.connection.hooks().link_verdict(&address, LinkEnd::NotAttached(error));
+        let is_lost = matches!(error, AttachError::Lost(_) | AttachError::SessionEnded(EndReason::Lost(_)));
+        // Condemned: the connection was being left for another's sake.
+        let is_at_fault = !is_lost && !live.is_condemned();
+        let fault = is_at_fault.then(|| RecoveryError::attach(address, error.clone()).into());
+        NotAttached { verdict, fault }
     }
 }
+
+/// Links left with messages on them that nobody has taken; only a receiver that is attached again and again without
+/// ever being asked for a message has more than one or two.
+const MAX_FORMER: usize = 16;

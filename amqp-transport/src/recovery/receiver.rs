@@ -55,8 +55,8 @@ impl<H: Hooks, B: Blueprint<H, Options = ReceiverOptions>> RecoveringReceiver<H,
         self.link.attached_in_time().await
     }
 
-    /// The next message; waits for one through lost connections. Messages that came before a loss and were not taken are
-    /// still given: those that the peer had settled exist nowhere else, and settling the others says that they come
+    /// The next message; waits for one through lost connections. Messages that came before a loss, or while a connection
+    /// is being left, and were not taken are still given: those that the peer had settled exist nowhere else, and settling the others says that they come
     /// again.
     ///
     /// # Errors
@@ -79,7 +79,10 @@ impl<H: Hooks, B: Blueprint<H, Options = ReceiverOptions>> RecoveringReceiver<H,
     pub async fn recv_with_live(&self) -> Result<Received<H::Context>, H::Error> {
         let mut attempt = 0;
         loop {
-            let attached = self.link.attached().await?;
+            let attached = match self.link.standing() {
+                Some(attached) => attached,
+                None => self.link.attached().await?,
+            };
             let error = match attached.link.recv().await {
                 Ok(delivery) => {
                     self.link.use_credit(&attached);
@@ -93,7 +96,12 @@ impl<H: Hooks, B: Blueprint<H, Options = ReceiverOptions>> RecoveringReceiver<H,
                 RecvError::Detached(reason) => self.link.verdict(&attached.address, reason),
             };
             match verdict {
-                LinkVerdict::Reconnect => attached.live.condemn(),
+                LinkVerdict::Reconnect => {
+                    if let RecvError::Detached(reason) = &error {
+                        self.link.count_end(&mut attempt, &attached, reason)?;
+                    }
+                    attached.live.condemn();
+                }
                 LinkVerdict::GiveUp(error) => return Err(error),
                 LinkVerdict::AttachAgain(error) => self.link.wait(&mut attempt, error).await?,
             }

@@ -11,12 +11,12 @@ use tokio::time::{Instant, timeout};
 
 use super::error::RecoveryError;
 use super::hooks::{Hooks, LinkVerdict};
-use super::link::{Attached, Blueprint, LinkOptions, Restored};
+use super::link::{Attached, Blueprint, LinkOptions, NotAttached, Restored};
 use super::live::Live;
 use super::status::RecoveryStatus;
 
 /// What an attempt to attach came to, and the right to try again.
-type Attempted<H, B> = (Result<Attached<H, B>, LinkVerdict<<H as Hooks>::Error>>, OwnedMutexGuard<()>);
+type Attempted<H, B> = (Result<Attached<H, B>, NotAttached<<H as Hooks>::Error>>, OwnedMutexGuard<()>);
 
 impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
     /// Attaches in a task of its own, which goes on when the caller leaves: what is resumed half-way would be lost.

@@ -191,7 +191,13 @@ impl<H: Hooks, B: Blueprint<H, Options = SenderOptions>> RecoveringSender<H, B> 
             };
             self.link.forget(&attached);
             match verdict {
-                LinkVerdict::Reconnect => attached.live.condemn(),
+                LinkVerdict::Reconnect => {
+                    if let SendError::Detached(reason) = &error {
+                        let counted = self.link.count_end(&mut attempt, &attached, reason);
+                        counted.map_err(SendFailure::NotSent)?;
+                    }
+                    attached.live.condemn();
+                }
                 LinkVerdict::GiveUp(error) => return Err(SendFailure::NotSent(error)),
                 LinkVerdict::AttachAgain(error) => {
                     self.link.wait(&mut attempt, error).await.map_err(SendFailure::NotSent)?;

@@ -6,9 +6,10 @@ mod resuming;
 use std::time::Duration;
 
 use amqp_codec::{ErrorCondition, Outcome};
-use amqp_transport::client::{DetachReason, SenderOptions};
+use amqp_transport::client::{AttachError, DetachReason, EndReason, SenderOptions};
 use amqp_transport::recovery::{
-    RecoveringConnection, RecoveryError, RecoveryStatus, Resend, SendFailure, WhileDown,
+    Hooks, LinkEnd, LinkVerdict, RecoveringConnection, RecoveryError, RecoveryStatus, Resend, SendFailure,
+    WhileDown,
 };
 use amqp_transport::server::AcceptOptions;
 use amqp_transport::{CreditMode, ReceiverOptions, SendError, SettleError};
@@ -467,4 +468,119 @@ async fn a_first_round_that_hangs_ends_at_the_bound_on_time() {
     let failed = timeout(PATIENCE, connection.live()).await.unwrap();
     assert!(matches!(failed, Err(RecoveryError::TimedOut { .. })), "{failed:?}");
     assert_eq!(start.elapsed(), Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn settled_messages_that_came_before_a_loss_are_still_given() {
+    for attaches_first in [false, true] {
+        let (net, mut brokers) = Net::new([]);
+        let (connection, broker) = connected(&net, &mut brokers).await;
+        let receiver = connection.receiver(from_queue());
+        let giving = async {
+            let gives = next_attach(&broker.server).await.accept_sender(AcceptOptions::new()).unwrap();
+            for number in 1..=3 {
+                gives.send_settled(&numbered(number)).await.unwrap();
+            }
+            gives
+        };
+        let (attached, _gives) = tokio::join!(receiver.attached(), giving);
+        attached.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        broker.cut();
+        let (_serving, mut given) = brokers.recv().await.unwrap().serve(&net);
+        if attaches_first {
+            receiver.attached().await.unwrap();
+        }
+        for number in 1..=3 {
+            let delivery = timeout(PATIENCE, receiver.recv()).await.expect("nothing is lost").unwrap();
+            assert_eq!(number_of(&delivery.message().unwrap()), number);
+        }
+        let giving = async { given.recv().await.unwrap().send_settled(&numbered(4)).await.unwrap() };
+        let (next, ()) = tokio::join!(timeout(PATIENCE, receiver.recv()), giving);
+        assert_eq!(number_of(&next.unwrap().unwrap().message().unwrap()), 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn settled_messages_that_come_while_a_connection_is_replaced_are_still_given() {
+    let (net, brokers) = Net::new([]);
+    *net.inner.planned.lock().unwrap() = Some(Duration::from_secs(3));
+    let mut brokers = brokers;
+    let (connection, broker) = connected(&net, &mut brokers).await;
+    let receiver = connection.receiver(from_queue());
+    let giving = async {
+        let gives = next_attach(&broker.server).await.accept_sender(AcceptOptions::new()).unwrap();
+        for number in 1..=3 {
+            gives.send_settled(&numbered(number)).await.unwrap();
+        }
+        gives
+    };
+    let (attached, _gives) = tokio::join!(receiver.attached(), giving);
+    attached.unwrap();
+    let _next = timeout(PATIENCE, brokers.recv()).await.unwrap().unwrap();
+    for number in 1..=3 {
+        let delivery = timeout(PATIENCE, receiver.recv()).await.expect("nothing is lost").unwrap();
+        assert_eq!(number_of(&delivery.message().unwrap()), number);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn credit_used_by_messages_that_wait_is_not_granted_twice() {
+    let (net, mut brokers) = Net::new([]);
+    let (connection, broker) = connected(&net, &mut brokers).await;
+    let receiver = connection.receiver(from_queue().credit(CreditMode::Manual));
+    receiver.add_credit(5);
+    let giving = async {
+        let gives = next_attach(&broker.server).await.accept_sender(AcceptOptions::new()).unwrap();
+        for number in 1..=2 {
+            gives.send_settled(&numbered(number)).await.unwrap();
+        }
+        gives
+    };
+    let (attached, _gives) = tokio::join!(receiver.attached(), giving);
+    attached.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    broker.cut();
+    let (_serving, mut given) = brokers.recv().await.unwrap().serve(&net);
+    receiver.attached().await.unwrap();
+    let gives = given.recv().await.unwrap();
+    gives.ready().await.unwrap();
+    assert_eq!(gives.credit(), 3, "two of five are used up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_ended_for_good_over_one_link_is_told_and_not_tried_again_for_ever() {
+    let (net, _brokers) = Net::new([]);
+    for (condition, is_final) in
+        [(ErrorCondition::NOT_FOUND, true), (ErrorCondition::RESOURCE_LIMIT_EXCEEDED, false)]
+    {
+        let ended = EndReason::Remote(error(condition, "no such queue").into());
+        let attach = AttachError::SessionEnded(ended.clone());
+        let verdict = net.link_verdict("queue", LinkEnd::NotAttached(&attach));
+        match verdict {
+            LinkVerdict::GiveUp(RecoveryError::Attach { .. }) if is_final => {}
+            LinkVerdict::Reconnect if !is_final => {}
+            other => panic!("{other:?}"),
+        }
+        // One that stood need not be at fault.
+        let detached = DetachReason::SessionEnded(ended);
+        assert!(matches!(net.link_verdict("queue", LinkEnd::Detached(&detached)), LinkVerdict::Reconnect));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_whose_attach_is_never_answered_ends_with_the_reason() {
+    let (net, mut brokers) = Net::new([]);
+    let quick = options().operation_timeout(Duration::from_secs(5)).attempt_timeout(Duration::from_secs(2));
+    let connection = RecoveringConnection::start(addresses("a"), quick, net.clone());
+    let keeping = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Some(broker) = brokers.recv().await {
+            kept.push(broker);
+        }
+    });
+    let received = timeout(PATIENCE, connection.receiver(from_queue()).recv()).await.expect("it ends");
+    assert!(matches!(received, Err(RecoveryError::TimedOut { .. })), "{received:?}");
+    assert_eq!(net.log().iter().filter(|line| line.ends_with(" a")).count(), 6);
+    keeping.abort();
 }

@@ -4,10 +4,10 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::time::Duration;
 
-use amqp_codec::{Message, Outcome};
+use amqp_codec::{Message, Outcome, ReceiverSettleMode};
 use amqp_transport::client::SinkError;
 use amqp_transport::server::AcceptOptions;
-use amqp_transport::{CreditMode, ReceiverOptions, RecvError, SendError, SenderOptions};
+use amqp_transport::{CreditMode, ReceiverOptions, RecvError, SendError, SenderOptions, Settling};
 use futures_core::Stream;
 use futures_sink::Sink;
 use tokio::time::timeout;
@@ -135,4 +135,43 @@ async fn a_batch_tells_the_end_of_each_message() {
         ),
         "{ends:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_messages_than_the_credit_end_on_a_link_that_its_application_settles() {
+    for uses_sink in [false, true] {
+        let (client, server) = pair().await;
+        let session = session(&client).await;
+        let options = ReceiverOptions::new("r", "q")
+            .rcv_settle_mode(ReceiverSettleMode::Second)
+            .credit(CreditMode::Manual);
+        let accept = AcceptOptions::new().settling(Settling::ByApplication);
+        let (receiver, sender) = receiving(&session, &server, options, accept).await;
+        receiver.add_credit(2).unwrap();
+        let taking = async {
+            for number in 0..10 {
+                let delivery = receiver.recv().await.unwrap();
+                assert_eq!(number_of(&delivery.message().unwrap()), number);
+                // Room for the next only when this one is settled.
+                delivery.accept_confirmed().await.unwrap();
+                // After the last one the sender may be gone.
+                let _ = receiver.add_credit(1);
+            }
+        };
+        let messages: Vec<Message> = (0..10).map(numbered).collect();
+        let sending = async {
+            if uses_sink {
+                let mut sink = sender.into_sink();
+                for message in messages {
+                    feed(&mut sink, message).await.unwrap();
+                }
+                flush(&mut sink).await.unwrap();
+            } else {
+                let ends = sender.send_all(&messages).await;
+                assert!(ends.iter().all(|end| matches!(end, Ok(Outcome::Accepted))), "{ends:?}");
+            }
+        };
+        let both = async { tokio::join!(sending, taking) };
+        timeout(Duration::from_secs(60), both).await.expect("neither waits for the other");
+    }
 }
