@@ -5,6 +5,7 @@
 
 use crate::{
     cursor::{Cursor, Decode, Result, Scope, Width},
+    definitions::RESTRICTED,
     error::DecodeErrorKind,
     format_code as code,
     sink::{Compound, Encode, Sink},
@@ -91,23 +92,12 @@ pub const COMPOSITES: &[CompositeSpec] = &[
     crate::SaslOutcome::SPEC,
 ];
 
-/// Described types of the specification that are not composites: the other message sections.
-pub(crate) const SECTIONS: &[(u64, &str, &str)] = &[
-    (0x71, "amqp:delivery-annotations:map", "delivery-annotations"),
-    (0x72, "amqp:message-annotations:map", "message-annotations"),
-    (0x74, "amqp:application-properties:map", "application-properties"),
-    (0x75, "amqp:data:binary", "data"),
-    (0x76, "amqp:amqp-sequence:list", "amqp-sequence"),
-    (0x77, "amqp:amqp-value:*", "amqp-value"),
-    (0x78, "amqp:footer:map", "footer"),
-];
-
 /// The numeric descriptor of a symbolic one of the specification.
 #[cold]
 pub(crate) fn code_of_symbol(symbol: &[u8]) -> Option<u64> {
     let composite = COMPOSITES.iter().find(|spec| spec.symbol.as_bytes() == symbol).map(|spec| spec.code);
-    composite
-        .or_else(|| SECTIONS.iter().find(|section| section.1.as_bytes() == symbol).map(|section| section.0))
+    let mut sections = RESTRICTED.iter().filter_map(|spec| spec.descriptor);
+    composite.or_else(|| sections.find(|section| section.1.as_bytes() == symbol).map(|section| section.0))
 }
 
 /// Reads the fields of a composite's list one after the other.

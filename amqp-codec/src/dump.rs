@@ -7,7 +7,8 @@ use core::fmt;
 use bytes::Bytes;
 
 use crate::{
-    composite::{COMPOSITES, SECTIONS},
+    composite::COMPOSITES,
+    definitions::{RESTRICTED, RestrictedSpec},
     described::DescribedRef,
     frame::{FrameHeader, FrameType},
     limits::DecodeLimits,
@@ -124,8 +125,9 @@ fn write_described(f: &mut fmt::Formatter<'_>, described: DescribedRef<'_>) -> f
     let code = described.code();
     let composite = COMPOSITES.iter().find(|spec| Some(spec.code) == code);
     let (Some(spec), ValueRef::List(fields)) = (composite, described.value()) else {
-        match SECTIONS.iter().find(|section| Some(section.0) == code) {
-            Some((code, _, name)) => write!(f, "@{name}({code}) ")?,
+        let is_section = |spec: &&RestrictedSpec| spec.descriptor.map(|(code, _)| code) == code;
+        match RESTRICTED.iter().filter(|spec| spec.descriptor.is_some()).find(is_section) {
+            Some(spec) => write!(f, "@{}({}) ", spec.name, code.unwrap_or_default())?,
             None => {
                 f.write_str("@")?;
                 write_value(f, described.descriptor())?;

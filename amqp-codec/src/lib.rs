@@ -23,6 +23,7 @@ mod collection;
 mod composite;
 mod condition;
 mod cursor;
+mod definitions;
 mod delivery_state;
 mod described;
 pub mod dump;
@@ -58,6 +59,7 @@ pub use collection::{
 pub use composite::{COMPOSITES, CompositeSpec, FieldSpec};
 pub use condition::{Error, ErrorCondition};
 pub use cursor::{Cursor, Decode, from_bytes};
+pub use definitions::{Choice, MESSAGE_FORMAT, PORT, RESTRICTED, RestrictedSpec, SECURE_PORT};
 pub use delivery_state::{
     Accepted, Declared, DeliveryState, Modified, NotAnOutcome, Outcome, Received, Rejected, Released,
     TransactionalState,

@@ -4,6 +4,7 @@ use crate::{
     collection::Fields,
     composite::{composite, one_of, restricted},
     cursor::{Cursor, Decode},
+    definitions::Choice,
     delivery_state::DeliveryState,
     error::DecodeError,
     sink::{Encode, Sink},
@@ -118,6 +119,9 @@ impl DistributionMode {
     pub const MOVE: Self = Self(Symbol::from_static("move"));
     /// A message that is sent stays available to others.
     pub const COPY: Self = Self(Symbol::from_static("copy"));
+
+    /// The modes of the specification: name and symbol.
+    pub const CHOICES: &'static [Choice] = &[("move", "move"), ("copy", "copy")];
 }
 
 impl Decode for DistributionMode {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{composite::composite, text::Symbol, value::Value};
+use crate::{composite::composite, definitions::Choice, text::Symbol, value::Value};
 
 composite! {
     /// The target of a link that controls transactions (AMQP 1.0 §4.5.1).
@@ -48,4 +48,13 @@ impl TxnCapability {
     pub const MULTI_TXNS_PER_SSN: Symbol = Symbol::from_static("amqp:multi-txns-per-ssn");
     /// One transaction over several sessions.
     pub const MULTI_SSNS_PER_TXN: Symbol = Symbol::from_static("amqp:multi-ssns-per-txn");
+
+    /// All of them: name and symbol.
+    pub const CHOICES: &'static [Choice] = &[
+        ("local-transactions", "amqp:local-transactions"),
+        ("distributed-transactions", "amqp:distributed-transactions"),
+        ("promotable-transactions", "amqp:promotable-transactions"),
+        ("multi-txns-per-ssn", "amqp:multi-txns-per-ssn"),
+        ("multi-ssns-per-txn", "amqp:multi-ssns-per-txn"),
+    ];
 }

@@ -17,6 +17,7 @@ mod late;
 mod requirements;
 mod seed_page;
 mod simulation;
+mod spec_tables;
 mod structure;
 mod traces;
 mod types;
