@@ -21,7 +21,7 @@ mod packed;
 mod usual;
 mod walk;
 
-pub use array::{Array, ArrayIter, ArrayRef, MixedElements};
+pub use array::{Array, ArrayIter, ArrayRef, IntoElements, MixedElements};
 pub use entries::Entries;
 pub use list::{IntoValues, List, ListRef, ValueIter};
 pub use map::{IntoEntries, Map, MapIter, MapRef};

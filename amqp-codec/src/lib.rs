@@ -53,8 +53,8 @@ mod work;
 pub use bytes::{Bytes, BytesMut};
 pub use collection::{
     AnnotationKey, AnnotationKeyRef, Annotations, ApplicationProperties, Array, ArrayIter, ArrayRef, Entries,
-    Fields, IntoEntries, IntoSymbols, IntoTypedEntries, IntoValues, List, ListRef, Map, MapIter, MapKey,
-    MapRef, MixedElements, Multiple, MultipleIter, OrderedMap, TypedEntries, ValueIter,
+    Fields, IntoElements, IntoEntries, IntoSymbols, IntoTypedEntries, IntoValues, List, ListRef, Map,
+    MapIter, MapKey, MapRef, MixedElements, Multiple, MultipleIter, OrderedMap, TypedEntries, ValueIter,
 };
 pub use composite::{COMPOSITES, CompositeSpec, FieldSpec};
 pub use condition::{Error, ErrorCondition};

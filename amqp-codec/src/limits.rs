@@ -14,6 +14,9 @@
 /// | sections of a message | `max_sections` |
 /// | frame size | the caller's maximum, [`FrameHeader::parse_limited`](crate::FrameHeader::parse_limited) |
 ///
+/// Walking over an array without octets gives as many elements as it claims, each time: whoever walks into what is nested
+/// bounds their sum ([`ArrayRef::unwritten_len`](crate::ArrayRef::unwritten_len)).
+///
 /// Collections and described values stay encoded, so that a value or a message takes at most four octets of memory a
 /// received octet, and 4 KiB, both while it is decoded and after; what is read where it lies
 /// ([`MessageView`](crate::MessageView), [`Entries`](crate::Entries), [`ValueRef`](crate::ValueRef)) takes none.

@@ -31,7 +31,8 @@
 //! keeps content before it knows its type (`flatten`, `untagged`), a value arrives in the forms of "elsewhere".
 //!
 //! Nesting is bounded both ways: 64 collections, as deep as the decoder reads by default, and 256 steps through options and
-//! newtypes.
+//! newtypes. So are array elements that take no octets (nulls, zeros, equal booleans), which a few octets can claim many of:
+//! 65,536 in a whole value that is read, 1,024 in an array that is written.
 //!
 //! ```
 //! use amqp_codec::{Symbol, Timestamp, Value, serde::{from_value, to_value}};
@@ -83,8 +84,9 @@ pub fn from_value<'de, T: Deserialize<'de>>(value: &'de Value) -> Result<T, Serd
 /// Reads a Rust value from a borrowed one, such as an entry of a message that stays encoded.
 ///
 /// # Errors
-/// [`SerdeError`] if the value is not of the type, or nests too deep.
+/// [`SerdeError`] if the value is not of the type, nests too deep, or has too many array elements without octets.
 pub fn from_value_ref<'de, T: Deserialize<'de>>(value: ValueRef<'de>) -> Result<T, SerdeError> {
+    spend_unwritten(value, MAX_UNWRITTEN, Depth::default())?;
     T::deserialize(de::Deserializer::new(value))
 }
 
@@ -97,6 +99,8 @@ pub fn from_value_ref<'de, T: Deserialize<'de>>(value: ValueRef<'de>) -> Result<
 pub enum SerdeError {
     /// Deeper than the bounds of this module.
     TooDeep,
+    /// More array elements without octets than the bounds of this module.
+    TooManyElements,
     /// A map with two equal keys.
     DuplicateKey,
     /// A value of another type than the one named.
@@ -109,6 +113,7 @@ impl fmt::Display for SerdeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooDeep => f.write_str("nesting is deeper than the limit"),
+            Self::TooManyElements => f.write_str("array elements without octets are more than the limit"),
             Self::DuplicateKey => f.write_str("map key appears twice"),
             Self::WrongType(name) => write!(f, "value is not a {name}"),
             Self::Message(text) => f.write_str(text),
@@ -155,6 +160,32 @@ impl Depth {
         Ok(Self { steps: self.steps + 1, ..self })
     }
 }
+
+/// Takes the array elements without octets in a value from a budget, and returns what is left of it.
+fn spend_unwritten(value: ValueRef<'_>, budget: usize, depth: Depth) -> Result<usize, SerdeError> {
+    // What is deeper is not read.
+    let Ok(depth) = depth.into_collection() else { return Ok(budget) };
+    let spend = |budget, value| spend_unwritten(value, budget, depth);
+    match value {
+        ValueRef::List(list) => list.iter().try_fold(budget, spend),
+        ValueRef::Map(map) => map.iter().flat_map(|(key, value)| [key, value]).try_fold(budget, spend),
+        ValueRef::Array(array) => {
+            let unwritten = array.unwritten_len();
+            let budget = budget.checked_sub(unwritten).ok_or(SerdeError::TooManyElements)?;
+            let has_more = unwritten == 0 && array.has_collections();
+            if has_more { array.iter().try_fold(budget, spend) } else { Ok(budget) }
+        }
+        ValueRef::Described(described) => {
+            [described.descriptor(), described.value()].into_iter().try_fold(budget, spend)
+        }
+        _ => Ok(budget),
+    }
+}
+
+/// Most array elements without octets in a value that is read.
+const MAX_UNWRITTEN: usize = 65_536;
+/// Most of them in one array that is written: a tree of arrays then stays within a few hundred elements an octet.
+const MAX_UNWRITTEN_OF_ARRAY: usize = 1_024;
 
 /// What the decoder reads by default.
 const MAX_COLLECTIONS: u16 = 64;

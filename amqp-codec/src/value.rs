@@ -179,7 +179,8 @@ impl Value {
     /// The generic form of any encodable value, such as a composite.
     ///
     /// # Errors
-    /// None in practice; the decoder's limits apply to the value (depth 64, 262,144 nodes).
+    /// [`DecodeError`] if the value is more than the decoder takes ([`DecodeLimits::message`](crate::DecodeLimits::message):
+    /// depth 64, 262,144 nodes).
     pub fn of(value: &impl Encode) -> Result<Self, DecodeError> {
         crate::cursor::from_bytes(&to_bytes(value), &crate::DecodeLimits::message())
     }
@@ -436,8 +437,29 @@ from_types! {
     bool => Boolean, u8 => Ubyte, u16 => Ushort, u32 => Uint, u64 => Ulong, i8 => Byte, i16 => Short, i32 => Int,
     i64 => Long, f32 => Float, f64 => Double, Decimal32 => Decimal32, Decimal64 => Decimal64,
     Decimal128 => Decimal128, char => Char, Timestamp => Timestamp, Uuid => Uuid, Bytes => Binary, Vec<u8> => Binary,
-    Str => String, String => String, &'static str => String, Symbol => Symbol, List => List, Map => Map,
+    Str => String, String => String, Symbol => Symbol, List => List, Map => Map,
     Array => Array, Described => Described, Vec<Value> => List,
+}
+
+impl From<&str> for Value {
+    /// A string with its own copy of the text; [`Str::from_static`] makes one without.
+    fn from(text: &str) -> Self {
+        Self::String(Str::copy_from(text))
+    }
+}
+
+impl From<&[u8]> for Value {
+    /// A binary with its own copy of the octets.
+    fn from(octets: &[u8]) -> Self {
+        Self::Binary(Bytes::copy_from_slice(octets))
+    }
+}
+
+impl<const N: usize> From<[u8; N]> for Value {
+    /// A binary with its own copy of the octets.
+    fn from(octets: [u8; N]) -> Self {
+        Self::from(octets.as_slice())
+    }
 }
 
 impl<T: Into<Self>> From<Option<T>> for Value {
@@ -467,7 +489,33 @@ macro_rules! try_into_types {
 try_into_types! {
     bool => Boolean "boolean", u8 => Ubyte "ubyte", u16 => Ushort "ushort", u32 => Uint "uint", u64 => Ulong "ulong",
     i8 => Byte "byte", i16 => Short "short", i32 => Int "int", i64 => Long "long", f32 => Float "float",
-    f64 => Double "double", char => Char "char", Timestamp => Timestamp "timestamp", Uuid => Uuid "uuid",
+    f64 => Double "double", Decimal32 => Decimal32 "decimal32", Decimal64 => Decimal64 "decimal64",
+    Decimal128 => Decimal128 "decimal128", char => Char "char", Timestamp => Timestamp "timestamp", Uuid => Uuid "uuid",
     Bytes => Binary "binary", Str => String "string", Symbol => Symbol "symbol", List => List "list", Map => Map "map",
     Array => Array "array", Described => Described "described value",
+}
+
+impl TryFrom<Value> for String {
+    type Error = WrongValueType;
+
+    fn try_from(value: Value) -> Result<Self, WrongValueType> {
+        Str::try_from(value).map(Self::from)
+    }
+}
+
+impl TryFrom<Value> for Vec<u8> {
+    type Error = WrongValueType;
+
+    fn try_from(value: Value) -> Result<Self, WrongValueType> {
+        Bytes::try_from(value).map(Self::from)
+    }
+}
+
+impl TryFrom<Value> for Vec<Value> {
+    type Error = WrongValueType;
+
+    /// The values of a list.
+    fn try_from(value: Value) -> Result<Self, WrongValueType> {
+        List::try_from(value).map(|list| list.into_iter().collect())
+    }
 }

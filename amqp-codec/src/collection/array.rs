@@ -70,6 +70,11 @@ impl Array {
         Self(Packed::of(octets.freeze(), raw.count))
     }
 
+    /// The element at an index, counted from 0, without its descriptor.
+    pub fn get(&self, index: usize) -> Option<ValueRef<'_>> {
+        self.view().get(index)
+    }
+
     /// The array, borrowed.
     pub fn view(&self) -> ArrayRef<'_> {
         ArrayRef(self.0.raw())
@@ -143,13 +148,30 @@ impl<'a> ArrayRef<'a> {
         ArrayIter { constructor, rest, left: self.len(), is_minimal: self.0.is_minimal }
     }
 
+    /// The element at an index, counted from 0, without its descriptor.
+    pub fn get(&self, index: usize) -> Option<ValueRef<'a>> {
+        self.iter().nth(index)
+    }
+
+    /// How many elements take no octets: all or none.
+    pub fn unwritten_len(&self) -> usize {
+        let is_unwritten = self.elements().is_some_and(|(_, rest)| rest.is_empty());
+        if is_unwritten { self.len() } else { 0 }
+    }
+
+    /// Whether elements can hold others.
+    #[cfg(feature = "serde")]
+    pub(crate) fn has_collections(&self) -> bool {
+        matches!(self.element_type(), ValueType::List | ValueType::Map | ValueType::Array)
+    }
+
     /// The array with octets of its own.
     pub fn to_array(&self) -> Array {
         Array(Packed::rewritten(self.0, write_content))
     }
 
     /// The descriptors of the element constructor, outermost first; nearly always none.
-    pub(crate) fn descriptors(&self) -> impl Iterator<Item = ValueRef<'a>> {
+    pub fn descriptors(&self) -> impl Iterator<Item = ValueRef<'a>> {
         let (mut rest, is_minimal) = (self.0.octets, self.0.is_minimal);
         core::iter::from_fn(move || {
             let (descriptor, behind) = walk::value(rest.strip_prefix(&[code::DESCRIBED])?, is_minimal)?;
@@ -195,6 +217,48 @@ impl<'a> Iterator for ArrayIter<'a> {
 impl ExactSizeIterator for ArrayIter<'_> {}
 
 impl FusedIterator for ArrayIter<'_> {}
+
+/// The elements of an array that is given up.
+#[derive(Clone, Debug)]
+pub struct IntoElements {
+    elements: Packed,
+    constructor: u8,
+    /// How many octets at the start have been read.
+    read: usize,
+    left: usize,
+}
+
+impl Iterator for IntoElements {
+    type Item = Value;
+
+    fn next(&mut self) -> Option<Value> {
+        self.left = self.left.checked_sub(1)?;
+        let rest = self.elements.raw().octets.get(self.read..)?;
+        let (value, behind) = walk::body(self.constructor, rest, true)?;
+        self.read += rest.len() - behind.len();
+        Some(value.to_value())
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for IntoElements {}
+
+impl FusedIterator for IntoElements {}
+
+impl IntoIterator for Array {
+    type Item = Value;
+    type IntoIter = IntoElements;
+
+    /// The elements without their descriptor, each with octets of its own.
+    fn into_iter(self) -> IntoElements {
+        let (constructor, rest) = self.view().elements().unwrap_or((code::NULL, &[]));
+        let (read, left) = (self.0.raw().octets.len() - rest.len(), self.len());
+        IntoElements { elements: self.0, constructor, read, left }
+    }
+}
 
 impl<'a> IntoIterator for &'a Array {
     type Item = ValueRef<'a>;

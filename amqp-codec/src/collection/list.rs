@@ -46,6 +46,29 @@ impl List {
         self.0.push(&value.into());
     }
 
+    /// Removes the last value and returns it. Takes time in proportion to the list.
+    pub fn pop(&mut self) -> Option<Value> {
+        let last = self.len().checked_sub(1)?;
+        let value = self.get(last)?.to_value();
+        *self = self.iter().take(last).collect();
+        Some(value)
+    }
+
+    /// Puts another value at an index, counted from 0, and returns the former one; nothing happens behind the end. Takes time
+    /// in proportion to the list.
+    pub fn set(&mut self, index: usize, value: impl Into<Value>) -> Option<Value> {
+        let former = self.get(index)?.to_value();
+        let value = value.into();
+        let new = self.iter().enumerate().map(|(at, own)| if at == index { value.view() } else { own });
+        *self = new.collect();
+        Some(former)
+    }
+
+    /// Removes all values.
+    pub fn clear(&mut self) {
+        *self = Self::new();
+    }
+
     /// The value at an index, counted from 0.
     pub fn get(&self, index: usize) -> Option<ValueRef<'_>> {
         self.iter().nth(index)

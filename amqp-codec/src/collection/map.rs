@@ -69,6 +69,16 @@ impl Map {
         self
     }
 
+    /// Whether the key is there.
+    pub fn contains_key(&self, key: &Value) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// Removes all entries.
+    pub fn clear(&mut self) {
+        *self = Self::new();
+    }
+
     /// Removes a key and returns its value.
     pub fn remove(&mut self, key: &Value) -> Option<Value> {
         self.0.remove(|own| own == key.view())

@@ -175,6 +175,21 @@ impl<K: MapKey> OrderedMap<K> {
     }
 }
 
+impl Annotations {
+    /// The value of a reserved key.
+    pub fn get_ulong(&self, key: u64) -> Option<ValueRef<'_>> {
+        self.view()
+            .iter()
+            .find(|(own, _)| matches!(own, ValueRef::Ulong(own) if *own == key))
+            .map(|(_, value)| value)
+    }
+
+    /// Removes a reserved key and returns its value.
+    pub fn remove_ulong(&mut self, key: u64) -> Option<Value> {
+        self.entries.remove(|own| matches!(own, ValueRef::Ulong(own) if own == key))
+    }
+}
+
 impl<K> OrderedMap<K> {
     /// An empty map.
     pub const fn new() -> Self {

@@ -3,14 +3,15 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{BodyData, DATA, Message, MessageView};
+use super::{BodyData, DATA, MessageView};
 use crate::{
     collection::Annotations,
-    error::DecodeError,
+    error::{DecodeError, DecodeErrorKind},
     format_code as code,
     limits::DecodeLimits,
     message::{MESSAGE_ANNOTATIONS, write_section},
-    sink::{Encode, Sink, saturate},
+    primitive::encode_sized_head,
+    sink::{Encode, Sink},
 };
 
 /// The message format of a batch.
@@ -54,27 +55,36 @@ impl BatchBuilder {
         Ok(batch)
     }
 
-    /// Adds a message.
+    /// Adds a message: a [`Message`](crate::Message), or [`MessageParts`](crate::MessageParts) that somebody else owns.
     ///
     /// # Errors
     /// [`BatchFull`] if it does not fit; the batch is as it was.
-    pub fn try_add(&mut self, message: &Message) -> Result<(), BatchFull> {
-        let length = message.encoded_len();
-        let short = u8::try_from(length).ok();
-        let header = if short.is_some() { 5 } else { 8 };
+    pub fn try_add(&mut self, message: &impl Encode) -> Result<(), BatchFull> {
+        self.begin(message.encoded_len())?;
+        message.encode(&mut self.out);
+        Ok(())
+    }
+
+    /// Adds a message that is encoded already, which is not looked into.
+    ///
+    /// # Errors
+    /// [`BatchFull`] if it does not fit; the batch is as it was.
+    pub fn try_add_encoded(&mut self, message: &[u8]) -> Result<(), BatchFull> {
+        self.begin(message.len())?;
+        self.out.write(message);
+        Ok(())
+    }
+
+    /// Writes what stands before a message of this length.
+    fn begin(&mut self, length: usize) -> Result<(), BatchFull> {
+        let header = if u8::try_from(length).is_ok() { 5 } else { 8 };
         let size = self.out.len().saturating_add(header).saturating_add(length);
         if size > self.max_size {
             return Err(BatchFull { size, limit: self.max_size });
         }
         self.out.reserve(header + length);
         self.out.write(&[code::DESCRIBED, code::SMALL_ULONG, DATA]);
-        if let Some(length) = short {
-            self.out.write(&[code::BINARY8, length]);
-        } else {
-            self.out.byte(code::BINARY32);
-            self.out.write(&saturate(length).to_be_bytes());
-        }
-        message.encode(&mut self.out);
+        encode_sized_head(&mut self.out, code::BINARY8, code::BINARY32, length);
         self.count += 1;
         Ok(())
     }
@@ -103,7 +113,13 @@ impl BatchBuilder {
 /// The encoded messages of a batch, each sharing the batch's buffer.
 ///
 /// # Errors
-/// [`DecodeError`] if the payload is not a message; the iterator's items are errors where a section is malformed.
+/// [`DecodeError`] if the payload is not a message, or if its body is a value or a sequence; the iterator's items are errors
+/// where a section is malformed.
 pub fn messages(payload: Bytes, limits: &DecodeLimits) -> Result<BodyData, DecodeError> {
-    MessageView::parse(&payload, limits).map(|view| view.body_data())
+    let view = MessageView::parse(&payload, limits)?;
+    if view.has_other_body_than_data() {
+        let what = "body of a batch";
+        return Err(DecodeError { kind: DecodeErrorKind::SectionOrder, offset: 0, what });
+    }
+    Ok(view.body_data())
 }

@@ -3,7 +3,7 @@
 //! Owns bodies of several sections, which stay encoded as collections do: thousands of sections of a few octets take no
 //! more memory than their octets.
 
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 use core::fmt;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -116,6 +116,34 @@ impl From<String> for Body {
     /// A string value.
     fn from(text: String) -> Self {
         Self::Value(text.into())
+    }
+}
+
+impl From<Bytes> for Body {
+    /// Octets in one data section.
+    fn from(data: Bytes) -> Self {
+        Self::Data(data)
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    /// Octets in one data section.
+    fn from(data: Vec<u8>) -> Self {
+        Self::Data(data.into())
+    }
+}
+
+impl From<Value> for Body {
+    /// One value.
+    fn from(value: Value) -> Self {
+        Self::Value(value)
+    }
+}
+
+impl From<List> for Body {
+    /// One sequence section.
+    fn from(list: List) -> Self {
+        Self::Sequence(Sequences::from_iter([list]))
     }
 }
 

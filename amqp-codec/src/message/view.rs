@@ -150,6 +150,20 @@ impl<'a> MessageView<'a> {
         self.find(self.places.message_annotations, Keys::Annotations, key)
     }
 
+    /// One message annotation with a reserved key, found without decoding the others.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the octets up to it are malformed.
+    pub fn message_annotation_ulong(&self, key: u64) -> Result<Option<ValueRef<'a>>, DecodeError> {
+        for entry in self.iter_message_annotations()?.into_iter().flatten() {
+            let (own, value) = entry?;
+            if own == ValueRef::Ulong(key) {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+
     /// The content of the data sections in order; none if the body is of another kind.
     pub fn body_data(&self) -> BodyData {
         let range = self.bodies_of(DATA);
@@ -271,6 +285,11 @@ impl<'a> MessageView<'a> {
     /// The body sections, descriptors included; nothing if they are of another kind.
     const fn bodies_of(&self, kind: u8) -> Range<usize> {
         if self.places.body_kind == kind { self.places.bodies_start..self.places.bodies_end } else { 0..0 }
+    }
+
+    /// Whether there is a body of one value or of sequences.
+    pub(super) const fn has_other_body_than_data(&self) -> bool {
+        self.places.bodies > 0 && self.places.body_kind != DATA
     }
 
     #[inline(always)]

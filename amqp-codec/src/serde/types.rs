@@ -13,7 +13,7 @@ use ::serde::{
 };
 use bytes::Bytes;
 
-use super::{SerdeError, name};
+use super::{MAX_UNWRITTEN_OF_ARRAY, SerdeError, name};
 use crate::{
     collection::{Array, ArrayRef, List, ListRef, Map, MapRef},
     cursor::from_bytes,
@@ -77,8 +77,21 @@ impl Serialize for ArrayRef<'_> {
         let mut fields = serializer.serialize_struct(name::ARRAY, FIELDS_OF_ARRAY.len())?;
         fields.serialize_field(kind, type_name(self.element_type()))?;
         fields.serialize_field(descriptors, &self.descriptors().collect::<Vec<_>>())?;
-        fields.serialize_field(items, &self.iter().collect::<Vec<_>>())?;
+        fields.serialize_field(items, &Items(*self))?;
         fields.end()
+    }
+}
+
+/// The elements of an array one after the other. Those that take no octets are written only while they are few: a dozen
+/// octets would become thousands of elements.
+struct Items<'a>(ArrayRef<'a>);
+
+impl Serialize for Items<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.unwritten_len() > MAX_UNWRITTEN_OF_ARRAY {
+            return Err(::serde::ser::Error::custom(SerdeError::TooManyElements));
+        }
+        serializer.collect_seq(self.0.iter())
     }
 }
 

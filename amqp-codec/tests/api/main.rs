@@ -7,6 +7,7 @@
 )]
 
 mod collections;
+mod conversions;
 mod dumps;
 mod maps;
 mod messages;

@@ -4,11 +4,11 @@
 //! hexadecimal, and `["described", descriptor, value]`. It speaks to nobody.
 
 use std::fmt::Write as _;
-use std::io::Read as _;
+use std::io::Read;
 
 use amqp_codec::{
-    Cursor, Decode, DecodeError, DecodeErrorKind, DecodeLimits, FrameHeader, FrameType, MessageView,
-    ProtocolHeader, Value as Amqp, ValueRef, ValueType, dump,
+    ArrayRef, Cursor, Decode, DecodeError, DecodeErrorKind, DecodeLimits, FrameHeader, FrameType,
+    MessageView, ProtocolHeader, Value as Amqp, ValueRef, ValueType, dump,
 };
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -20,23 +20,35 @@ use crate::output::tell;
 /// Most octets that are read: more than any frame or message of a hub.
 const MAX_INPUT: u64 = 64 * 1024 * 1024;
 
+/// Most array elements without octets that are shown one by one.
+const MAX_UNWRITTEN: usize = 256;
+
 /// Prints what the octets on standard input mean.
 ///
 /// # Errors
-/// They cannot be read, are not hexadecimal where that was said, or do not decode: the error names the offset.
+/// They cannot be read, are more than 64 MiB, are not hexadecimal where that was said, or do not decode: the error names the offset.
 pub(crate) fn run(args: &AmqpDecodeArgs) -> Result<End, Failure> {
-    let mut input = Vec::new();
-    std::io::stdin()
-        .lock()
-        .take(MAX_INPUT)
-        .read_to_end(&mut input)
-        .map_err(|error| Failure::new(Class::Failed, format!("cannot read standard input: {error}")))?;
+    let input = read(std::io::stdin().lock(), MAX_INPUT)?;
     let octets = if args.hex { unhex(&input)? } else { input };
     let octets = Bytes::from(octets);
     let text = show(&octets, args.kind, args.dump)
         .map_err(|error| Failure::new(Class::Failed, format!("the input does not decode: {error}")))?;
     tell(&text);
     Ok(End::Done)
+}
+
+/// All input, or an error where there is more than the limit: half a frame would decode to something misleading.
+fn read(input: impl Read, limit: u64) -> Result<Vec<u8>, Failure> {
+    let mut octets = Vec::new();
+    // One more, to tell the end from the limit.
+    input
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut octets)
+        .map_err(|error| Failure::new(Class::Failed, format!("cannot read standard input: {error}")))?;
+    if u64::try_from(octets.len()).is_ok_and(|length| length <= limit) {
+        return Ok(octets);
+    }
+    Err(Failure::new(Class::Usage, format!("the input is longer than {limit} octets")))
 }
 
 /// Octets of hexadecimal digits, white space between them left out.
@@ -174,13 +186,31 @@ pub(crate) fn typed(value: ValueRef<'_>) -> Value {
             let entries: Vec<_> = v.iter().map(|(key, value)| json!([typed(key), typed(value)])).collect();
             json!(["map", entries])
         }
-        ValueRef::Array(v) => json!(["array", {
-            "element_type": type_name(v.element_type()),
-            "element_descriptor": v.descriptor().map(typed),
-            "items": v.iter().map(typed).collect::<Vec<_>>(),
-        }]),
+        ValueRef::Array(v) => array(v),
         ValueRef::Described(v) => json!(["described", typed(v.descriptor()), typed(v.value())]),
     }
+}
+
+/// An array. Many elements without octets are shown by one of them and their `count`; `element_descriptors` are all of
+/// them where there is more than one.
+fn array(array: ArrayRef<'_>) -> Value {
+    let is_abbreviated = array.unwritten_len() > MAX_UNWRITTEN;
+    let shown = if is_abbreviated { 1 } else { usize::MAX };
+    let mut json = json!({
+        "element_type": type_name(array.element_type()),
+        "element_descriptor": array.descriptor().map(typed),
+        "items": array.iter().take(shown).map(typed).collect::<Vec<_>>(),
+    });
+    let descriptors: Vec<_> = array.descriptors().map(typed).collect();
+    if let Some(fields) = json.as_object_mut() {
+        if is_abbreviated {
+            fields.insert("count".to_owned(), array.len().into());
+        }
+        if descriptors.len() > 1 {
+            fields.insert("element_descriptors".to_owned(), descriptors.into());
+        }
+    }
+    json!(["array", json])
 }
 
 /// The specification's name of a type.
@@ -265,6 +295,29 @@ mod tests {
         assert!(error.contains("at octet 5"), "{error}");
         assert!(show(&Bytes::from_static(b"HTTP/1.1"), DecodeAs::Header, false).is_err());
         assert!(show(&Bytes::new(), DecodeAs::Frame, false).is_err());
+    }
+
+    #[test]
+    fn an_array_without_octets_is_shown_by_one_element_and_a_count() {
+        let octets = Bytes::from_static(&[0xf0, 0, 0, 0, 5, 0, 0, 0xff, 0xff, 0x43]);
+        let text = show(&octets, DecodeAs::Value, false).unwrap();
+        let json: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json[1]["items"], json!([["uint", 0]]), "{text}");
+        assert_eq!(json[1]["count"], 65_535);
+    }
+
+    #[test]
+    fn all_descriptors_of_elements_are_shown() {
+        let octets = Bytes::from_static(&[0xe0, 9, 1, 0, 0x53, 1, 0, 0x53, 2, 0x50, 7]);
+        let text = show(&octets, DecodeAs::Value, false).unwrap();
+        let json: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json[1]["element_descriptors"], json!([["ulong", 1], ["ulong", 2]]), "{text}");
+    }
+
+    #[test]
+    fn input_over_the_limit_is_an_error_and_not_cut() {
+        assert_eq!(read(&[1_u8, 2][..], 2).unwrap(), [1, 2]);
+        assert!(read(&[1_u8, 2, 3][..], 2).is_err());
     }
 
     #[test]
