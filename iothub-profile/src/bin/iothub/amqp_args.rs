@@ -11,7 +11,7 @@ use crate::args::{PropertyArgs, UntilArgs};
 /// The broker, who one is there, and how patient one is.
 #[derive(Args, Debug)]
 pub(crate) struct LinkArgs {
-    /// amqp://[USER[:PASSWORD]@]HOST[:PORT]/ADDRESS, or amqps:// for TLS; user, password and address are percent-decoded.
+    /// `amqp://[USER[:PASSWORD]@]HOST[:PORT]/ADDRESS`, or amqps:// for TLS; user, password and address are percent-decoded.
     /// With ws:// and wss:// the path is the WebSocket's, and --address names the node
     #[arg(value_name = "URL")]
     pub(crate) url: String,
@@ -28,7 +28,7 @@ pub(crate) struct LinkArgs {
     /// Show the password to a broker without TLS, for a network that nobody else is on; SCRAM needs no such leave
     #[arg(long)]
     pub(crate) allow_plain_without_tls: bool,
-    /// Connect through this HTTP proxy: http://[USER:PASSWORD@]HOST[:PORT], or env for what HTTPS_PROXY, ALL_PROXY and
+    /// Connect through this HTTP proxy: `http://[USER:PASSWORD@]HOST[:PORT]`, or env for what HTTPS_PROXY, ALL_PROXY and
     /// NO_PROXY say
     #[arg(long, value_name = "URL")]
     pub(crate) proxy: Option<String>,

@@ -110,7 +110,7 @@ pub(crate) struct Global {
     /// Speak AMQP over a WebSocket, on port 443 where no other port is given
     #[arg(long, global = true)]
     pub(crate) websocket: bool,
-    /// Connect through this HTTP proxy, http://[USER:PASSWORD@]HOST:PORT; `env` follows HTTPS_PROXY, ALL_PROXY and NO_PROXY
+    /// Connect through this HTTP proxy, `http://[USER:PASSWORD@]HOST:PORT`; `env` follows HTTPS_PROXY, ALL_PROXY and NO_PROXY
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) proxy: Option<String>,
     /// Give up on the first connection after so many seconds
