@@ -204,7 +204,8 @@ impl<'a> Frames<'a> {
 impl Iterator for Frames<'_> {
     type Item = Result<AmqpFrame, DecodeError>;
 
-    #[inline]
+    // Always: a frame is put together where its user looks at it, or is moved once more.
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if let Some((channel, transfer, payload)) = self.read_usual() {
             // Put together where it is returned: a frame is large, and each move of it costs as much as decoding it.

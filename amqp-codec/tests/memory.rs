@@ -18,7 +18,7 @@ const PER_OCTET: usize = 4;
 const CONSTANT: usize = 4 * 1024;
 
 /// Octets up to which each is changed into all others, and beyond which into those that differ in a bit or start compounds.
-const SHORT: usize = 40;
+const SHORT: usize = 1_024;
 
 #[test]
 fn every_prefix_and_every_damaged_octet_costs_memory_in_proportion() {
