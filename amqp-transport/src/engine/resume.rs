@@ -102,6 +102,10 @@ impl Connection {
                 for (tag, _) in settled {
                     self.events.push(Event::SettledBefore { link: id, tag, state: None });
                 }
+                if survivors.awaited.is_empty() {
+                    // Nothing of before is left, told or not: what comes now is new (L-037).
+                    survivors.is_incomplete = false;
+                }
             }
         }
     }
