@@ -11,7 +11,8 @@ use amqp_transport::server::{
     AcceptOptions, ControlReceiver, Incoming, Listener, ListenerOptions, SaslPolicy, ServerConnection,
 };
 use amqp_transport::transaction::{
-    ControlLink, Coordinator, CoordinatorLimits, Discharged, TransactionFault, outcome_in, transaction_of,
+    ControlLink, Coordinator, CoordinatorLimits, Discharged, TransactionFault, WorkPlace, outcome_in,
+    transaction_of,
 };
 use amqp_transport::{Receiver, Sender};
 use tokio::process::Command;
@@ -34,7 +35,7 @@ struct Resource {
     filled: Notify,
 }
 
-const LINK: ControlLink = ControlLink { link: 0, session: 0 };
+const LINK: ControlLink = ControlLink { link: 0, place: WorkPlace { connection: 0, session: 0 } };
 
 // as another maker's controller understands them.
 #[tokio::test]
@@ -136,7 +137,7 @@ impl Resource {
             let text = text_of(&delivery.message().unwrap());
             let id = delivery.transaction().expect("sent under a transaction").clone();
             let work = Work::Publish(text);
-            self.coordinator.lock().await.enlist(&id, LINK.session, work, 1).unwrap();
+            self.coordinator.lock().await.enlist(&id, LINK.place, work, 1).unwrap();
             delivery.settle_with(outcome_in(id, Outcome::Accepted)).unwrap();
         }
     }
@@ -154,7 +155,7 @@ impl Resource {
             // it is retired by the discharge, not by what its consumer says before.
             let SendError::OtherState(state) = receipt.await.unwrap_err() else { panic!("taken for final") };
             let id = transaction_of(&state).expect("accepted under a transaction").clone();
-            self.coordinator.lock().await.enlist(&id, LINK.session, Work::Retire(text), 1).unwrap();
+            self.coordinator.lock().await.enlist(&id, LINK.place, Work::Retire(text), 1).unwrap();
         }
     }
 }

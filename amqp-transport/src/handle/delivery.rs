@@ -13,7 +13,7 @@ use super::error::{DetachReason, SettleError};
 use super::options::OnDrop;
 use crate::driver::link::{LinkInner, too_late};
 use crate::driver::shared::{Confirmation, LinkPhase};
-use crate::engine::{DeliveryId, IncomingDelivery, Settlement};
+use crate::engine::{DeliveryId, DetachKind, IncomingDelivery, Settlement};
 use crate::transaction::transaction_of;
 
 /// A message that was received, to be settled by one of its consuming methods.
@@ -171,6 +171,16 @@ impl Delivery {
     /// peer's decision.
     pub fn leave_unsettled(mut self) {
         self.is_done = true;
+    }
+
+    /// Detaches the link with an error, and leaves the delivery to its sender without an outcome.
+    pub(crate) fn detach_link(mut self, error: Error) {
+        self.is_done = true;
+        // Poisoned, or gone already: the sender hears of no outcome either way.
+        let _ = self.link.connection.shared.with(|state| {
+            let _ = state.engine.detach(self.link.id, DetachKind::Closed, Some(error));
+            state.is_touched = true;
+        });
     }
 
     /// The same delivery on the link that goes on with it.

@@ -46,7 +46,8 @@ pub enum TransactionError {
     /// `amqp:transaction:timeout` among others. A commit that is refused so was rolled back.
     #[error("the coordinator refused: {0}")]
     Refused(RemoteError),
-    /// The coordinator refused without an error.
+    /// The coordinator refused without an error: a declare, then nothing was begun; a discharge, then it is not known what
+    /// became of the transaction.
     #[error("the coordinator refused without saying why")]
     RefusedSilently,
     /// The request did not reach the coordinator, or its answer did not come. A commit whose outcome is unknown may have
@@ -70,7 +71,9 @@ impl TransactionError {
     #[must_use]
     pub fn is_rolled_back(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::RefusedSilently => true,
+            Self::Refused(_) => true,
+            // a discharge that fails is rejected; any other outcome says nothing of the work.
+            Self::RefusedSilently => false,
             Self::Send(error) => error.is_not_sent(),
         }
     }

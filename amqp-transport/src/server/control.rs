@@ -1,6 +1,8 @@
 //! The server's end of a control link: requests of a controller, each to be answered (`AMQP 1.0 §4.1`).
 
-use amqp_codec::{Coordinator, Declared, DeliveryState, Error, Role, Symbol, TargetArchetype};
+use amqp_codec::{
+    Coordinator, Declared, DeliveryState, Error, ErrorCondition, Role, Str, Symbol, TargetArchetype,
+};
 use bytes::Bytes;
 
 use super::accept::AcceptOptions;
@@ -22,12 +24,15 @@ pub struct ControlReceiver {
     takes_rejected: bool,
 }
 
-/// A request of a controller, to be answered by one of its consuming methods. Dropped, it is released: the controller
-/// learns that nothing was done.
+/// A request of a controller, to be answered by one of its consuming methods.
+///
+/// A declare that is dropped is released: nothing was done. A discharge that is dropped may have been done, so that no
+/// outcome is true of it: the link is detached with `amqp:internal-error`, and the controller does not know.
 #[derive(Debug)]
 #[must_use = "the controller waits for an answer"]
 pub struct ControlDemand {
-    delivery: Delivery,
+    /// Until it is answered.
+    delivery: Option<Delivery>,
     request: ControlRequest,
 }
 
@@ -80,7 +85,7 @@ impl ControlReceiver {
         loop {
             let delivery = self.receiver.recv().await?;
             match ControlRequest::from_message(delivery.payload(), delivery.is_settled()) {
-                Ok(request) => return Ok(ControlDemand { delivery, request }),
+                Ok(request) => return Ok(ControlDemand { delivery: Some(delivery), request }),
                 // there is no other way to tell.
                 Err(fault) if delivery.is_settled() || !self.takes_rejected => {
                     drop(delivery);
@@ -100,12 +105,14 @@ impl ControlReceiver {
     /// Safe: the answer is given at the first poll.
     //
     pub async fn reject(&self, demand: ControlDemand, fault: TransactionFault) -> Result<(), RecvError> {
+        let mut demand = demand;
+        let Some(delivery) = demand.delivery.take() else { return Ok(()) };
         if self.takes_rejected {
             // Gone: the next request says so.
-            let _ = demand.delivery.reject(Some(fault.to_wire()));
+            let _ = delivery.reject(Some(fault.to_wire()));
             return Ok(());
         }
-        drop(demand);
+        delivery.leave_unsettled();
         self.refuse(fault).await
     }
 
@@ -140,7 +147,7 @@ impl ControlDemand {
     /// When the link or connection is gone.
     //
     pub fn declared(self, txn_id: Bytes) -> Result<(), SettleError> {
-        self.delivery.settle_with(DeliveryState::Declared(Declared { txn_id }))
+        self.answer(DeliveryState::Declared(Declared { txn_id }))
     }
 
     /// Answers a discharge: it is done.
@@ -149,6 +156,21 @@ impl ControlDemand {
     /// When the link or connection is gone.
     //
     pub fn discharged(self) -> Result<(), SettleError> {
-        self.delivery.accept()
+        self.answer(DeliveryState::Accepted)
+    }
+
+    fn answer(mut self, state: DeliveryState) -> Result<(), SettleError> {
+        self.delivery.take().map_or(Ok(()), |delivery| delivery.settle_with(state))
+    }
+}
+
+impl Drop for ControlDemand {
+    fn drop(&mut self) {
+        // A declare is released by its delivery's own drop.
+        if let (Some(delivery), ControlRequest::Discharge { .. }) = (self.delivery.take(), &self.request) {
+            let description = Some(Str::from("the coordinator gave no answer to the discharge".to_owned()));
+            let condition = ErrorCondition::INTERNAL_ERROR;
+            delivery.detach_link(Error { condition, description, info: None });
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Transactions under way at a resource: who declared them, what work waits for their discharge, and when they lapse.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,16 +13,21 @@ use super::{ControlRequest, TransactionFault};
 pub struct CoordinatorLimits {
     /// Transactions under way at once. Default 1,024.
     pub transactions: usize,
+    /// Transactions under way at once on one connection, so that none takes the room of all. Default 256.
+    pub transactions_per_connection: usize,
     /// Pieces of work of one transaction. Default 10,000.
     pub work: usize,
     /// Octets of the work of one transaction, as its owner counts them. Default 16 MiB.
     pub octets: usize,
+    /// Octets of the work of all transactions. Default 256 MiB.
+    pub total_octets: usize,
     /// Time from declare to discharge, after which a transaction is rolled back. `None`: as long as its control link
     /// lives. Default 60 s.
     pub time_out: Option<Duration>,
     /// Whether several transactions may be under way on one session (`amqp:multi-txns-per-ssn`). Default yes.
     pub multi_txns_per_ssn: bool,
-    /// Whether work of other sessions than the control link's may join (`amqp:multi-ssns-per-txn`). Default no.
+    /// Whether work of other sessions than the control link's may join, of the same connection always
+    /// (`amqp:multi-ssns-per-txn`). Default no.
     pub multi_ssns_per_txn: bool,
 }
 
@@ -30,8 +35,10 @@ impl Default for CoordinatorLimits {
     fn default() -> Self {
         Self {
             transactions: 1_024,
+            transactions_per_connection: 256,
             work: 10_000,
             octets: 16 * 1024 * 1024,
+            total_octets: 256 * 1024 * 1024,
             time_out: Some(Duration::from_secs(60)),
             multi_txns_per_ssn: true,
             multi_ssns_per_txn: false,
@@ -39,13 +46,22 @@ impl Default for CoordinatorLimits {
     }
 }
 
-/// A control link, by numbers of its owner's: of its own and of its session's. Owners of several connections number
-/// across all of them.
+/// A control link, by numbers of its owner's. A link's number is its own among the links of all connections, a session's
+/// among those of its connection.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct ControlLink {
     /// The link's number.
     pub link: u64,
-    /// Its session's number.
+    /// Where it is attached; work must come from there, too.
+    pub place: WorkPlace,
+}
+
+/// Where work comes from, by numbers of the coordinator's owner.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct WorkPlace {
+    /// The connection's number.
+    pub connection: u64,
+    /// The session's number, among those of the connection.
     pub session: u64,
 }
 
@@ -72,8 +88,12 @@ pub struct Coordinator<W> {
     transactions: BTreeMap<Bytes, Transaction<W>>,
     by_link: BTreeSet<(u64, Bytes)>,
     by_deadline: BTreeSet<(Instant, Bytes)>,
-    /// Those that lapsed lately, whose controllers are told so.
-    lapsed: VecDeque<(Bytes, ControlLink)>,
+    /// Those that lapsed lately, whose controllers are told so; the ids count up, so that the first is the oldest.
+    lapsed: BTreeMap<Bytes, ControlLink>,
+    /// How many are under way on each connection that has one.
+    by_connection: BTreeMap<u64, usize>,
+    /// Octets of all work.
+    octets: usize,
     declared: u64,
 }
 
@@ -96,7 +116,9 @@ impl<W> Coordinator<W> {
             transactions: BTreeMap::new(),
             by_link: BTreeSet::new(),
             by_deadline: BTreeSet::new(),
-            lapsed: VecDeque::new(),
+            lapsed: BTreeMap::new(),
+            by_connection: BTreeMap::new(),
+            octets: 0,
             declared: 0,
         }
     }
@@ -108,13 +130,18 @@ impl<W> Coordinator<W> {
     pub fn declare(&mut self, owner: ControlLink, now: Instant) -> Result<Bytes, TransactionFault> {
         //
         if !self.limits.multi_txns_per_ssn
-            && self.transactions.values().any(|other| other.owner.session == owner.session)
+            && self.transactions.values().any(|other| other.owner.place == owner.place)
         {
             return Err(TransactionFault::OneAtATime);
         }
-        if self.transactions.len() >= self.limits.transactions {
+        let connection = owner.place.connection;
+        let of_connection = self.by_connection.get(&connection).copied().unwrap_or(0);
+        if self.transactions.len() >= self.limits.transactions
+            || of_connection >= self.limits.transactions_per_connection
+        {
             return Err(TransactionFault::TooMany);
         }
+        self.by_connection.insert(connection, of_connection.saturating_add(1));
         self.declared = self.declared.wrapping_add(1);
         // of at most 32 octets, and never used twice.
         let id = Bytes::copy_from_slice(&self.declared.to_be_bytes());
@@ -130,33 +157,34 @@ impl<W> Coordinator<W> {
         Ok(id)
     }
 
-    /// Keeps a piece of work until its transaction is discharged. `session` is the one that it came on, `octets` what it
-    /// counts against [`CoordinatorLimits::octets`].
+    /// Keeps a piece of work until its transaction is discharged. `octets` is what it counts against
+    /// [`CoordinatorLimits::octets`].
     ///
     /// # Errors
-    /// The fault and the work: [`TransactionFault::UnknownId`] (also for a transaction of another session, where such work
-    /// may not join), [`TransactionFault::TimedOut`], [`TransactionFault::TooMuchWork`].
+    /// The fault and the work: [`TransactionFault::UnknownId`] (also for a transaction of another connection, or of another
+    /// session where such work may not join), [`TransactionFault::TimedOut`], [`TransactionFault::TooMuchWork`].
     pub fn enlist(
         &mut self,
         txn_id: &[u8],
-        session: u64,
+        place: WorkPlace,
         work: W,
         octets: usize,
     ) -> Result<(), (TransactionFault, W)> {
         let Some(transaction) = self.transactions.get_mut(txn_id) else {
-            return Err((self.fault_of_missing(txn_id), work));
+            return Err((self.fault_of_missing(txn_id, place), work));
         };
-        //
-        if !self.limits.multi_ssns_per_txn && transaction.owner.session != session {
+        if !may_join(transaction.owner, place, self.limits.multi_ssns_per_txn) {
             return Err((TransactionFault::UnknownId, work));
         }
-        let total = transaction.octets.saturating_add(octets);
-        if transaction.is_doomed || transaction.work.len() >= self.limits.work || total > self.limits.octets {
+        let own = transaction.octets.saturating_add(octets);
+        let total = self.octets.saturating_add(octets);
+        let is_full = transaction.work.len() >= self.limits.work || own > self.limits.octets;
+        if transaction.is_doomed || is_full || total > self.limits.total_octets {
             // all of it or nothing, and who posted it settled hears nothing of this.
             transaction.is_doomed = true;
             return Err((TransactionFault::TooMuchWork, work));
         }
-        transaction.octets = total;
+        (transaction.octets, self.octets) = (own, total);
         transaction.work.push(work);
         Ok(())
     }
@@ -173,11 +201,11 @@ impl<W> Coordinator<W> {
         fail: bool,
     ) -> Result<Discharged<W>, TransactionFault> {
         if self.transactions.get(txn_id).is_none_or(|transaction| transaction.owner != owner) {
-            let lapsed = self.lapsed.iter().position(|(id, of)| id == txn_id && *of == owner);
-            return Err(match lapsed.and_then(|at| self.lapsed.remove(at)) {
-                Some(_) => TransactionFault::TimedOut,
-                None => TransactionFault::UnknownId,
-            });
+            if self.lapsed.get(txn_id) != Some(&owner) {
+                return Err(TransactionFault::UnknownId);
+            }
+            self.lapsed.remove(txn_id);
+            return Err(TransactionFault::TimedOut);
         }
         let Some(Transaction { work, is_doomed, .. }) = self.remove(txn_id) else {
             return Err(TransactionFault::UnknownId);
@@ -212,7 +240,7 @@ impl<W> Coordinator<W> {
     pub fn release_link(&mut self, link: u64) -> Vec<W> {
         let range = (link, Bytes::new())..(link.saturating_add(1), Bytes::new());
         let ids: Vec<Bytes> = self.by_link.range(range).map(|(_, id)| id.clone()).collect();
-        self.lapsed.retain(|(_, owner)| owner.link != link);
+        self.lapsed.retain(|_, owner| owner.link != link);
         ids.iter().filter_map(|id| self.remove(id)).flat_map(|transaction| transaction.work).collect()
     }
 
@@ -222,9 +250,9 @@ impl<W> Coordinator<W> {
         while let Some((_, id)) = self.by_deadline.first().filter(|(deadline, _)| *deadline <= now).cloned() {
             let Some(transaction) = self.remove(&id) else { break };
             work.extend(transaction.work);
-            self.lapsed.push_back((id, transaction.owner));
+            self.lapsed.insert(id, transaction.owner);
             if self.lapsed.len() > self.limits.transactions {
-                self.lapsed.pop_front();
+                self.lapsed.pop_first();
             }
         }
         work
@@ -248,11 +276,12 @@ impl<W> Coordinator<W> {
         self.transactions.is_empty()
     }
 
-    fn fault_of_missing(&self, txn_id: &[u8]) -> TransactionFault {
-        if self.lapsed.iter().any(|(id, _)| id == txn_id) {
-            TransactionFault::TimedOut
-        } else {
-            TransactionFault::UnknownId
+    fn fault_of_missing(&self, txn_id: &[u8], place: WorkPlace) -> TransactionFault {
+        match self.lapsed.get(txn_id) {
+            Some(owner) if may_join(*owner, place, self.limits.multi_ssns_per_txn) => {
+                TransactionFault::TimedOut
+            }
+            _ => TransactionFault::UnknownId,
         }
     }
 
@@ -262,8 +291,22 @@ impl<W> Coordinator<W> {
             self.by_deadline.remove(&(deadline, id.clone()));
         }
         self.by_link.remove(&(transaction.owner.link, id));
+        self.octets = self.octets.saturating_sub(transaction.octets);
+        let connection = transaction.owner.place.connection;
+        if let Some(count) = self.by_connection.get_mut(&connection) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.by_connection.remove(&connection);
+            }
+        }
         Some(transaction)
     }
+}
+
+/// Whether work from a place belongs to a transaction of this control link.
+// an id is known on its own connection alone. X-015
+fn may_join(owner: ControlLink, place: WorkPlace, multi_ssns_per_txn: bool) -> bool {
+    owner.place == place || (multi_ssns_per_txn && owner.place.connection == place.connection)
 }
 
 #[cfg(test)]

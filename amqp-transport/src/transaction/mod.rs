@@ -11,7 +11,7 @@ mod request;
 use amqp_codec::{DeliveryState, Outcome, TransactionalState};
 use bytes::Bytes;
 
-pub use coordinator::{ControlLink, Coordinator, CoordinatorLimits, Discharged};
+pub use coordinator::{ControlLink, Coordinator, CoordinatorLimits, Discharged, WorkPlace};
 pub use error::TransactionFault;
 pub use request::ControlRequest;
 

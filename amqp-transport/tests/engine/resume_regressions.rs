@@ -190,3 +190,33 @@ fn a_failed_resumption_takes_no_room_from_other_links() {
     pair.run();
     assert_eq!(pair.server.delivery().unwrap().1.message, fair);
 }
+
+// L-037, D-012: what the maps did not tell is told on the next attach, once the last delivery of this one is over, be it
+// that it was taken back.
+#[test]
+fn a_link_whose_map_was_not_whole_ends_when_its_last_message_is_taken_back() {
+    let (mut ours, mut theirs) =
+        (SuspendedLink::new("L", Role::Sender), SuspendedLink::new("L", Role::Receiver));
+    let large = to_bytes(&Message::data(vec![7; 300_000]));
+    for user in 0..2_000u32 {
+        let mut delivery = UnsettledDelivery::new(DeliveryTag::from(u64::from(user)));
+        (delivery.user, delivery.payload) = (user, Some(large.clone()));
+        ours.deliveries.push(delivery);
+    }
+    let place = DeliveryState::Received(Received { section_number: 0, section_offset: 800 });
+    let mut held = UnsettledDelivery::new(DeliveryTag::from(0u64));
+    (held.state, held.payload) = (Some(place), Some(large.slice(..800)));
+    theirs.deliveries.push(held);
+    let (mut pair, session) = opened();
+    let (link, far) = attach(&mut pair, session, Role::Sender, Some(ours), Some(theirs));
+    pair.server.engine.set_credit(far, 10).unwrap();
+    pair.server.pump(pair.now);
+    let flow: Vec<u8> = pair.server.wire.drain(..).collect();
+    let _ = pair.client.feed(pair.now, &flow);
+    assert!(pair.client.engine.is_link_busy(link), "some of it has yet to leave");
+    pair.client.engine.abort_send(link).unwrap();
+    pair.run();
+    let left = suspended(&mut pair.client).unwrap();
+    assert_eq!(left.deliveries.len(), 1_999);
+    assert!(pair.server.engine.link_stats(far).is_none());
+}

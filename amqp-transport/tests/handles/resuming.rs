@@ -211,3 +211,19 @@ async fn a_server_keeps_what_an_attach_of_another_name_did_not_resume() {
     receiver.unwrap().recv().await.unwrap().accept().unwrap();
     assert_eq!(receipt.await.unwrap(), Outcome::Accepted);
 }
+
+// L-039: a link that goes on has the bound that it had.
+#[tokio::test(start_paused = true)]
+async fn a_resumed_receiver_is_not_without_a_bound_on_its_messages() {
+    let (_client, server, session, relay) = breakable().await;
+    let accept = AcceptOptions::new().keep_unsettled(0);
+    let (sender, receiver) = sending(&session, &server, keeping(), accept.clone()).await;
+    let bound = sender.max_message_size();
+    assert!(bound.is_some());
+    relay.abort();
+    let (sender, receiver) = tokio::join!(sender.suspended(), receiver.suspended());
+    let (_client, server, session, _relay) = breakable().await;
+    let accepting = async { next_attach(&server).await.resume_receiver(accept, receiver.unwrap()).unwrap() };
+    let (sender, _receiver) = tokio::join!(resume(&session, sender.unwrap()), accepting);
+    assert_eq!(sender.max_message_size(), bound);
+}

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use amqp_codec::{DeliveryState, ErrorCondition, Outcome, TxnCapability};
+use amqp_codec::{Declared, DeliveryState, ErrorCondition, Outcome, TxnCapability};
 use amqp_transport::client::{
-    AttachError, CreditMode, ReceiverOptions, SendError, SenderOptions, Session, Transaction,
+    AttachError, CreditMode, DetachReason, ReceiverOptions, SendError, SenderOptions, Session, Transaction,
     TransactionError, Transactions,
 };
 use amqp_transport::server::{AcceptOptions, ControlReceiver, ServerConnection};
 use amqp_transport::transaction::{
-    ControlLink, Coordinator, CoordinatorLimits, Discharged, TransactionFault, outcome_in, posted_in,
-    transaction_of,
+    ControlLink, Coordinator, CoordinatorLimits, Discharged, TransactionFault, WorkPlace, outcome_in,
+    posted_in, transaction_of,
 };
 use amqp_transport::{Connection, Receiver, Sender, Settlement};
 use bytes::Bytes;
@@ -36,7 +36,7 @@ struct Resource {
     clock: Instant,
 }
 
-const LINK: ControlLink = ControlLink { link: 0, session: 0 };
+const LINK: ControlLink = ControlLink { link: 0, place: WorkPlace { connection: 0, session: 0 } };
 
 impl Resource {
     #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of the test's own clock")]
@@ -102,7 +102,7 @@ impl Resource {
         let delivery = receiver.recv().await.unwrap();
         let number = number_of(&delivery.message().unwrap());
         let id = delivery.transaction().unwrap().clone();
-        match self.coordinator.enlist(&id, LINK.session, Work::Publish(number), 4) {
+        match self.coordinator.enlist(&id, LINK.place, Work::Publish(number), 4) {
             Ok(()) => delivery.settle_with(outcome_in(id, Outcome::Accepted)).unwrap(),
             //
             Err((fault, _)) => delivery.reject(Some(fault.to_wire())).unwrap(),
@@ -253,7 +253,7 @@ async fn an_outcome_under_a_transaction_waits_for_the_discharge() {
         setting
             .resource
             .coordinator
-            .enlist(transaction.id(), 0, Work::Retire(5, Outcome::Accepted), 0)
+            .enlist(transaction.id(), LINK.place, Work::Retire(5, Outcome::Accepted), 0)
             .unwrap();
         if is_committed {
             setting.commit(transaction).await.unwrap();
@@ -467,4 +467,48 @@ async fn a_message_taken_outside_its_transaction_is_no_success() {
         let (outcome, ()) = tokio::join!(transaction.send(&sender, &message), taking);
         assert!(matches!(outcome, Err(SendError::OtherState(found)) if *found == state));
     }
+}
+
+// the work may have been done before the answer was forgotten.
+#[tokio::test(start_paused = true)]
+async fn a_discharge_that_nobody_answers_is_not_told_to_be_rolled_back() {
+    let mut setting = setting().await;
+    let transaction = setting.declare().await;
+    let forgetting = async { drop(setting.control.next().await.unwrap()) };
+    let (committed, ()) = tokio::join!(transaction.commit(), forgetting);
+    let error = committed.unwrap_err();
+    let TransactionError::Send(SendError::OutcomeUnknown(DetachReason::Remote(why))) = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(why.condition, ErrorCondition::INTERNAL_ERROR);
+    assert!(!error.is_rolled_back());
+    // the link is over, and with it the transaction.
+    assert!(!setting.resource.serve(&setting.control).await);
+    assert!(setting.resource.coordinator.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_declare_that_nobody_answers_begins_nothing() {
+    let mut setting = setting().await;
+    let forgetting = async { drop(setting.control.next().await.unwrap()) };
+    let (declared, ()) = tokio::join!(setting.transactions.declare(), forgetting);
+    assert!(matches!(declared, Err(TransactionError::RefusedSilently)));
+    drop(setting.declare().await);
+}
+
+// A coordinator of another maker that releases a discharge says nothing of the work.
+#[tokio::test(start_paused = true)]
+async fn a_discharge_that_is_released_is_not_certain_to_be_rolled_back() {
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let accepting = async { next_attach(&server).await.accept_receiver(AcceptOptions::new()).unwrap() };
+    let (transactions, control) = tokio::join!(session.transactions("control", []), accepting);
+    let transactions = transactions.unwrap();
+    let declared = DeliveryState::Declared(Declared { txn_id: Bytes::from_static(b"t") });
+    let declaring = async { control.recv().await.unwrap().settle_with(declared).unwrap() };
+    let (transaction, ()) = tokio::join!(transactions.declare(), declaring);
+    let releasing = async { control.recv().await.unwrap().release().unwrap() };
+    let (committed, ()) = tokio::join!(transaction.unwrap().commit(), releasing);
+    let error = committed.unwrap_err();
+    assert!(matches!(error, TransactionError::RefusedSilently) && !error.is_rolled_back());
 }
