@@ -228,7 +228,8 @@ impl ListWriter {
 
 /// Declares a composite type. One row a field, in the specification's order:
 /// `rust_name: kind Type, "spec-name" "spec-type" ["spec default"];` where kind is `required`, `optional`,
-/// `defaulted Type = value`, `multiple` or `mechanisms` (mandatory and multiple).
+/// `defaulted Type = value`, `multiple`, `mechanisms` (mandatory and multiple) or `unsettled` (optional, with a node budget
+/// of its own).
 macro_rules! composite {
     (
         $(#[$meta:meta])*
@@ -309,6 +310,7 @@ macro_rules! composite {
 macro_rules! field_type {
     (required $type:ty) => { $type };
     (optional $type:ty) => { Option<$type> };
+    (unsettled $type:ty) => { Option<$type> };
     (defaulted $type:ty) => { $type };
     (multiple $type:ty) => { $crate::collection::Multiple<$type> };
     (mechanisms $type:ty) => { $crate::collection::Multiple<$type> };
@@ -356,6 +358,12 @@ macro_rules! read_field {
             $field = Some($crate::cursor::Decode::decode($cursor)?);
         }
     };
+    ($list:ident, $cursor:ident, unsettled, $what:expr, $field:expr) => {
+        if $list.has_next($cursor)? {
+            let nodes = $cursor.limits().max_unsettled_nodes;
+            $field = Some($cursor.with_nodes(nodes, $crate::cursor::Decode::decode)?);
+        }
+    };
     ($list:ident, $cursor:ident, mechanisms, $what:expr, $field:expr) => {
         $field = $list.required($cursor, $what)?;
         // T-016: neither null nor empty.
@@ -376,6 +384,9 @@ macro_rules! write_field {
         $list.value($out, &$value)
     };
     ($list:ident, $out:ident, optional, $value:expr) => {
+        $list.optional($out, $value.as_ref())
+    };
+    ($list:ident, $out:ident, unsettled, $value:expr) => {
         $list.optional($out, $value.as_ref())
     };
     ($list:ident, $out:ident, defaulted, $value:expr, $default:expr) => {

@@ -297,6 +297,18 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Reads something under a node budget of its own; what is left of the other stays.
+    pub(crate) fn with_nodes<T>(
+        &mut self,
+        nodes: usize,
+        read: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let outer = core::mem::replace(&mut self.nodes_left, nodes);
+        let value = read(self)?;
+        self.nodes_left = outer;
+        Ok(value)
+    }
+
     /// Whether the node budget allows for so many values more.
     #[inline]
     pub(crate) const fn can_spend(&self, nodes: usize) -> bool {

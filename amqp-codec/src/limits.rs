@@ -11,6 +11,7 @@
 /// | elements of an array without octets | `max_zero_width_count`, kept as one value and a count |
 /// | nesting | `max_depth`; stepping over a value takes no stack at all |
 /// | keys of a map | `max_nodes`; equal ones are found in O(n log n) at worst |
+/// | unsettled deliveries that an attach tells | `max_unsettled_nodes` |
 /// | sections of a message | `max_sections` |
 /// | frame size | the caller's maximum, [`FrameHeader::parse_limited`](crate::FrameHeader::parse_limited) |
 ///
@@ -26,6 +27,10 @@ pub struct DecodeLimits {
     pub max_depth: usize,
     /// Most values inside collections. Default 1,024 for performatives, 262,144 for messages.
     pub max_nodes: usize,
+    /// Most values inside an attach's map of unsettled deliveries, which has as many entries as both ends hold messages and
+    /// is not counted against `max_nodes`; an entry is three values, and up to a dozen where it tells an outcome. What
+    /// bounds it in practice is the frame. Default 524,288.
+    pub max_unsettled_nodes: usize,
     /// Most elements of an array whose elements occupy no octets (they are kept as a value and a count).
     /// Default 65,536, and no more than that: larger arrays are written in a form with octets.
     pub max_zero_width_count: u32,
@@ -66,6 +71,7 @@ impl DecodeLimits {
         Self {
             max_depth: 32,
             max_nodes: 1_024,
+            max_unsettled_nodes: 524_288,
             max_zero_width_count: 65_536,
             max_sections: 10_000,
             strictness: Strictness::Lenient,

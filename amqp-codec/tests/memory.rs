@@ -194,6 +194,24 @@ fn performatives_of_many_entries_cost_memory_in_proportion() {
 }
 
 #[test]
+fn attaches_that_tell_many_deliveries_cost_memory_in_proportion() {
+    for many in [1, 32, 340, 1_000, 20_000, 60_000_u32] {
+        for state in
+            [&[0x40][..], &[0x00, 0x53, 0x24, 0x45], &[0x00, 0x80, 0, 0, 0, 0, 0, 0, 0, 0x24, 0xc0, 1, 0]]
+        {
+            for head in [&[0xa0, 4][..], &[0xb0, 0, 0, 0, 4]] {
+                let entries: Vec<u8> =
+                    (0..many).flat_map(|tag| [head, &tag.to_be_bytes(), state].concat()).collect();
+                let map = long(0xd1, 2 * many as usize, &entries);
+                let fields = [vec![0xa1, 0], vec![0x43], vec![0x41]];
+                let attach = [&fields[..], &vec![vec![0x40]; 4], &[map]].concat();
+                check("attach", &composite(0x12, &attach));
+            }
+        }
+    }
+}
+
+#[test]
 fn a_borrowed_walk_allocates_nothing() {
     for (id, octets) in vectors() {
         let octets = Bytes::from(octets);

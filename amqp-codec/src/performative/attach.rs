@@ -28,8 +28,9 @@ composite! {
         source: optional Source, "source" "*";
         /// Where messages go to. `None` in an answer refuses the link.
         target: optional TargetArchetype, "target" "*";
-        /// Deliveries that were unsettled when the link was last suspended: tag to delivery state.
-        unsettled: optional Map, "unsettled" "map";
+        /// Deliveries that were unsettled when the link was last suspended: tag to delivery state. Bounded by
+        /// [`DecodeLimits::max_unsettled_nodes`](crate::DecodeLimits) where it is read.
+        unsettled: unsettled Map, "unsettled" "map";
         /// Whether `unsettled` is only a part. Default false.
         incomplete_unsettled: defaulted bool = false, "incomplete-unsettled" "boolean" "false";
         /// The sending end's delivery count at this moment; it must be set by that end.

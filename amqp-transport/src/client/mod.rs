@@ -47,5 +47,6 @@ pub use crate::handle::stats::ConnectionStats;
 pub use crate::handle::stream::Spoken;
 #[cfg(feature = "futures")]
 pub use crate::handle::streams::{Deliveries, MessageSink, SinkError};
-pub use crate::handle::suspended::{ResumeError, SuspendedReceiver, SuspendedSender};
+pub use crate::handle::suspended::{ResumeError, SuspendedSender};
+pub use crate::handle::suspended_receiver::SuspendedReceiver;
 pub use crate::handle::transaction::{Transaction, TransactionError, Transactions};

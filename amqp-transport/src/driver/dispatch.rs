@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use amqp_codec::{DeliveryTag, Error, Outcome};
 use tracing::{debug, warn};
 
-use super::pending::Survivor;
+use super::pending::Word;
 use super::shared::{AttachRequest, Drain, LinkPhase, Role, SaslQuestion, SessionPhase, State, WasUsable};
 use crate::engine::{DetachCause, EndCause, Event, LinkId};
 use crate::error::{ConnectionError, RemoteError};
@@ -40,10 +40,10 @@ impl State {
                 }
             }
             Event::DeliveryResumed { link, delivery, tag } => {
-                self.on_survivor(link, tag, Survivor::Resumed(delivery));
+                self.on_survivor(link, tag, Word::Resumed(delivery));
             }
             Event::SettledBefore { link, tag, state } => {
-                self.on_survivor(link, tag, Survivor::Settled(state));
+                self.on_survivor(link, tag, Word::Settled(state));
             }
             Event::OutcomeTold { link: _, delivery: _, user, state } => {
                 if let Ok(key) = usize::try_from(user) {
@@ -112,9 +112,11 @@ impl State {
         }
     }
 
-    fn on_survivor(&mut self, link: LinkId, tag: DeliveryTag, survivor: Survivor) {
-        if let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) {
-            slot.survivors.insert(tag, survivor);
+    fn on_survivor(&mut self, link: LinkId, tag: DeliveryTag, word: Word) {
+        let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) else { return };
+        // Only what the application has whole is awaited by somebody.
+        if let Some(survivor) = slot.survivors.get_mut(&tag) {
+            survivor.word = word;
             slot.life.notify_all(&mut self.wakes);
         }
     }
@@ -213,6 +215,7 @@ fn detach_reason(cause: DetachCause, error: Option<Error>) -> DetachReason {
     match (cause, error) {
         (DetachCause::Local, _) => DetachReason::Local,
         (DetachCause::Stolen, _) => DetachReason::Stolen,
+        (DetachCause::Incomplete, _) => DetachReason::Incomplete,
         (DetachCause::NoHandle, _) => DetachReason::NoHandle,
         (DetachCause::Violation, Some(error)) => DetachReason::Violation(error),
         (DetachCause::SessionEnded, Some(error)) => DetachReason::SessionEnded(EndReason::Remote(error)),

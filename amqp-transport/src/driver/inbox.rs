@@ -118,13 +118,23 @@ impl State {
         Some(delivery)
     }
 
-    /// Lets go of all messages of a link that nobody will take any more.
-    pub(crate) fn clear_inbox(&mut self, key: usize) {
-        let Some(slot) = self.links.get_mut(key) else { return };
+    /// Takes all messages of a link out at once, for which no credit is renewed.
+    pub(crate) fn take_inbox(&mut self, key: usize) -> VecDeque<IncomingDelivery> {
+        let Some(slot) = self.links.get_mut(key) else { return VecDeque::new() };
         let octets = slot.inbox.octets();
-        slot.inbox.deliveries.clear();
+        let deliveries = std::mem::take(&mut slot.inbox.deliveries);
         self.withheld.remove(&key);
         self.release_inbox(octets);
+        deliveries
+    }
+
+    /// Puts messages that came before a link was resumed in front of all that come on it.
+    pub(crate) fn inherit_inbox(&mut self, key: usize, mut waiting: VecDeque<IncomingDelivery>) {
+        let Some(slot) = self.links.get_mut(key) else { return };
+        let octets: usize = waiting.iter().map(cost).sum();
+        self.inbox_octets = self.inbox_octets.saturating_add(octets);
+        waiting.append(&mut slot.inbox.deliveries);
+        slot.inbox.deliveries = waiting;
     }
 
     /// Octets were taken: below half of the bound, links get back the credit that was withheld.

@@ -1,12 +1,13 @@
 //! Messages handed to the engine whose outcome someone may ask for, and how each of them ends exactly once: with what the
 //! peer said, with a proof that it was not taken, or as unknown.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 
-use amqp_codec::{DeliveryState, Error, ErrorCondition, Outcome, Str};
+use amqp_codec::{DeliveryState, DeliveryTag, Error, ErrorCondition, Outcome, Str};
 use bytes::Bytes;
 
 use super::link::LinkInner;
@@ -50,19 +51,55 @@ pub(crate) enum PendingPhase {
 }
 
 /// Where the receipt of a message waits: a link, and the message's key there.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Origin {
     pub(crate) link: Arc<LinkInner>,
     pub(crate) key: usize,
 }
 
+/// A delivery that a resumed receiver has held since before.
+#[derive(Debug)]
+pub(crate) struct Survivor {
+    /// The link that it came on: a tag alone may have been given to another delivery since.
+    pub(crate) birth: Weak<LinkInner>,
+    pub(crate) word: Word,
+}
+
 /// What a sender has said of a delivery of before its link was resumed.
-#[derive(Clone, Debug)]
-pub(crate) enum Survivor {
+#[derive(Debug)]
+pub(crate) enum Word {
+    /// Nothing yet.
+    Awaited,
     /// It may be settled under this id.
     Resumed(DeliveryId),
     /// It is settled.
     Settled(Option<DeliveryState>),
+}
+
+/// The links on which the deliveries came that a suspended receiver holds.
+pub(crate) type Births = BTreeMap<DeliveryTag, Weak<LinkInner>>;
+
+/// What a link that is resumed brings along from those before it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Before<'a> {
+    /// Sender: where the receipts of its messages wait.
+    pub(crate) origins: &'a [Origin],
+    /// Receiver: where its deliveries came from.
+    pub(crate) births: Option<&'a Births>,
+}
+
+impl Survivor {
+    /// Whether it came on this link.
+    pub(crate) fn is_of(&self, link: &Arc<LinkInner>) -> bool {
+        std::ptr::eq(self.birth.as_ptr(), Arc::as_ptr(link))
+    }
+}
+
+impl fmt::Debug for Origin {
+    // The link's connection holds all other messages, too.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Origin").field("link", &self.link.id).field("key", &self.key).finish()
+    }
 }
 
 impl Origin {
@@ -360,9 +397,10 @@ impl State {
     pub(crate) fn attach_resumed<T, E>(
         &mut self,
         mut resume: Option<Box<SuspendedLink>>,
-        origins: &[Origin],
+        before: Before<'_>,
         attach: impl FnOnce(&mut Self, Option<Box<SuspendedLink>>) -> Result<(usize, T), E>,
     ) -> Result<T, (E, Vec<Pending>)> {
+        let origins = before.origins;
         let mut keys = Vec::with_capacity(origins.len());
         let open = resume.iter_mut().flat_map(|link| &mut link.deliveries);
         for (delivery, origin) in open.filter(|delivery| !delivery.is_concluded).zip(origins) {
@@ -380,6 +418,12 @@ impl State {
                         pending.link = link;
                     }
                     self.enlist(key);
+                }
+                if let (Some(births), Some(slot)) = (before.births, self.links.get_mut(link)) {
+                    let awaited = |(tag, birth): (&DeliveryTag, &Weak<LinkInner>)| {
+                        (*tag, Survivor { birth: Weak::clone(birth), word: Word::Awaited })
+                    };
+                    slot.survivors = births.iter().map(awaited).collect();
                 }
                 Ok(attached)
             }

@@ -233,7 +233,7 @@ pub(crate) struct LinkSlot {
     pub(crate) is_given_up: bool,
     /// Sender on a control link: transactions that nobody will discharge.
     pub(crate) abandoned_transactions: Vec<Bytes>,
-    /// Receiver: deliveries of before that the sender has resumed or settled.
+    /// Receiver: deliveries of before, until they are taken over.
     pub(crate) survivors: BTreeMap<DeliveryTag, Survivor>,
 }
 
@@ -434,7 +434,7 @@ impl State {
 
     /// A sender or receiver handle is gone: detach, best effort.
     pub(crate) fn drop_link(&mut self, key: usize) {
-        self.clear_inbox(key);
+        drop(self.take_inbox(key));
         let Some(slot) = self.links.get_mut(key) else { return };
         if let LinkPhase::Detached(end) = &slot.phase {
             let reason = end.reason.clone();

@@ -244,8 +244,12 @@ pub enum DetachCause {
     Local,
     /// The peer broke a rule of the link and we detached it with the error given.
     Violation,
-    /// The peer attached the same name anew (L-002).
+    /// The peer attached the same name anew (L-002). Where the link may be resumed, [`Event::LinkSuspended`] came before, and
+    /// both come before the [`Event::AttachRequested`] of the new attach, which can resume it.
     Stolen,
+    /// Our own detach of a link that was resumed by a map of which a part was missing: it is to be resumed again for the
+    /// rest (AMQP 1.0 §2.7.3).
+    Incomplete,
     /// Its session ended.
     SessionEnded,
     /// It never was attached: the peer's begin, which came after our attach was asked for, allows fewer links.

@@ -460,9 +460,9 @@ impl Connection {
         let id = link.id;
         let is_silent = link.is_silent;
         let may_be_resumed = match cause {
-            DetachCause::Stolen => false,
-            // The detach that answers a refusal closes nothing that was.
-            DetachCause::Refused | DetachCause::NoHandle => true,
+            // The detach that answers a refusal closes nothing that was, and one of our own saying that is no wish of
+            // the peer's either.
+            DetachCause::Refused | DetachCause::NoHandle | DetachCause::Stolen => true,
             _ if link.is_closing => false,
             // A refusal closes what never was attached, and destroys nothing of what was before.
             _ => kind == DetachKind::Suspended || link.is_refused,
@@ -494,17 +494,21 @@ impl Connection {
         {
             *slot = None;
         }
-        if link.unsettled > 0 {
-            let had_room = session.outgoing.len() < self.config.limits.unsettled;
-            let links = &self.links;
-            let is_dead = |id: LinkId| links.checked(id.index, id.generation).is_none();
-            match link.kind {
-                LinkKind::Sender(_) => session.outgoing.abandon(link.unsettled, |entry| is_dead(entry.link)),
-                LinkKind::Receiver(_) => session.abandon_incoming(link.unsettled, is_dead),
-            }
-            if !had_room {
-                self.wake_session(link.session);
-            }
+        self.abandon_unsettled(link.session, link.kind.role(), link.unsettled);
+    }
+
+    /// Lets go of the deliveries of a link that is in no table any more.
+    fn abandon_unsettled(&mut self, session_index: u32, role: Role, unsettled: usize) {
+        let Some(session) = self.sessions.get_mut(session_index).filter(|_| unsettled > 0) else { return };
+        let had_room = session.outgoing.len() < self.config.limits.unsettled;
+        let links = &self.links;
+        let is_dead = |id: LinkId| links.checked(id.index, id.generation).is_none();
+        match role {
+            Role::Sender => session.outgoing.abandon(unsettled, |entry| is_dead(entry.link)),
+            Role::Receiver => session.abandon_incoming(unsettled, is_dead),
+        }
+        if !had_room {
+            self.wake_session(session_index);
         }
     }
 

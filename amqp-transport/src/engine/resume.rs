@@ -298,7 +298,7 @@ impl Connection {
         };
         if is_due && link.is_usable() {
             // Nothing can be wrong with a link that is usable.
-            let _ = self.detach_link(id, DetachKind::Suspended, None, DetachCause::Local);
+            let _ = self.detach_link(id, DetachKind::Suspended, None, DetachCause::Incomplete);
         }
     }
 
@@ -339,11 +339,8 @@ impl Connection {
 
 /// Whether an attach has no more values than a peer reads that has our limits.
 fn is_readable(attach: &Attach) -> bool {
-    let limits = DecodeLimits { max_nodes: MOST_VALUES, ..DecodeLimits::performative() };
-    from_bytes::<Attach>(&to_bytes(attach), &limits).is_ok()
+    from_bytes::<Attach>(&to_bytes(attach), &DecodeLimits::performative()).is_ok()
 }
 
-/// Most values in an attach that tells deliveries: fewer than any peer of ours reads.
-const MOST_VALUES: usize = 1_000;
 /// What a frame's header and fields spelled out add to an attach at most, in octets.
 const FRAME_MARGIN: usize = 64;

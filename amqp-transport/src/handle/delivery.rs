@@ -183,6 +183,11 @@ impl Delivery {
         });
     }
 
+    /// The link that it came on.
+    pub(crate) fn link(&self) -> &Arc<LinkInner> {
+        &self.link
+    }
+
     /// The same delivery on the link that goes on with it.
     pub(crate) fn moved_to(mut self, link: Arc<LinkInner>, id: DeliveryId) -> Self {
         self.is_done = true;

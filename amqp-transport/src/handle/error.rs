@@ -409,6 +409,9 @@ pub enum DetachReason {
     /// The link was lost with the message on its way and then resumed, and the message, or the part of it that the peer
     /// lacks, was not kept to be sent again, or may not be sent again because the peer may have taken and forgotten it.
     NotRetained,
+    /// The link was resumed, and one side told only a part of what it held unsettled: what could be concluded from that is,
+    /// and for the rest the link is to be resumed again (`AMQP 1.0 §2.7.3`).
+    Incomplete,
     /// The session ended.
     SessionEnded(EndReason),
     /// The connection is gone.
@@ -430,7 +433,10 @@ impl DetachReason {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::ByPeer | Self::AnotherTooLarge | Self::SessionEnded(EndReason::ByPeer) => true,
+            Self::ByPeer
+            | Self::AnotherTooLarge
+            | Self::Incomplete
+            | Self::SessionEnded(EndReason::ByPeer) => true,
             Self::Remote(error) | Self::SessionEnded(EndReason::Remote(error)) => is_retryable_remote(error),
             Self::Lost(error) => error.is_retryable(),
             _ => false,
@@ -450,6 +456,9 @@ impl std::fmt::Display for DetachReason {
             }
             Self::NotRetained => {
                 f.write_str("the link was resumed without the message, which may not or cannot be sent again")
+            }
+            Self::Incomplete => {
+                f.write_str("detached by this side to be resumed again for what was not told of it")
             }
             Self::NoHandle => f.write_str("not attached, the peer allows no further link on this session"),
             Self::Stolen => f.write_str("taken over by another attach of the same name"),

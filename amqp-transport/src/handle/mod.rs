@@ -18,4 +18,5 @@ pub(crate) mod stream;
 #[cfg(feature = "futures")]
 pub(crate) mod streams;
 pub(crate) mod suspended;
+pub(crate) mod suspended_receiver;
 pub(crate) mod transaction;

@@ -11,7 +11,7 @@ use super::options::{ReceiverOptions, SenderOptions};
 use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::driver::link::LinkInner;
-use crate::driver::pending::Origin;
+use crate::driver::pending::Before;
 use crate::driver::shared::{LinkPhase, SessionPhase, WasUsable};
 use crate::engine::{EngineError, LinkConfig, Retention, SessionId, SessionStats};
 use crate::error::ConnectionError;
@@ -146,16 +146,16 @@ impl Session {
     }
 
     pub(crate) async fn attach(&self, config: LinkConfig) -> Result<Arc<LinkInner>, AttachError> {
-        let link = self.start_attach(config, &[])?;
+        let link = self.start_attach(config, Before::default())?;
         Self::attached(&link).await?;
         Ok(link)
     }
 
-    /// Attaches a link; the messages of the one that it resumes have their receipts at these places.
+    /// Attaches a link, with what it brings along where it resumes another.
     pub(crate) fn start_attach(
         &self,
         mut config: LinkConfig,
-        origins: &[Origin],
+        before: Before<'_>,
     ) -> Result<Arc<LinkInner>, AttachError> {
         let started = self.inner.connection.shared.with(|state| {
             if let Some(SessionPhase::Ended(reason)) =
@@ -163,7 +163,7 @@ impl Session {
             {
                 return Err((session_over(reason), Vec::new()));
             }
-            state.attach_resumed(config.resume.take(), origins, |state, resume| {
+            state.attach_resumed(config.resume.take(), before, |state, resume| {
                 config.resume = resume;
                 let id = state.engine.attach(self.inner.id, config).map_err(attach_error)?;
                 state.is_touched = true;
@@ -181,6 +181,8 @@ impl Session {
         link.wait(|slot| match &slot.phase {
             LinkPhase::Attaching => None,
             LinkPhase::Attached => Some(Ok(())),
+            // It was attached, and its handle says what to do next.
+            LinkPhase::Detached(end) if matches!(end.reason, DetachReason::Incomplete) => Some(Ok(())),
             LinkPhase::Detached(end) => Some(Err(refusal(&end.reason, end.was_usable))),
         })
         .await

@@ -1,4 +1,4 @@
-//! Links between two attaches: what a sender or receiver leaves behind when it is lost or suspended, and how it goes on
+//! Senders between two attaches: what one leaves behind when it is lost or suspended, and how it goes on
 //! (`AMQP 1.0 §2.6.13`).
 //!
 //! Every message of a suspended sender still ends exactly once: when the link is resumed, by what both ends then agree
@@ -6,16 +6,14 @@
 
 use std::sync::Arc;
 
-use amqp_codec::{DeliveryState, DeliveryTag, Str};
+use amqp_codec::Str;
 
-use super::delivery::Delivery;
-use super::error::{AttachError, DetachReason, SendError, SettleError};
-use super::options::{ReceiverOptions, SenderOptions};
-use super::receiver::Receiver;
+use super::error::{AttachError, DetachReason, SendError};
+use super::options::SenderOptions;
 use super::sender::Sender;
 use super::session::Session;
-use crate::driver::link::{LinkInner, too_late};
-use crate::driver::pending::{Origin, Survivor};
+use crate::driver::link::LinkInner;
+use crate::driver::pending::{Before, Origin};
 use crate::driver::shared::LinkPhase;
 use crate::engine::{DetachKind, SuspendedLink};
 
@@ -29,14 +27,6 @@ pub struct SuspendedSender {
     link: Arc<LinkInner>,
     state: Box<SuspendedLink>,
     origins: Vec<Origin>,
-    reason: DetachReason,
-}
-
-/// A receiver that is not attached, with the deliveries that its application holds unsettled: hand it to
-/// [`Session::resume_receiver`]. Messages that nobody had taken are not among them: they come again.
-#[derive(Debug)]
-pub struct SuspendedReceiver {
-    state: Box<SuspendedLink>,
     reason: DetachReason,
 }
 
@@ -126,8 +116,9 @@ impl SuspendedSender {
         &self.state.name
     }
 
-    pub(crate) fn origins(&self) -> &[Origin] {
-        &self.origins
+    /// What the link that goes on takes over.
+    pub(crate) fn before(&self) -> Before<'_> {
+        Before { origins: &self.origins, births: None }
     }
 
     /// Another link answers for the messages from here on.
@@ -146,95 +137,6 @@ impl Drop for SuspendedSender {
                 origin.resolve(Err(SendError::OutcomeUnknown(self.reason.clone())));
             }
         }
-    }
-}
-
-impl Receiver {
-    /// Waits until the link is detached and takes what is left of it, to be resumed. For links attached with
-    /// [`ReceiverOptions::keep_unsettled`]. Deliveries that the application holds can be decided meanwhile by
-    /// [`SuspendedReceiver::settle`], or afterwards when the resumed link has [adopted](Self::adopt) them.
-    ///
-    /// # Errors
-    /// When the link was closed for good, by either side, or keeps nothing: why it ended.
-    ///
-    /// # Cancel safety
-    /// Dropped before it is ready, the receiver is gone, and with it what it kept.
-    pub async fn suspended(self) -> Result<SuspendedReceiver, DetachReason> {
-        let link = self.link();
-        let reason = link.detached().await;
-        let taken = link.connection.shared.with(|state| {
-            let slot = state.links.get_mut(link.key)?;
-            let mut suspended = slot.suspended.take()?;
-            // What nobody has taken is as if it had not come.
-            for waiting in &slot.inbox.deliveries {
-                suspended.deliveries.retain(|delivery| delivery.tag != waiting.tag);
-            }
-            state.clear_inbox(link.key);
-            Some(suspended)
-        });
-        match taken.ok().flatten() {
-            Some(state) => Ok(SuspendedReceiver { state, reason }),
-            None => Err(reason),
-        }
-    }
-
-    /// Detaches the link without closing it, waits for the peer's answer, and takes what is left of it
-    /// (`AMQP 1.0 §2.6.4`).
-    ///
-    /// # Errors
-    /// As [`suspended`](Self::suspended).
-    ///
-    /// # Cancel safety
-    /// As [`suspended`](Self::suspended); once polled, detaching goes on in the connection's task.
-    pub async fn suspend(self) -> Result<SuspendedReceiver, DetachReason> {
-        // Lost: what follows says so.
-        let _ = self.link().detach(DetachKind::Suspended, None).await;
-        self.suspended().await
-    }
-
-    /// Takes over a delivery that the application held when the link was lost: waits until the sender resumes it, and
-    /// gives it back fit to be settled on this link.
-    ///
-    /// # Errors
-    /// [`SettleError::Overruled`] when the sender had settled it, or settles it now; otherwise when this link is over
-    /// before the sender has said anything of it.
-    ///
-    /// # Cancel safety
-    /// Dropped, the delivery stays unsettled.
-    pub async fn adopt(&self, delivery: Delivery) -> Result<Delivery, SettleError> {
-        let tag = *delivery.tag();
-        let found = self.link().wait(|slot| match (slot.survivors.remove(&tag), &slot.phase) {
-            (Some(Survivor::Resumed(id)), _) => Some(Ok(id)),
-            (Some(Survivor::Settled(state)), _) => Some(Err(SettleError::Overruled(state))),
-            (None, LinkPhase::Detached(end)) => Some(Err(too_late(&end.reason))),
-            (None, _) => None,
-        });
-        let id = found.await.unwrap_or_else(|error| Err(SettleError::Lost(error)))?;
-        Ok(delivery.moved_to(Arc::clone(self.link()), id))
-    }
-}
-
-impl SuspendedReceiver {
-    /// What the engine needs to go on.
-    pub(crate) fn state(&self) -> Box<SuspendedLink> {
-        self.state.clone()
-    }
-
-    /// Why the link is not attached.
-    #[must_use]
-    pub fn reason(&self) -> &DetachReason {
-        &self.reason
-    }
-
-    /// The tags of the deliveries that are unsettled, oldest first.
-    pub fn tags(&self) -> impl Iterator<Item = &DeliveryTag> {
-        self.state.deliveries.iter().map(|delivery| &delivery.tag)
-    }
-
-    /// Decides about a delivery while the link is away: the sender takes the outcome when the link is resumed
-    /// (`AMQP 1.0 §2.6.13`). `false` when no such delivery is unsettled.
-    pub fn settle(&mut self, tag: &DeliveryTag, state: DeliveryState) -> bool {
-        self.state.set_state(tag, state)
     }
 }
 
@@ -257,7 +159,7 @@ impl Session {
         config.name = suspended.state.name.clone();
         let (name, mode) = (config.name.clone(), config.snd_settle_mode);
         config.resume = Some(suspended.state.clone());
-        let link = match self.start_attach(config, &suspended.origins) {
+        let link = match self.start_attach(config, suspended.before()) {
             Ok(link) => link,
             Err(error) => return Err(ResumeError { error, suspended: Some(Box::new(suspended)) }),
         };
@@ -273,32 +175,6 @@ impl Session {
                 });
                 Err(ResumeError { error, suspended })
             }
-        }
-    }
-
-    /// Attaches a suspended receiver again, under its own name. Deliveries that it holds are settled as was decided, or
-    /// wait to be [adopted](Receiver::adopt).
-    ///
-    /// # Errors
-    /// As [`attach_receiver`](Self::attach_receiver), with the link to be tried again.
-    ///
-    /// # Cancel safety
-    /// Dropped before it is ready, the link is closed.
-    pub async fn resume_receiver(
-        &self,
-        options: ReceiverOptions,
-        suspended: SuspendedReceiver,
-    ) -> Result<Receiver, ResumeError<SuspendedReceiver>> {
-        let mut config = options.config;
-        config.name = suspended.state.name.clone();
-        let name = config.name.clone();
-        config.resume = Some(suspended.state.clone());
-        match self.attach(config).await {
-            Ok(link) => {
-                link.start_receiving(options.credit);
-                Ok(Receiver::new(link, name, options.on_drop))
-            }
-            Err(error) => Err(ResumeError { error, suspended: Some(Box::new(suspended)) }),
         }
     }
 }

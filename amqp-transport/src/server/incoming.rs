@@ -9,7 +9,7 @@ use amqp_codec::{
 
 use super::accept::AcceptOptions;
 use crate::driver::link::LinkInner;
-use crate::driver::pending::Origin;
+use crate::driver::pending::Before;
 use crate::driver::shared::{AttachRequest, LinkPhase, unanswered};
 use crate::engine::{AttachReply, EngineError, SessionId, SuspendedLink};
 use crate::error::{ConnectionError, Redirect};
@@ -18,7 +18,8 @@ use crate::handle::error::{AttachError, EndReason};
 use crate::handle::options::DEFAULT_MAX_MESSAGE_SIZE;
 use crate::handle::receiver::Receiver;
 use crate::handle::sender::Sender;
-use crate::handle::suspended::{ResumeError, SuspendedReceiver, SuspendedSender};
+use crate::handle::suspended::{ResumeError, SuspendedSender};
+use crate::handle::suspended_receiver::SuspendedReceiver;
 
 /// What a peer asks of a server.
 #[derive(Debug)]
@@ -96,7 +97,7 @@ impl IncomingAttach {
         let name = self.request.attach.name.clone();
         let mut options = options;
         options.max_message_size.get_or_insert(DEFAULT_MAX_MESSAGE_SIZE);
-        let (link, _) = self.accept(Role::Sender, &options, None, &[])?;
+        let (link, _) = self.accept(Role::Sender, &options, None, Before::default())?;
         link.start_receiving(credit);
         Ok(Receiver::new(link, name, on_drop))
     }
@@ -108,7 +109,7 @@ impl IncomingAttach {
     /// given no address; the latter two refuse the link.
     pub fn accept_sender(self, options: AcceptOptions) -> Result<Sender, AttachError> {
         let name = self.request.attach.name.clone();
-        let (link, mode) = self.accept(Role::Receiver, &options, None, &[])?;
+        let (link, mode) = self.accept(Role::Receiver, &options, None, Before::default())?;
         let sender = Sender::new(link, name, mode);
         Ok(if options.kept_bytes.is_some() { sender.keeping() } else { sender })
     }
@@ -122,16 +123,18 @@ impl IncomingAttach {
     pub fn resume_receiver(
         self,
         options: AcceptOptions,
-        suspended: SuspendedReceiver,
+        mut suspended: SuspendedReceiver,
     ) -> Result<Receiver, ResumeError<SuspendedReceiver>> {
         let (credit, on_drop) = (options.credit, options.on_drop);
         let name = self.request.attach.name.clone();
         let mut options = options;
         options.max_message_size.get_or_insert(DEFAULT_MAX_MESSAGE_SIZE);
-        let (link, _) = match self.accept(Role::Sender, &options, Some(suspended.state()), &[]) {
+        let (link, _) = match self.accept(Role::Sender, &options, Some(suspended.state()), suspended.before())
+        {
             Ok(accepted) => accepted,
             Err(error) => return Err(ResumeError { error, suspended: Some(Box::new(suspended)) }),
         };
+        suspended.hand_on(&link);
         link.start_receiving(credit);
         Ok(Receiver::new(link, name, on_drop))
     }
@@ -149,7 +152,7 @@ impl IncomingAttach {
     ) -> Result<Sender, ResumeError<SuspendedSender>> {
         let name = self.request.attach.name.clone();
         let state = suspended.state();
-        let (link, mode) = match self.accept(Role::Receiver, &options, Some(state), suspended.origins()) {
+        let (link, mode) = match self.accept(Role::Receiver, &options, Some(state), suspended.before()) {
             Ok(accepted) => accepted,
             Err(error) => return Err(ResumeError { error, suspended: Some(Box::new(suspended)) }),
         };
@@ -172,7 +175,7 @@ impl IncomingAttach {
         peer: Role,
         options: &AcceptOptions,
         resume: Option<Box<SuspendedLink>>,
-        origins: &[Origin],
+        before: Before<'_>,
     ) -> Result<(Arc<LinkInner>, SenderSettleMode), AttachError> {
         if resume.as_ref().is_some_and(|link| link.name != self.request.attach.name) {
             return Err(AttachError::Invalid("the suspended link has another name".to_owned()));
@@ -193,7 +196,7 @@ impl IncomingAttach {
             if let Some(error) = state.failure() {
                 return Err((AttachError::Lost(error), Vec::new()));
             }
-            state.attach_resumed(resume, origins, |state, resume| {
+            state.attach_resumed(resume, before, |state, resume| {
                 reply.resume = resume;
                 state.engine.accept_attach(id, reply).map_err(|error| {
                     let EngineError::FrameTooLarge { .. } = error else {

@@ -34,5 +34,6 @@ pub use crate::engine::{ListStyle, SessionId};
 #[cfg(feature = "websocket")]
 pub use crate::handle::error::WebSocketError;
 pub use crate::handle::options::Draining;
-pub use crate::handle::suspended::{ResumeError, SuspendedReceiver, SuspendedSender};
+pub use crate::handle::suspended::{ResumeError, SuspendedSender};
+pub use crate::handle::suspended_receiver::SuspendedReceiver;
 pub use crate::sasl::{SaslRequest, ServerMechanism, ServerStep};

@@ -17,6 +17,7 @@ mod outcomes;
 mod pair;
 mod regressions;
 mod resume;
+mod resume_foreign;
 mod resume_regressions;
 mod resume_runs;
 mod sasl;

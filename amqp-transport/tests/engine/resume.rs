@@ -403,7 +403,7 @@ fn unsettled_maps_too_large_for_a_frame_are_told_in_parts() {
         ours = suspended(&mut pair.client);
         theirs = suspended(&mut pair.server);
         if let (Some(_), Some((_, cause, _))) = (&ours, pair.client.detached()) {
-            assert_eq!(cause, DetachCause::Local);
+            assert_eq!(cause, DetachCause::Incomplete);
         }
     }
     assert!(rounds > 2, "{rounds}");

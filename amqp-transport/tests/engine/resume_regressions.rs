@@ -32,7 +32,7 @@ fn granted(pair: &mut Pair) -> LinkId {
     link
 }
 
-// L-036 to L-038: told in parts, since a performative is read up to so many values only.
+// L-036 to L-038: told in parts where a frame does not hold them all.
 #[test]
 fn thousands_of_unsettled_deliveries_do_not_cost_every_connection_they_are_told_on() {
     const HELD: u32 = 5_000;
@@ -52,7 +52,7 @@ fn thousands_of_unsettled_deliveries_do_not_cost_every_connection_they_are_told_
         assert!(rounds < 50, "no progress");
         let (mut pair, session) = opened();
         let (_, link) = attach(&mut pair, session, Role::Sender, Some(state), theirs.take());
-        let _ = pair.server.engine.set_credit(link, 1_000);
+        let _ = pair.server.engine.set_credit(link, HELD);
         pair.run();
         while let Some((_, state)) = pair.client.settled() {
             assert_eq!(state, Some(DeliveryState::Accepted));

@@ -1,9 +1,19 @@
 //! Links that outlive their connection, through the handles.
 
-use amqp_codec::{DeliveryState, Modified, Outcome};
+use std::time::Duration;
+
+use amqp_codec::{
+    Attach, Begin, DeliveryState, DeliveryTag, Detach, Disposition, Flow, Map, Modified, Open, Outcome,
+    Performative, Role, Source, Value, encode_frame,
+};
 use amqp_transport::client::{AttachError, DetachReason, ReceiverOptions, Session};
 use amqp_transport::server::{AcceptOptions, ServerConnection};
-use amqp_transport::{Connection, SendError, Sender, SenderOptions, SettleError, SuspendedSender};
+use amqp_transport::{
+    Connection, CreditMode, Receiver, SendError, Sender, SenderOptions, SettleError, Settlement,
+    SuspendedSender,
+};
+use bytes::{Bytes, BytesMut};
+use tokio::io::AsyncWriteExt;
 
 use crate::support::*;
 
@@ -226,4 +236,219 @@ async fn a_resumed_receiver_is_not_without_a_bound_on_its_messages() {
     let accepting = async { next_attach(&server).await.resume_receiver(accept, receiver.unwrap()).unwrap() };
     let (sender, _receiver) = tokio::join!(resume(&session, sender.unwrap()), accepting);
     assert_eq!(sender.max_message_size(), bound);
+}
+
+/// A receiver with this many messages on it that nobody has taken.
+async fn waiting_for(receiver: &Receiver, messages: usize) {
+    while receiver.waiting() < messages {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+// D-016: what came settled is nobody's to send again.
+#[tokio::test(start_paused = true)]
+async fn settled_messages_in_the_inbox_of_a_receiver_that_is_suspended_were_lost() {
+    for resumes in [true, false] {
+        let (_client, server, session, relay) = breakable().await;
+        let accept = || AcceptOptions::new().keep_unsettled(0);
+        let (sender, receiver) = sending(&session, &server, keeping(), accept()).await;
+        let mut receipts = Vec::new();
+        for number in 0..6 {
+            match number % 2 {
+                0 => sender.send_settled(&numbered(number)).await.unwrap(),
+                _ => receipts.push(sender.send_with_receipt(&numbered(number)).await.unwrap()),
+            }
+        }
+        waiting_for(&receiver, 6).await;
+        relay.abort();
+        let (sender, receiver) = tokio::join!(sender.suspended(), receiver.suspended());
+        let (sender, mut receiver) = (sender.unwrap(), receiver.unwrap());
+        assert_eq!((receiver.waiting(), receiver.tags().count()), (3, 0));
+        let first = receiver.try_recv().unwrap();
+        assert!(first.is_settled());
+        assert_eq!(number_of(&first.message().unwrap()), 0);
+        first.accept().unwrap();
+        if !resumes {
+            let rest: Vec<_> = std::iter::from_fn(|| receiver.try_recv()).collect();
+            assert_eq!(rest.len(), 2);
+            continue;
+        }
+        let (_client, server, session, _relay) = breakable().await;
+        let accepting = async { next_attach(&server).await.resume_receiver(accept(), receiver).unwrap() };
+        let (_sender, receiver) = tokio::join!(resume(&session, sender), accepting);
+        let mut seen = Vec::new();
+        for _ in 0..5 {
+            let delivery = receiver.recv().await.unwrap();
+            seen.push((number_of(&delivery.message().unwrap()), delivery.is_settled()));
+            delivery.accept().unwrap();
+        }
+        // Those of before come first; the others come again.
+        assert_eq!(seen, [(2, true), (4, true), (1, false), (3, false), (5, false)]);
+        for receipt in receipts {
+            assert_eq!(receipt.await.unwrap(), Outcome::Accepted);
+        }
+    }
+}
+
+// A link may be suspended with much in its inbox and much unsettled: neither is walked for each of the other.
+#[tokio::test(start_paused = true)]
+async fn suspending_a_receiver_takes_no_time_for_each_pair_of_waiting_and_unsettled_messages() {
+    const MANY: u32 = 20_000;
+    let (_client, server, session, relay) = breakable().await;
+    let accept = AcceptOptions::new().keep_unsettled(0).credit(CreditMode::Auto(2 * MANY));
+    let (sender, receiver) =
+        sending(&session, &server, SenderOptions::new("s", "/x").keep_unsettled(0), accept).await;
+    for number in 0..MANY {
+        drop(sender.send_with_receipt(&numbered(number)).await.unwrap());
+    }
+    waiting_for(&receiver, MANY as usize).await;
+    relay.abort();
+    let start = std::time::Instant::now();
+    let suspended = receiver.suspended().await.unwrap();
+    assert_eq!((suspended.waiting(), suspended.tags().count()), (0, 0));
+    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+}
+
+// a link that does not go on with a delivery need not hear of it.
+#[tokio::test(start_paused = true)]
+async fn adopting_what_is_not_awaited_waited_for_as_long_as_the_link_lived() {
+    let (_client, server, session, relay) = breakable().await;
+    let accept = || AcceptOptions::new().keep_unsettled(0);
+    let (sender, receiver) = sending(&session, &server, keeping(), accept()).await;
+    let _receipt = sender.send_with_receipt(&numbered(1)).await.unwrap();
+    let held = receiver.recv().await.unwrap();
+    relay.abort();
+    let (sender, receiver) = tokio::join!(sender.suspended(), receiver.suspended());
+    drop(receiver.unwrap());
+
+    let (_client, server, session, relay) = breakable().await;
+    let accepting = async { next_attach(&server).await.accept_receiver(accept()).unwrap() };
+    let (sender, receiver) = tokio::join!(resume(&session, sender.unwrap()), accepting);
+    let strange = receiver.adopt(held).await.map(drop);
+    assert!(matches!(strange, Err(SettleError::Overruled(None))), "{strange:?}");
+
+    // The message came again, with its tag, and is another delivery that the tag alone does not tell from the first.
+    let again = receiver.recv().await.unwrap();
+    relay.abort();
+    let (sender, receiver) = tokio::join!(sender.suspended(), receiver.suspended());
+    let (_client, server, session, _relay) = breakable().await;
+    let accepting =
+        async { next_attach(&server).await.resume_receiver(accept(), receiver.unwrap()).unwrap() };
+    let (_sender, receiver) = tokio::join!(resume(&session, sender.unwrap()), accepting);
+    receiver.adopt(again).await.unwrap().accept().unwrap();
+}
+
+// R-16, D-033: the sender's owner never asked for the link's end.
+#[tokio::test(start_paused = true)]
+async fn a_sender_whose_maps_were_told_in_part_ended_as_if_its_application_had_detached_it() {
+    let small = || client_options().max_frame_size(512);
+    let (near, relay_near) = tokio::io::duplex(PIPE);
+    let (relay_far, far) = tokio::io::duplex(PIPE);
+    let relay = tokio::spawn(async move {
+        let (mut a, mut b) = (relay_near, relay_far);
+        let _ = tokio::io::copy_bidirectional(&mut a, &mut b).await;
+    });
+    let (_lost, server) = pair_over(near, far, small(), server_options()).await;
+    let session_of = session(&_lost).await;
+    let accept = || AcceptOptions::new().keep_unsettled(0);
+    let (sender, receiver) = sending(&session_of, &server, keeping(), accept()).await;
+    let (mut receipts, mut held) = (Vec::new(), Vec::new());
+    for number in 0..100 {
+        receipts.push(sender.send_with_receipt(&numbered(number)).await.unwrap());
+        held.push(receiver.recv().await.unwrap());
+    }
+    relay.abort();
+    let (sender, receiver) = tokio::join!(sender.suspended(), receiver.suspended());
+    let (mut sender, mut receiver) = (sender.unwrap(), receiver.unwrap());
+    let mut rounds = 0;
+    let (near, far) = tokio::io::duplex(PIPE);
+    let (client, server) = pair_over(near, far, small(), server_options()).await;
+    let session_of = session(&client).await;
+    for delivery in &held {
+        assert!(receiver.settle(delivery.tag(), DeliveryState::Accepted));
+    }
+    loop {
+        let accepting = async { next_attach(&server).await.resume_receiver(accept(), receiver).unwrap() };
+        let (resumed, accepted) = tokio::join!(resume(&session_of, sender), accepting);
+        if tokio::time::timeout(Duration::from_secs(1), resumed.detached()).await.is_err() {
+            break;
+        }
+        rounds += 1;
+        assert!(rounds < 20, "no end of it");
+        let (left, rest) = tokio::join!(resumed.suspended(), accepted.suspended());
+        (sender, receiver) = (left.unwrap(), rest.unwrap());
+        assert!(matches!(sender.reason(), DetachReason::Incomplete), "{}", sender.reason());
+        assert!(sender.reason().is_retryable());
+    }
+    assert!(rounds > 0, "all was told at once");
+    for receipt in receipts {
+        assert_eq!(receipt.await.unwrap(), Outcome::Accepted);
+    }
+}
+
+// L-002, L-009, R-06: a peer that attaches its own link anew, as one does that believes the first lost.
+#[tokio::test(start_paused = true)]
+async fn a_listener_could_not_resume_a_link_that_its_peer_attached_anew() {
+    let (mut near, far) = tokio::io::duplex(PIPE);
+    let mut frames = BytesMut::from(&b"AMQP\x00\x01\x00\x00"[..]);
+    let mut say = |body: &Performative| encode_frame(&mut frames, 0, body, &[]);
+    say(&Open::new("foreign").into());
+    say(&Begin { incoming_window: 100, outgoing_window: 100, ..Begin::default() }.into());
+    let attach = |handle, told: Option<&Map>| {
+        let mut attach = Attach::new("L", handle, Role::Receiver);
+        attach.source = Some(Source { address: Some("/x".into()), ..Source::default() });
+        attach.unsettled = told.cloned();
+        Performative::from(attach)
+    };
+    let credit = |handle, count| {
+        Performative::from(Flow {
+            handle: Some(handle),
+            delivery_count: Some(count),
+            link_credit: Some(10),
+            next_incoming_id: Some(0),
+            incoming_window: 100,
+            outgoing_window: 100,
+            ..Flow::default()
+        })
+    };
+    say(&attach(0, None));
+    say(&credit(0, 0));
+    near.write_all(&frames.split()).await.unwrap();
+    let server = ServerConnection::over(far, &server_options()).await.unwrap();
+    let accept = || AcceptOptions::new().keep_unsettled(1 << 20);
+    let first = next_attach(&server).await.accept_sender(accept()).unwrap();
+    let mut receipts = Vec::new();
+    for tag in [1_u32, 2] {
+        let payload = amqp_codec::to_bytes(&numbered(tag));
+        let sent = first.send_tagged(payload, DeliveryTag::from(tag), Settlement::Unsettled).await;
+        receipts.push(sent.unwrap());
+    }
+    let held = [1_u32, 2].map(|tag| {
+        let state = if tag == 1 { Value::of(&DeliveryState::Accepted).unwrap() } else { Value::Null };
+        (Value::Binary(Bytes::copy_from_slice(&tag.to_be_bytes())), state)
+    });
+    let mut say = |body: &Performative| encode_frame(&mut frames, 0, body, &[]);
+    say(&attach(1, Some(&held.into_iter().collect())));
+    say(&Detach { handle: 0, closed: true, error: None }.into());
+    say(&credit(1, 2));
+    near.write_all(&frames.split()).await.unwrap();
+    let again = next_attach(&server).await;
+    assert!(is_stuck(&mut receipts[0]).await, "it may be resumed");
+    let suspended = first.suspended().await.unwrap();
+    assert!(matches!(suspended.reason(), DetachReason::Stolen));
+    assert_eq!(suspended.undecided_messages(), 2);
+    let _second = again.resume_sender(accept(), suspended).unwrap();
+    assert_eq!(receipts.remove(0).await.unwrap(), Outcome::Accepted);
+    // The other is resumed under the third number, and settled there.
+    assert!(is_stuck(&mut receipts[0]).await);
+    let told = Disposition {
+        role: Role::Receiver,
+        first: 3,
+        settled: true,
+        state: Some(DeliveryState::Released),
+        ..Disposition::default()
+    };
+    encode_frame(&mut frames, 0, &told, &[]);
+    near.write_all(&frames).await.unwrap();
+    assert_eq!(receipts.remove(0).await.unwrap(), Outcome::Released);
 }

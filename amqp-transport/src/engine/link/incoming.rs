@@ -144,7 +144,8 @@ impl Connection {
         }
     }
 
-    // L-002: the newer attach wins.
+    // L-002: the newer attach wins. L-009: what is unsettled on a link that may be resumed is handed out first, so that
+    // whoever answers the new attach can go on with it.
     fn steal(&mut self, index: u32) {
         let Some(link) = self.links.get(index) else { return };
         let id = link.id;
@@ -155,10 +156,41 @@ impl Connection {
         }
         self.names.remove(&link.key());
         let error = Violation::link(ErrorCondition::STOLEN, "the link was attached anew").to_wire();
-        if self.detach_link(id, DetachKind::Closed, Some(error), DetachCause::Stolen).is_err() {
+        if self.detach_link(id, DetachKind::Closed, Some(error.clone()), DetachCause::Stolen).is_err() {
             // Never answered: nothing was promised, the application hears that it is gone.
             self.finish_link(index, DetachCause::Stolen, None);
+        } else if let Some(state) = self.suspend(index) {
+            self.events.push(Event::LinkSuspended { link: id, state });
+            self.events.push(Event::LinkDetached {
+                link: id,
+                kind: DetachKind::Suspended,
+                cause: DetachCause::Stolen,
+                error: Some(error),
+            });
+            self.supersede(index);
         }
+    }
+
+    /// Leaves of a link no more than what waits for the peer's detach: its id is stale, and its deliveries are its
+    /// successor's to settle.
+    fn supersede(&mut self, index: u32) {
+        let Some(mut link) = self.links.remove(index) else { return };
+        let (role, unsettled) = (link.kind.role(), std::mem::take(&mut link.unsettled));
+        link.kind = LinkKind::new(role, 0);
+        link.is_silent = true;
+        let (owner, handle, remote_handle) = (link.session, link.local_handle, link.remote_handle);
+        let (index, generation) = self.links.insert(link);
+        if let Some(link) = self.links.get_mut(index) {
+            link.id = LinkId { index, generation };
+        }
+        let Some(session) = self.sessions.get_mut(owner) else { return };
+        if let Some(slot) = session.local_handles.get_mut(handle as usize) {
+            *slot = Some(index);
+        }
+        if let Some(slot) = remote_handle.and_then(|handle| session.remote_handles.get_mut(handle as usize)) {
+            *slot = Some(index);
+        }
+        self.abandon_unsettled(owner, role, unsettled);
     }
 
     /// A link of ours that lost its name to another before its attach was answered: the answer is still its own.

@@ -1,0 +1,222 @@
+//! Receivers between two attaches: what one leaves behind when it is lost or suspended, and how it goes on
+//! (`AMQP 1.0 §2.6.13`).
+//!
+//! Every message that came ends somewhere: those that the application holds stay its own to decide about, those that
+//! nobody had taken come again, and those among them that were settled, which nobody would send again, are kept.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::mem;
+use std::sync::Arc;
+
+use amqp_codec::{DeliveryState, DeliveryTag};
+
+use super::delivery::Delivery;
+use super::error::{DetachReason, SettleError};
+use super::options::{OnDrop, ReceiverOptions};
+use super::receiver::Receiver;
+use super::session::Session;
+use super::suspended::ResumeError;
+use crate::driver::link::{LinkInner, too_late};
+use crate::driver::pending::{Before, Births, Survivor, Word};
+use crate::driver::shared::LinkPhase;
+use crate::engine::{DetachKind, IncomingDelivery, SuspendedLink};
+
+/// A receiver that is not attached, with the deliveries that its application holds unsettled: hand it to
+/// [`Session::resume_receiver`]. Messages that nobody had taken are not among them: they come again, unless they came
+/// settled: those are given by [`try_recv`](Self::try_recv), or by the resumed receiver before all others.
+#[derive(Debug)]
+pub struct SuspendedReceiver {
+    link: Arc<LinkInner>,
+    state: Box<SuspendedLink>,
+    reason: DetachReason,
+    births: Births,
+    settled: VecDeque<IncomingDelivery>,
+}
+
+impl Receiver {
+    /// Waits until the link is detached and takes what is left of it, to be resumed. For links attached with
+    /// [`ReceiverOptions::keep_unsettled`]. Deliveries that the application holds can be decided meanwhile by
+    /// [`SuspendedReceiver::settle`], or afterwards when the resumed link has [adopted](Self::adopt) them.
+    ///
+    /// # Errors
+    /// When the link was closed for good, by either side, or keeps nothing: why it ended. Messages that had come settled
+    /// are gone then: whoever wants them takes them with [`recv`](Self::recv) until that fails.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the receiver is gone, and with it what it kept.
+    pub async fn suspended(self) -> Result<SuspendedReceiver, DetachReason> {
+        let reason = self.link().detached().await;
+        SuspendedReceiver::take(self.link()).ok_or(reason)
+    }
+
+    /// Detaches the link without closing it, waits for the peer's answer, and takes what is left of it
+    /// (`AMQP 1.0 §2.6.4`).
+    ///
+    /// # Errors
+    /// As [`suspended`](Self::suspended).
+    ///
+    /// # Cancel safety
+    /// As [`suspended`](Self::suspended); once polled, detaching goes on in the connection's task.
+    pub async fn suspend(self) -> Result<SuspendedReceiver, DetachReason> {
+        // Lost: what follows says so.
+        let _ = self.link().detach(DetachKind::Suspended, None).await;
+        self.suspended().await
+    }
+
+    /// Takes over a delivery that the application held when the link was lost: waits until the sender resumes it, and
+    /// gives it back fit to be settled on this link.
+    ///
+    /// # Errors
+    /// [`SettleError::Overruled`] when the sender had settled it, or settles it now, and at once where this link does not
+    /// go on with it; otherwise when this link is over before the sender has said anything of it.
+    ///
+    /// # Cancel safety
+    /// Dropped, the delivery stays unsettled.
+    pub async fn adopt(&self, delivery: Delivery) -> Result<Delivery, SettleError> {
+        let tag = *delivery.tag();
+        let found = self.link().wait(|slot| {
+            let survivor = slot.survivors.get(&tag).filter(|survivor| survivor.is_of(delivery.link()));
+            let word = match (survivor.map(|survivor| &survivor.word), &slot.phase) {
+                (Some(Word::Resumed(id)), _) => Ok(*id),
+                (Some(Word::Settled(state)), _) => Err(SettleError::Overruled(state.clone())),
+                (_, LinkPhase::Detached(end)) => return Some(Err(too_late(&end.reason))),
+                (Some(Word::Awaited), _) => return None,
+                (None, _) => return Some(Err(SettleError::Overruled(None))),
+            };
+            slot.survivors.remove(&tag);
+            Some(word)
+        });
+        let id = found.await.unwrap_or_else(|error| Err(SettleError::Lost(error)))?;
+        Ok(delivery.moved_to(Arc::clone(self.link()), id))
+    }
+}
+
+impl SuspendedReceiver {
+    /// Takes what is left of a link that is detached, where nobody has taken it.
+    fn take(link: &Arc<LinkInner>) -> Option<Self> {
+        let taken = link.connection.shared.with(|state| {
+            let slot = state.links.get_mut(link.key)?;
+            let LinkPhase::Detached(end) = &slot.phase else { return None };
+            let reason = end.reason.clone();
+            let suspended = slot.suspended.take()?;
+            let survivors = mem::take(&mut slot.survivors);
+            Some((suspended, reason, survivors, state.take_inbox(link.key)))
+        });
+        let (mut state, reason, mut survivors, waiting) = taken.ok().flatten()?;
+        let settled = keep_settled(&mut state, waiting);
+        let is_carried = |survivor: &Survivor| !matches!(survivor.word, Word::Settled(_));
+        let whole = state.deliveries.iter().filter(|delivery| delivery.is_whole).map(|delivery| delivery.tag);
+        let births = whole
+            .map(|tag| match survivors.remove(&tag).filter(is_carried) {
+                Some(survivor) => (tag, survivor.birth),
+                None => (tag, Arc::downgrade(link)),
+            })
+            .collect();
+        Some(Self { link: Arc::clone(link), state, reason, births, settled })
+    }
+
+    /// What the engine needs to go on.
+    pub(crate) fn state(&self) -> Box<SuspendedLink> {
+        self.state.clone()
+    }
+
+    /// What the link that goes on takes over.
+    pub(crate) fn before(&self) -> Before<'_> {
+        Before { origins: &[], births: Some(&self.births) }
+    }
+
+    /// Another link goes on: what had come settled is given there.
+    pub(crate) fn hand_on(&mut self, to: &LinkInner) {
+        let settled = mem::take(&mut self.settled);
+        if !settled.is_empty() {
+            // Poisoned: nobody is given anything any more.
+            let _ = to.connection.shared.with(|state| state.inherit_inbox(to.key, settled));
+        }
+    }
+
+    /// Why the link is not attached.
+    #[must_use]
+    pub fn reason(&self) -> &DetachReason {
+        &self.reason
+    }
+
+    /// The tags of the deliveries that are unsettled, oldest first.
+    pub fn tags(&self) -> impl Iterator<Item = &DeliveryTag> {
+        self.state.deliveries.iter().map(|delivery| &delivery.tag)
+    }
+
+    /// Decides about a delivery while the link is away: the sender takes the outcome when the link is resumed
+    /// (`AMQP 1.0 §2.6.13`). `false` when no such delivery is unsettled.
+    pub fn settle(&mut self, tag: &DeliveryTag, state: DeliveryState) -> bool {
+        self.state.set_state(tag, state)
+    }
+
+    /// The next message that had come settled and that nobody had taken. Those that are left when the link is resumed are
+    /// given by the resumed receiver.
+    pub fn try_recv(&mut self) -> Option<Delivery> {
+        let settled = self.settled.pop_front()?;
+        Some(Delivery::new(Arc::clone(&self.link), settled, OnDrop::default()))
+    }
+
+    /// Messages that [`try_recv`](Self::try_recv) would give.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.settled.len()
+    }
+}
+
+impl Session {
+    /// Attaches a suspended receiver again, under its own name. Deliveries that it holds are settled as was decided, or
+    /// wait to be [adopted](Receiver::adopt).
+    ///
+    /// # Errors
+    /// As [`attach_receiver`](Self::attach_receiver), with the link to be tried again.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the link is closed.
+    pub async fn resume_receiver(
+        &self,
+        options: ReceiverOptions,
+        mut suspended: SuspendedReceiver,
+    ) -> Result<Receiver, ResumeError<SuspendedReceiver>> {
+        let mut config = options.config;
+        config.name = suspended.state.name.clone();
+        let name = config.name.clone();
+        config.resume = Some(suspended.state.clone());
+        let attached = match self.start_attach(config, suspended.before()) {
+            Ok(link) => Self::attached(&link).await.map(|()| link),
+            Err(error) => Err(error),
+        };
+        match attached {
+            Ok(link) => {
+                suspended.hand_on(&link);
+                link.start_receiving(options.credit);
+                Ok(Receiver::new(link, name, options.on_drop))
+            }
+            Err(error) => Err(ResumeError { error, suspended: Some(Box::new(suspended)) }),
+        }
+    }
+}
+
+/// What nobody has taken is as if it had not come, and comes again; but what is settled is unknown to its sender.
+fn keep_settled(
+    state: &mut SuspendedLink,
+    waiting: VecDeque<IncomingDelivery>,
+) -> VecDeque<IncomingDelivery> {
+    if waiting.is_empty() {
+        return waiting;
+    }
+    let held: BTreeSet<_> = state.deliveries.iter().map(|delivery| delivery.tag).collect();
+    let (mut settled, mut untaken) = (VecDeque::new(), BTreeSet::new());
+    for mut delivery in waiting {
+        if !delivery.is_settled && held.contains(&delivery.tag) {
+            untaken.insert(delivery.tag);
+        } else {
+            // The sender may have settled it since it came.
+            delivery.is_settled = true;
+            settled.push_back(delivery);
+        }
+    }
+    state.deliveries.retain(|delivery| !untaken.contains(&delivery.tag));
+    settled
+}

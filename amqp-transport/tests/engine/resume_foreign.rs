@@ -1,0 +1,231 @@
+//! Links that a peer of another make resumes, frame by frame: what it may do that our own engine never does.
+
+use std::sync::Arc;
+
+use amqp_codec::{
+    Attach, DeliveryState, DeliveryTag, Detach, Disposition, Flow, Map, Performative, Role, Transfer, Value,
+    to_bytes,
+};
+use amqp_transport::engine::{
+    AttachReply, DetachCause, Event, LinkId, Outgoing, SessionConfig, Settlement, SuspendedLink,
+};
+use bytes::Bytes;
+
+use crate::pair::{source, target};
+use crate::resume::{KEEP, holding, message, news, suspended, tag};
+use crate::script::Script;
+
+/// A listener with a session on each of two channels.
+fn listener() -> Script {
+    let mut script = Script::open_listener();
+    for channel in [0, 1] {
+        script.frame(channel, &crate::script::begin(None, 100));
+        let session = script.end.take(|event| match event {
+            Event::SessionRequested { session, .. } => Some(*session),
+            _ => None,
+        });
+        let mut config = SessionConfig::default();
+        config.incoming_window = 100;
+        script.end.engine.accept_session(session.unwrap(), config).unwrap();
+    }
+    script.written();
+    script
+}
+
+/// The peer's attach of the link in this role of its own, on this handle.
+fn attach(role: Role, handle: u32) -> Attach {
+    let mut attach = Attach::new("L", handle, role);
+    attach.source = Some(source("q"));
+    attach.target = Some(target("q").into());
+    attach
+}
+
+fn telling<'a>(entries: impl IntoIterator<Item = (&'a DeliveryTag, Option<DeliveryState>)>) -> Option<Map> {
+    let entry = |(tag, state): (&DeliveryTag, Option<DeliveryState>)| {
+        let state = state.map_or(Value::Null, |state| Value::of(&state).unwrap());
+        (Value::Binary(Bytes::copy_from_slice(tag.as_slice())), state)
+    };
+    Some(entries.into_iter().map(entry).collect())
+}
+
+/// Accepts the link that was asked for, resuming this.
+fn accept(script: &mut Script, resume: Option<SuspendedLink>) -> LinkId {
+    let requested = script.end.take(|event| match event {
+        Event::AttachRequested { link, attach, .. } => Some((*link, Arc::clone(attach))),
+        _ => None,
+    });
+    let (link, attach) = requested.unwrap();
+    let mut reply = AttachReply::granting(&attach);
+    (reply.retention, reply.resume) = (KEEP, resume.map(Box::new));
+    script.end.engine.accept_attach(link, reply).unwrap();
+    link
+}
+
+/// What was told of a link that was stolen, and that all of it came before the new attach.
+fn stolen(script: &mut Script, link: LinkId) -> SuspendedLink {
+    let order: Vec<_> = script
+        .end
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::LinkSuspended { link: of, .. } if *of == link => Some("suspended"),
+            Event::LinkDetached { link: of, cause: DetachCause::Stolen, .. } if *of == link => {
+                Some("detached")
+            }
+            Event::AttachRequested { .. } => Some("requested"),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(order, ["suspended", "detached", "requested"]);
+    let state = suspended(&mut script.end).unwrap();
+    assert_eq!(script.end.detached().map(|(of, cause, _)| (of, cause)), Some((link, DetachCause::Stolen)));
+    state
+}
+
+/// The transfers and dispositions that were written.
+fn said(script: &mut Script) -> Vec<(&'static str, Option<u32>, Option<bool>, Option<DeliveryState>)> {
+    let told = |performative: Performative| match performative {
+        Performative::Transfer(transfer) => Some((
+            if transfer.resume { "resume" } else { "send" },
+            transfer.delivery_id,
+            transfer.settled,
+            transfer.state.map(|state| *state),
+        )),
+        Performative::Disposition(told) => Some(("tell", Some(told.first), Some(told.settled), told.state)),
+        _ => None,
+    };
+    script.written().into_iter().filter_map(told).collect()
+}
+
+// L-002, L-009, R-04
+#[test]
+fn a_receiver_whose_link_was_stolen_lost_what_it_held() {
+    for channel in [0, 1] {
+        let mut script = listener();
+        script.frame(0, &attach(Role::Sender, 0));
+        let first = accept(&mut script, None);
+        script.end.engine.set_credit(first, 10).unwrap();
+        let mut transfer =
+            Transfer { delivery_id: Some(0), delivery_tag: Some(tag()), ..Transfer::default() };
+        script.payload(0, &transfer, &message());
+        let (_, held) = script.end.delivery().unwrap();
+
+        script.frame(channel, &Attach { unsettled: telling([(&tag(), None)]), ..attach(Role::Sender, 1) });
+        let state = stolen(&mut script, first);
+        assert_eq!(state.deliveries.len(), 1);
+        assert!(
+            script.end.engine.settle(first, held.id, DeliveryState::Accepted, Settlement::Settled).is_err()
+        );
+        let second = accept(&mut script, Some(state));
+        script.end.engine.set_credit(second, 10).unwrap();
+        script.written();
+        // The old handle ends without another word to the application.
+        script.frame(0, &Detach { handle: 0, closed: true, error: None });
+        assert_eq!(script.end.detached(), None);
+        (transfer.handle, transfer.resume) = (1, true);
+        transfer.delivery_id = Some(if channel == 0 { 1 } else { 0 });
+        script.payload(channel, &transfer, &message());
+        let resumed = script.end.take(|event| match event {
+            Event::DeliveryResumed { link, delivery, .. } => Some((*link, *delivery)),
+            _ => None,
+        });
+        let (link, delivery) = resumed.unwrap();
+        assert_eq!(link, second);
+        script.end.engine.settle(second, delivery, DeliveryState::Accepted, Settlement::Settled).unwrap();
+        assert_eq!(
+            said(&mut script),
+            [("tell", transfer.delivery_id, Some(true), Some(DeliveryState::Accepted))]
+        );
+    }
+}
+
+// L-002, R-03, R-06: in flight when it was stolen, and decided in the new attach; what is said of the old numbers
+// afterwards is too late.
+#[test]
+fn messages_in_flight_on_a_stolen_link_ended_as_unknown() {
+    let mut script = listener();
+    script.frame(0, &attach(Role::Receiver, 0));
+    let first = accept(&mut script, None);
+    let flow = |handle, delivery_count| Flow {
+        handle: Some(handle),
+        delivery_count: Some(delivery_count),
+        link_credit: Some(10),
+        next_incoming_id: Some(0),
+        incoming_window: 100,
+        outgoing_window: 100,
+        ..Flow::default()
+    };
+    script.frame(0, &flow(0, 0));
+    let other = DeliveryTag::from(9_u32);
+    for sent in [tag(), other] {
+        let mut outgoing = Outgoing::new(message(), Settlement::Unsettled, 7);
+        outgoing.tag = Some(sent);
+        script.end.engine.try_send(first, outgoing).unwrap();
+    }
+    let rejected = DeliveryState::Released;
+    script.frame(
+        0,
+        &Attach { unsettled: telling([(&tag(), Some(rejected.clone()))]), ..attach(Role::Receiver, 1) },
+    );
+    let state = stolen(&mut script, first);
+    assert_eq!((state.deliveries.len(), state.delivery_count), (2, 2));
+    let late = Disposition {
+        role: Role::Receiver,
+        first: 0,
+        last: Some(1),
+        settled: true,
+        state: Some(DeliveryState::Accepted),
+        ..Disposition::default()
+    };
+    script.frame(0, &late);
+    assert_eq!(news(&mut script.end), Vec::<String>::new());
+    script.written();
+    accept(&mut script, Some(state));
+    script.frame(0, &Detach { handle: 0, closed: true, error: None });
+    script.frame(0, &flow(1, 2));
+    assert_eq!(news(&mut script.end), ["settled released"]);
+    assert_eq!(
+        said(&mut script),
+        [("resume", Some(2), Some(true), Some(rejected)), ("send", Some(3), None, None)]
+    );
+    script.frame(0, &Disposition { first: 3, last: None, ..late });
+    assert_eq!(news(&mut script.end), ["settled accepted"]);
+}
+
+// L-036: at about 341 entries the attach had more values than a performative may have, and cost the connection.
+#[test]
+fn an_attach_of_a_peer_with_thousands_of_unsettled_deliveries_was_refused() {
+    const MANY: u32 = 5_000;
+    let tags: Vec<_> = (0..MANY).map(DeliveryTag::from).collect();
+    let mut held = holding(Role::Receiver, None);
+    let delivery = held.deliveries.remove(0);
+    held.deliveries.extend(tags.iter().map(|tag| {
+        let mut delivery = delivery.clone();
+        (delivery.tag, delivery.is_whole) = (*tag, true);
+        delivery
+    }));
+    let mut script = listener();
+    // Every other one is settled there.
+    let told = tags.iter().step_by(2).map(|tag| (tag, None));
+    let attach = Attach { unsettled: telling(told), ..attach(Role::Sender, 0) };
+    assert!(to_bytes(&attach).len() < 65_000);
+    script.frame(0, &attach);
+    let link = accept(&mut script, Some(held));
+    script.end.engine.set_credit(link, MANY).unwrap();
+    assert!(matches!(&script.written()[0], Performative::Attach(attach) if attach.unsettled.is_some()));
+    let mut settled = 0;
+    while script.end.take(|event| matches!(event, Event::SettledBefore { .. }).then_some(())).is_some() {
+        settled += 1;
+    }
+    assert_eq!(settled, MANY / 2);
+    for (id, tag) in (0..).zip(tags.iter().step_by(2)).take(50) {
+        let transfer =
+            Transfer { delivery_id: Some(id), delivery_tag: Some(*tag), resume: true, ..Transfer::default() };
+        script.payload(0, &transfer, &message());
+        let resumed = script.end.take(|event| match event {
+            Event::DeliveryResumed { tag, .. } => Some(*tag),
+            _ => None,
+        });
+        assert_eq!(resumed, Some(*tag));
+    }
+}
