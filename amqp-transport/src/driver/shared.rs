@@ -71,6 +71,8 @@ pub(crate) struct State {
     pub(crate) is_driver_notified: bool,
     /// Whether the engine has been given a command that may have output.
     pub(crate) is_touched: bool,
+    /// Octets of output that the driver left waiting when it last looked, or that a sender has let it look at since.
+    pub(crate) seen_output: usize,
     pub(crate) wakes: Wakes,
     pub(crate) sessions: Slab<SessionSlot>,
     pub(crate) links: Slab<LinkSlot>,
@@ -298,6 +300,7 @@ impl State {
             driver: None,
             is_driver_notified: false,
             is_touched: false,
+            seen_output: 0,
             wakes: Wakes::default(),
             sessions: Slab::default(),
             links: Slab::default(),

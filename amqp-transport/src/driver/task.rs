@@ -159,13 +159,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         }
     }
 
-    /// One visit to the engine under the lock: input, time, events, output.
+    /// One visit to the engine under the lock: input, time, events, output. `true` when somebody was woken by it.
     fn visit(
         &mut self,
         cx: &Context<'_>,
         input: Input,
         broken: Option<io::Error>,
-    ) -> Result<(), ConnectionError> {
+    ) -> Result<bool, ConnectionError> {
         let now = clock::now();
         let shared = Arc::clone(&self.shared);
         let mut guard = shared.lock()?;
@@ -183,10 +183,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         self.keep_last_frames(state);
         self.collect(state, now);
         self.look_after_deadlines(state, now);
+        state.seen_output = state.engine.queued_output();
         std::mem::swap(&mut state.wakes, &mut self.wakes);
         drop(guard);
+        let has_woken = !self.wakes.is_empty();
         self.wakes.fire();
-        Ok(())
+        Ok(has_woken)
     }
 
     /// Gives the buffers back once nothing has moved for a while. Traffic only sets a mark; the one timer looks at it
@@ -469,10 +471,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
             let could_read = this.read == Reading::Open;
             let input = this.poll_read(cx);
             let was_read = !matches!(input, Input::Nothing);
-            if this.visit(cx, input, broken.take()).is_err() {
+            let Ok(has_woken) = this.visit(cx, input, broken.take()) else {
                 this.finish();
                 return Poll::Ready(());
-            }
+            };
             let written = match this.poll_write(cx) {
                 Ok(progress) => progress,
                 Err(error) => {
@@ -489,6 +491,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
             let is_moving = was_read || is_due || may_read_again || has_written;
             if !is_moving && this.ending == Ending::Running {
                 return Poll::Pending;
+            }
+            if has_woken {
+                // Whoever was woken works on this while the peer prepares what comes next: with all that is there read
+                // first, the two ends would take turns.
+                break;
             }
         }
         if let Some(error) = broken {

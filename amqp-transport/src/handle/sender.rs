@@ -539,6 +539,12 @@ impl State {
         place: &mut Option<Place>,
         waker: Option<&Waker>,
     ) -> Poll<Result<Option<usize>, SendError>> {
+        if let Some(waker) = waker
+            && self.is_burst()
+        {
+            self.wakes.wake(waker.clone());
+            return Poll::Pending;
+        }
         let Some(slot) = self.links.get_mut(key) else {
             return Poll::Ready(Err(SendError::Detached(DetachReason::Local)));
         };
@@ -593,6 +599,17 @@ impl State {
                 Poll::Ready(Err(error))
             }
         }
+    }
+
+    /// Whether so much was sent since the driver last looked that it should have its turn, so that the peer works on it
+    /// while the next is sent. Once for each such stretch.
+    fn is_burst(&mut self) -> bool {
+        let waiting = self.engine.queued_output();
+        let is_burst = waiting >= self.seen_output.saturating_add(BURST);
+        if is_burst {
+            self.seen_output = waiting;
+        }
+        is_burst
     }
 
     /// A message was taken by the engine: the key under which its end is awaited, if it has one.
@@ -672,6 +689,9 @@ thread_local! {
 
 /// Messages below this size fit the smallest frame a peer may ask for (512 bytes, `AMQP 1.0 §2.8.19`), in bytes.
 const MAY_BE_LARGE: usize = 384;
+
+/// Octets sent in one go before the driver has its turn.
+const BURST: usize = 64 * 1024;
 
 /// Encoded messages from this size on are handed over as their own buffer instead of being copied, in bytes.
 const SHARE_FROM: usize = 16 * 1024;
