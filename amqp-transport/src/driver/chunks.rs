@@ -28,12 +28,14 @@ impl Chunks {
         if room >= self.size / 4 && room >= self.frame_rest().min(LARGEST) {
             return;
         }
-        // What is there already is doubled at least, so that a very large frame is moved only a few times.
-        let want = self.size.max(self.frame_rest()).max(self.current.len());
-        if self.current.try_reclaim(want) {
+        // Room for the octets that are there, too: chunks of one size fit each other's traffic. What is there is doubled at
+        // least, so that a very large frame is moved only a few times.
+        let held = self.current.len();
+        let want = self.size.max(held.saturating_add(self.frame_rest())).max(held.saturating_mul(2));
+        if self.current.try_reclaim(want.saturating_sub(held)) {
             return;
         }
-        let mut next = self.take_resting(self.current.len().saturating_add(want));
+        let mut next = self.take_resting(want);
         next.extend_from_slice(&self.current);
         let mut old = std::mem::replace(&mut self.current, next);
         old.clear();

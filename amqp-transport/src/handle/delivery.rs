@@ -22,15 +22,17 @@ use crate::transaction::transaction_of;
 #[derive(Debug)]
 #[must_use = "a delivery that is dropped is released, not accepted"]
 pub struct Delivery {
-    link: Arc<LinkInner>,
+    /// None where the sender has settled: nothing will be told to it.
+    link: Option<Arc<LinkInner>>,
     inner: IncomingDelivery,
     on_drop: OnDrop,
     is_done: bool,
 }
 
 impl Delivery {
-    pub(crate) fn new(link: Arc<LinkInner>, inner: IncomingDelivery, on_drop: OnDrop) -> Self {
+    pub(crate) fn new(link: &Arc<LinkInner>, inner: IncomingDelivery, on_drop: OnDrop) -> Self {
         let is_done = inner.is_settled;
+        let link = (!is_done).then(|| Arc::clone(link));
         Self { link, inner, on_drop, is_done }
     }
 
@@ -152,14 +154,13 @@ impl Delivery {
     /// Once polled the state is told; dropping the future only stops waiting.
     pub async fn settle_confirmed(mut self, state: DeliveryState) -> Result<(), SettleError> {
         self.is_done = true;
-        if self.inner.is_settled {
-            return Ok(());
+        let Some(link) = &self.link else { return Ok(()) };
+        let mode = link.look(|slot| slot.inbox.mode).unwrap_or_default();
+        if mode == ReceiverSettleMode::First {
+            return link.settle(self.inner.id, state, |_| Settlement::Settled);
         }
-        if self.mode() == ReceiverSettleMode::First {
-            return self.link.settle(self.inner.id, state, |_| Settlement::Settled);
-        }
-        let confirmation = Waiting::begin(&self)?;
-        self.link.settle(self.inner.id, state.clone(), |_| Settlement::Unsettled)?;
+        let confirmation = Waiting::begin(link, self.inner.id)?;
+        link.settle(self.inner.id, state.clone(), |_| Settlement::Unsettled)?;
         match confirmation.settled().await? {
             // The sender's last word counts: it may have given the message to somebody else meanwhile.
             Some(other) if !goes_along(&other, &state) => Err(SettleError::Overruled(Some(other))),
@@ -192,31 +193,28 @@ impl Delivery {
     pub(crate) fn moved_to(mut self, link: Arc<LinkInner>, id: DeliveryId) -> Self {
         self.is_done = true;
         let inner = IncomingDelivery { id, ..self.inner.clone() };
-        Self { link, inner, on_drop: self.on_drop, is_done: false }
+        Self { link: Some(link), inner, on_drop: self.on_drop, is_done: false }
     }
 
     fn settle(mut self, state: DeliveryState) -> Result<(), SettleError> {
         self.is_done = true;
-        if self.inner.is_settled {
-            return Ok(());
-        }
+        let Some(link) = &self.link else { return Ok(()) };
         // D-015: in mode second the receiver tells its outcome and the sender settles first.
-        self.link.settle(self.inner.id, state, |mode| match mode {
+        link.settle(self.inner.id, state, |mode| match mode {
             ReceiverSettleMode::First => Settlement::Settled,
             ReceiverSettleMode::Second => Settlement::Unsettled,
         })
-    }
-
-    fn mode(&self) -> ReceiverSettleMode {
-        self.link.look(|slot| slot.inbox.mode).unwrap_or_default()
     }
 }
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if !self.is_done && self.on_drop == OnDrop::Release {
+        if let Some(link) = &self.link
+            && !self.is_done
+            && self.on_drop == OnDrop::Release
+        {
             // Gone already: the peer delivers again by itself.
-            let _ = self.link.settle(self.inner.id, DeliveryState::Released, |_| Settlement::Settled);
+            let _ = link.settle(self.inner.id, DeliveryState::Released, |_| Settlement::Settled);
         }
     }
 }
@@ -234,26 +232,24 @@ fn goes_along(settled: &DeliveryState, told: &DeliveryState) -> bool {
 
 /// An outcome told in mode second that waits for the sender's settlement.
 struct Waiting<'a> {
-    delivery: &'a Delivery,
+    link: &'a LinkInner,
+    delivery: DeliveryId,
 }
 
 impl<'a> Waiting<'a> {
-    fn begin(delivery: &'a Delivery) -> Result<Self, SettleError> {
-        let id = delivery.inner.id;
-        delivery
-            .link
-            .connection
+    fn begin(link: &'a LinkInner, delivery: DeliveryId) -> Result<Self, SettleError> {
+        link.connection
             .shared
-            .with(|state| match state.links.get_mut(delivery.link.key) {
+            .with(|state| match state.links.get_mut(link.key) {
                 Some(slot)
-                    if !state.engine.is_unsettled(slot.id, id)
+                    if !state.engine.is_unsettled(slot.id, delivery)
                         && matches!(slot.phase, LinkPhase::Attached) =>
                 {
                     Err(SettleError::Overruled(None))
                 }
                 Some(slot) => {
-                    slot.inbox.confirmations.push(Confirmation { delivery: id, settled: None });
-                    Ok(Self { delivery })
+                    slot.inbox.confirmations.push(Confirmation { delivery, settled: None });
+                    Ok(Self { link, delivery })
                 }
                 None => Err(SettleError::Detached(DetachReason::Local)),
             })
@@ -261,9 +257,8 @@ impl<'a> Waiting<'a> {
     }
 
     async fn settled(self) -> Result<Option<DeliveryState>, SettleError> {
-        let id = self.delivery.inner.id;
-        let settled = self.delivery.link.wait(|slot| {
-            let told = slot.inbox.confirmations.iter().find(|waiting| waiting.delivery == id);
+        let settled = self.link.wait(|slot| {
+            let told = slot.inbox.confirmations.iter().find(|waiting| waiting.delivery == self.delivery);
             if let Some(state) = told.and_then(|waiting| waiting.settled.clone()) {
                 return Some(Ok(state));
             }
@@ -278,9 +273,9 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let (key, id) = (self.delivery.link.key, self.delivery.inner.id);
+        let (key, id) = (self.link.key, self.delivery);
         // Poisoned: nobody waits any more.
-        let _ = self.delivery.link.connection.shared.with(|state| {
+        let _ = self.link.connection.shared.with(|state| {
             if let Some(slot) = state.links.get_mut(key) {
                 slot.inbox.confirmations.retain(|waiting| waiting.delivery != id);
             }

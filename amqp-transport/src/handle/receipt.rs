@@ -42,6 +42,11 @@ impl Receipt {
     pub(crate) fn settled() -> Self {
         Self { state: ReceiptState::Settled }
     }
+
+    /// Whether nothing more will be known.
+    pub(crate) const fn is_settled(&self) -> bool {
+        matches!(self.state, ReceiptState::Settled)
+    }
 }
 
 impl Receipt {

@@ -197,7 +197,7 @@ impl Receiver {
     }
 
     fn delivery(&self, delivery: IncomingDelivery) -> Delivery {
-        Delivery::new(Arc::clone(&self.link), delivery, self.on_drop)
+        Delivery::new(&self.link, delivery, self.on_drop)
     }
 }
 

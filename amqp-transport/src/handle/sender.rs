@@ -94,7 +94,11 @@ impl Sender {
     /// # Cancel safety
     /// Dropped before the message is handed over, nothing is sent; dropped after it, the message goes its way.
     pub async fn send_settled(&self, message: &Message) -> Result<(), SendError> {
-        self.hand_over(Content::Message(message), Settlement::Settled).await?.await.map(drop)
+        let receipt = self.hand_over(Content::Message(message), Settlement::Settled).await?;
+        if receipt.is_settled() {
+            return Ok(());
+        }
+        receipt.await.map(drop)
     }
 
     /// Hands over a message that is encoded already, or a batch of them
