@@ -174,19 +174,20 @@ impl Delivery {
         self.is_done = true;
     }
 
-    /// Detaches the link with an error, and leaves the delivery to its sender without an outcome.
+    /// Detaches the link with an error, and leaves the delivery to its sender without an outcome. For one that wants one.
     pub(crate) fn detach_link(mut self, error: Error) {
         self.is_done = true;
+        let Some(link) = &self.link else { return };
         // Poisoned, or gone already: the sender hears of no outcome either way.
-        let _ = self.link.connection.shared.with(|state| {
-            let _ = state.engine.detach(self.link.id, DetachKind::Closed, Some(error));
+        let _ = link.connection.shared.with(|state| {
+            let _ = state.engine.detach(link.id, DetachKind::Closed, Some(error));
             state.is_touched = true;
         });
     }
 
-    /// The link that it came on.
-    pub(crate) fn link(&self) -> &Arc<LinkInner> {
-        &self.link
+    /// The link that it came on; none where the sender has settled.
+    pub(crate) fn link(&self) -> Option<&Arc<LinkInner>> {
+        self.link.as_ref()
     }
 
     /// The same delivery on the link that goes on with it.

@@ -75,7 +75,10 @@ impl Receiver {
     pub async fn adopt(&self, delivery: Delivery) -> Result<Delivery, SettleError> {
         let tag = *delivery.tag();
         let found = self.link().wait(|slot| {
-            let survivor = slot.survivors.get(&tag).filter(|survivor| survivor.is_of(delivery.link()));
+            let survivor = slot
+                .survivors
+                .get(&tag)
+                .filter(|survivor| delivery.link().is_some_and(|link| survivor.is_of(link)));
             let word = match (survivor.map(|survivor| &survivor.word), &slot.phase) {
                 (Some(Word::Resumed(id)), _) => Ok(*id),
                 (Some(Word::Settled(state)), _) => Err(SettleError::Overruled(state.clone())),
@@ -155,7 +158,7 @@ impl SuspendedReceiver {
     /// given by the resumed receiver.
     pub fn try_recv(&mut self) -> Option<Delivery> {
         let settled = self.settled.pop_front()?;
-        Some(Delivery::new(Arc::clone(&self.link), settled, OnDrop::default()))
+        Some(Delivery::new(&self.link, settled, OnDrop::default()))
     }
 
     /// Messages that [`try_recv`](Self::try_recv) would give.
