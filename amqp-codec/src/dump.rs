@@ -1,18 +1,19 @@
 //! Values, performatives and frames as one readable line.
 //!
-//! Owns the text of traces. It never shows SASL responses, challenges or access tokens.
+//! Owns the text of traces. It never shows what SASL mechanisms say to each other, nor access tokens, keys and passwords
+//! that can be told by the words before them.
 
 use core::fmt;
 
 use bytes::Bytes;
 
 use crate::{
-    composite::COMPOSITES,
+    composite::{COMPOSITES, CompositeSpec},
     definitions::{RESTRICTED, RestrictedSpec},
     described::DescribedRef,
     frame::{FrameHeader, FrameType},
     limits::DecodeLimits,
-    sasl::{SaslChallenge, SaslInit, SaslResponse},
+    sasl::{SaslMechanisms, SaslOutcome},
     sink::Encode,
     value::Value,
     value_ref::ValueRef,
@@ -63,6 +64,10 @@ impl fmt::Display for FrameLine<'_> {
         let limits = DecodeLimits::performative();
         let mut cursor = crate::Cursor::new(&body, &limits);
         match <Value as crate::Decode>::decode(&mut cursor) {
+            // A SASL frame holds composites; what else is in one may be anything.
+            Ok(value) if header.frame_type == FrameType::Sasl && !is_sasl(value.view()) => {
+                f.write_str(REDACTED)?;
+            }
             Ok(value) => write_value(f, value.view())?,
             Err(error) => write!(f, "<{error}>")?,
         }
@@ -93,9 +98,12 @@ fn write_value(f: &mut fmt::Formatter<'_>, value: ValueRef<'_>) -> fmt::Result {
         ValueRef::Char(v) => write!(f, "{v:?}"),
         ValueRef::Timestamp(v) => write!(f, "@{}ms", v.0),
         ValueRef::Uuid(v) => write!(f, "{v}"),
-        ValueRef::Binary(v) => write_octets(f, v),
-        ValueRef::String(v) => write_text(f, v.as_str()),
-        ValueRef::Symbol(v) => write!(f, ":{}", v.as_str().escape_debug()),
+        ValueRef::Binary(v) => match token_words_end(v) {
+            Some(_) => f.write_str(REDACTED),
+            None => write_octets(f, v),
+        },
+        ValueRef::String(v) => write_string(f, v.as_str()),
+        ValueRef::Symbol(v) => write_symbol(f, v.as_str()),
         ValueRef::List(list) => write_sequence(f, list.iter()),
         ValueRef::Array(array) => {
             f.write_str("@")?;
@@ -125,6 +133,9 @@ fn write_described(f: &mut fmt::Formatter<'_>, described: DescribedRef<'_>) -> f
     let code = described.code();
     let composite = COMPOSITES.iter().find(|spec| Some(spec.code) == code);
     let (Some(spec), ValueRef::List(fields)) = (composite, described.value()) else {
+        if let Some(spec) = composite.filter(|spec| is_of_sasl(spec)) {
+            return write!(f, "@{}({}) {REDACTED}", spec.name, spec.code);
+        }
         let is_section = |spec: &&RestrictedSpec| spec.descriptor.map(|(code, _)| code) == code;
         match RESTRICTED.iter().filter(|spec| spec.descriptor.is_some()).find(is_section) {
             Some(spec) => write!(f, "@{}({}) ", spec.name, code.unwrap_or_default())?,
@@ -147,14 +158,33 @@ fn write_described(f: &mut fmt::Formatter<'_>, described: DescribedRef<'_>) -> f
         }
         is_first = false;
         write!(f, "{}=", spec.fields.get(index).map_or("?", |field| field.name))?;
-        if is_secret(spec.code, index) { f.write_str("<redacted>")? } else { write_value(f, value)? }
+        if is_secret(spec, index, value) { f.write_str(REDACTED)? } else { write_value(f, value)? }
     }
     f.write_str("]")
 }
 
-/// Whether a field may hold credentials.
-const fn is_secret(code: u64, index: usize) -> bool {
-    matches!((code, index), (SaslInit::CODE, 1) | (SaslChallenge::CODE, 0) | (SaslResponse::CODE, 0))
+/// Whether a field may hold credentials, or proofs of them: what SASL mechanisms say to each other is theirs alone, in
+/// whatever field and type a peer says it.
+fn is_secret(spec: &CompositeSpec, index: usize, value: ValueRef<'_>) -> bool {
+    let is_word = |value: &ValueRef<'_>| {
+        matches!(value, ValueRef::Symbol(_) | ValueRef::String(_) | ValueRef::Ubyte(_))
+    };
+    let is_plain = match value {
+        ValueRef::Array(array) => array.iter().all(|item| is_word(&item)),
+        value => is_word(&value),
+    };
+    let is_open = spec.fields.get(index).is_some_and(|field| field.type_name != "binary");
+    is_of_sasl(spec) && !(is_open && is_plain)
+}
+
+const fn is_of_sasl(spec: &CompositeSpec) -> bool {
+    spec.code >= SaslMechanisms::CODE && spec.code <= SaslOutcome::CODE
+}
+
+fn is_sasl(value: ValueRef<'_>) -> bool {
+    let ValueRef::Described(described) = value else { return false };
+    let code = described.code();
+    COMPOSITES.iter().any(|spec| Some(spec.code) == code && is_of_sasl(spec))
 }
 
 fn write_sequence<'a>(f: &mut fmt::Formatter<'_>, values: impl Iterator<Item = ValueRef<'a>>) -> fmt::Result {
@@ -172,13 +202,35 @@ fn write_sequence<'a>(f: &mut fmt::Formatter<'_>, values: impl Iterator<Item = V
     f.write_str("]")
 }
 
-fn write_text(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    // Tokens travel as strings in several places; none of them belongs into a trace.
-    let token = TOKEN_WORDS.iter().filter_map(|word| text.find(word).map(|at| at.saturating_add(word.len())));
-    match token.min().and_then(|end| text.get(..end)) {
-        Some(before) => write!(f, "\"{}<redacted>\"", before.escape_debug()),
+fn write_string(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    match before_token(text) {
+        Some(before) => write!(f, "\"{}{REDACTED}\"", before.escape_debug()),
         None => write!(f, "{text:?}"),
     }
+}
+
+fn write_symbol(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    match before_token(text) {
+        Some(before) => write!(f, ":{}{REDACTED}", before.escape_debug()),
+        None => write!(f, ":{}", text.escape_debug()),
+    }
+}
+
+/// What may be shown of a text that holds a token.
+fn before_token(text: &str) -> Option<&str> {
+    text.get(..token_words_end(text.as_bytes())?)
+}
+
+/// Where the first word before a token ends. Tokens travel in several places and types; none of them belongs into a trace.
+fn token_words_end(octets: &[u8]) -> Option<usize> {
+    let end = |word: &[u8], at: usize| at.saturating_add(word.len());
+    let find = |word: &&[u8]| {
+        let at = octets.windows(word.len()).position(|octets| octets.eq_ignore_ascii_case(word));
+        at.map(|at| end(word, at))
+    };
+    let web_token = octets.windows(WEB_TOKEN.len()).position(|octets| octets == WEB_TOKEN);
+    let web_token = web_token.map(|at| end(WEB_TOKEN, at));
+    TOKEN_WORDS.iter().filter_map(find).chain(web_token).min()
 }
 
 fn write_octets(f: &mut fmt::Formatter<'_>, octets: &[u8]) -> fmt::Result {
@@ -187,8 +239,13 @@ fn write_octets(f: &mut fmt::Formatter<'_>, octets: &[u8]) -> fmt::Result {
     if octets.len() > MAX_OCTETS { write!(f, "…({} octets)", octets.len()) } else { Ok(()) }
 }
 
-/// How shared access signatures, bearer tokens and signed web tokens start.
-const TOKEN_WORDS: [&str; 3] = ["SharedAccessSignature ", "Bearer ", "eyJ"];
+/// What is shown instead of a secret.
+const REDACTED: &str = "<redacted>";
+/// What comes before signatures, bearer tokens, keys and passwords, in any case.
+const TOKEN_WORDS: [&[u8]; 6] =
+    [b"SharedAccessSignature ", b"SharedAccessKey=", b"sig=", b"signature=", b"Bearer ", b"password="];
+/// How signed web tokens start: the base64 of a JSON object.
+const WEB_TOKEN: &[u8] = b"eyJ";
 /// Most elements of a list and entries of a map that a line shows.
 const MAX_ITEMS: usize = 64;
 /// Most octets of a binary that a line shows.

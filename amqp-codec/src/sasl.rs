@@ -1,6 +1,6 @@
 //! SASL performatives (AMQP 1.0 §5.3).
 //!
-//! Owns their tables. Responses and challenges may hold credentials: they never appear in `Debug`.
+//! Owns their tables. What mechanisms say to each other may hold credentials: it never appears in `Debug`.
 
 use core::fmt;
 
@@ -53,11 +53,11 @@ composite! {
 
 composite! {
     /// How the dialogue ended (AMQP 1.0 §5.3.3.5).
-    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[derive(Clone, PartialEq, Eq)]
     SaslOutcome = 0x44, "amqp:sasl-outcome:list", "sasl-outcome" {
         /// Whether it succeeded.
         code: required SaslCode, "code" "sasl-code";
-        /// The mechanism's last words, on success.
+        /// The mechanism's last words, on success. Secret: SCRAM's prove the password.
         additional_data: optional Bytes, "additional-data" "binary";
     }
 }
@@ -119,6 +119,15 @@ impl fmt::Debug for SaslResponse {
     }
 }
 
+impl fmt::Debug for SaslOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SaslOutcome")
+            .field("code", &self.code)
+            .field("additional_data", &self.additional_data.as_ref().map(|_| Redacted))
+            .finish()
+    }
+}
+
 /// Stands for octets that must not be shown.
 struct Redacted;
 
@@ -145,5 +154,8 @@ mod tests {
         assert!(shown.contains("PLAIN"), "{shown}");
         let response = SaslResponse { response: Bytes::from_static(b"hunter2") };
         assert!(!format!("{response:?}").contains("hunter2"));
+        let outcome =
+            SaslOutcome { code: SaslCode::Ok, additional_data: Some(Bytes::from_static(b"v=proof")) };
+        assert!(!format!("{outcome:?}").contains("proof"), "{outcome:?}");
     }
 }
