@@ -27,7 +27,7 @@ pub(crate) struct Pending {
     /// Whether it went settled: it ends when its last frame is in the output.
     pub(crate) is_settled: bool,
     /// The transaction that it went under: then an outcome under that is what is waited for.
-    pub(crate) transaction: Option<Bytes>,
+    pub(crate) transaction: Option<Box<Bytes>>,
     /// Its size, in octets.
     pub(crate) octets: usize,
     pub(crate) phase: PendingPhase,
@@ -40,14 +40,39 @@ pub(crate) struct Pending {
 pub(crate) enum PendingPhase {
     Waiting(Option<Waker>),
     /// The peer told its outcome and left the settling to this side, whose application has not looked yet.
-    Told(Outcome),
+    Told(Conclusion),
     /// The application is deciding with which state to settle.
     Deciding,
-    Done(Result<Outcome, SendError>),
+    Done(Conclusion),
     /// Nobody asks any more.
     Discarded,
     /// It was begun on another link, where its receipt waits.
     Elsewhere(Origin),
+}
+
+/// How a message ended. Nearly all are accepted, and there are many of them: what else ends one lies elsewhere.
+#[derive(Clone, Debug)]
+pub(crate) enum Conclusion {
+    Accepted,
+    Otherwise(Box<Result<Outcome, SendError>>),
+}
+
+impl From<Result<Outcome, SendError>> for Conclusion {
+    fn from(result: Result<Outcome, SendError>) -> Self {
+        match result {
+            Ok(Outcome::Accepted) => Self::Accepted,
+            other => Self::Otherwise(Box::new(other)),
+        }
+    }
+}
+
+impl From<Conclusion> for Result<Outcome, SendError> {
+    fn from(conclusion: Conclusion) -> Self {
+        match conclusion {
+            Conclusion::Accepted => Ok(Outcome::Accepted),
+            Conclusion::Otherwise(result) => *result,
+        }
+    }
 }
 
 /// Where the receipt of a message waits: a link, and the message's key there.
@@ -178,7 +203,8 @@ impl State {
     }
 
     /// Ends one pending message.
-    pub(crate) fn resolve(&mut self, key: usize, result: Result<Outcome, SendError>) {
+    pub(crate) fn resolve(&mut self, key: usize, conclusion: impl Into<Conclusion>) {
+        let conclusion = conclusion.into();
         let Some(pending) = self.pending.get_mut(key) else { return };
         // An outcome once given stays.
         if matches!(pending.phase, PendingPhase::Done(_)) {
@@ -186,14 +212,14 @@ impl State {
         }
         match mem::replace(&mut pending.phase, PendingPhase::Discarded) {
             PendingPhase::Waiting(waker) => {
-                pending.phase = PendingPhase::Done(result);
+                pending.phase = PendingPhase::Done(conclusion);
                 if let Some(waker) = waker {
                     self.wakes.wake(waker);
                 }
                 self.delist(key);
             }
             PendingPhase::Elsewhere(origin) => {
-                self.wakes.resolve(origin, result);
+                self.wakes.resolve(origin, conclusion.into());
                 self.delist(key);
                 self.pending.remove(key);
             }
@@ -202,7 +228,7 @@ impl State {
                 self.pending.remove(key);
             }
             PendingPhase::Told(_) | PendingPhase::Deciding | PendingPhase::Done(_) => {
-                pending.phase = PendingPhase::Done(result);
+                pending.phase = PendingPhase::Done(conclusion);
                 self.delist(key);
             }
         }
@@ -210,6 +236,11 @@ impl State {
 
     /// The peer settled a message.
     pub(crate) fn on_settled(&mut self, key: usize, state: Option<DeliveryState>) {
+        let is_under_none = |pending: &Pending| pending.transaction.is_none();
+        if matches!(state, Some(DeliveryState::Accepted)) && self.pending.get(key).is_some_and(is_under_none)
+        {
+            return self.resolve(key, Conclusion::Accepted);
+        }
         let told = match self.pending.get(key).map(|pending| &pending.phase) {
             // It need not say again what it has said before.
             Some(PendingPhase::Told(told)) if state.is_none() => Some(told.clone()),
@@ -222,8 +253,8 @@ impl State {
         {
             slot.abandoned_transactions.push(declared.txn_id.clone());
         }
-        let result = told.map_or_else(|| outcome(state, pending.transaction.as_ref()), Ok);
-        self.resolve(key, result);
+        let conclusion = told.unwrap_or_else(|| outcome(state, pending.transaction.as_deref()).into());
+        self.resolve(key, conclusion);
     }
 
     /// The peer told its outcome of a message and left the settling to the application.
@@ -234,7 +265,7 @@ impl State {
                 if let Some(waker) = waker.take() {
                     self.wakes.wake(waker);
                 }
-                pending.phase = PendingPhase::Told(outcome);
+                pending.phase = PendingPhase::Told(Ok(outcome).into());
             }
             // Nobody decides any more, so that the peer must not believe that its outcome was taken.
             (Ok(_), PendingPhase::Discarded) => {
@@ -347,11 +378,11 @@ impl State {
                 other => SendError::Detached(other.clone()),
             };
             // What the peer wanted is known, though it will not learn what became of it.
-            let result = match &pending.phase {
-                PendingPhase::Told(outcome) => Ok(outcome.clone()),
-                _ => Err(error),
+            let conclusion = match &pending.phase {
+                PendingPhase::Told(told) => told.clone(),
+                _ => Err(error).into(),
             };
-            self.resolve(key, result);
+            self.resolve(key, conclusion);
         }
     }
 

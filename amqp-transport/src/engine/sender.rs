@@ -451,8 +451,8 @@ impl Connection {
             // D-028; an outcome told before is no less the receiver's for its not being said again.
             let default_outcome = link.default_outcome.as_deref().filter(|_| !entry.is_told);
             // L-052: settled in a state that is no outcome, too.
-            let told = state.clone().filter(is_final_state);
-            let state = told.or_else(|| default_outcome.cloned()).or_else(|| state.clone());
+            let says_less = || default_outcome.or(state.as_ref());
+            let state = state.as_ref().filter(|state| is_final_state(state)).or_else(says_less).cloned();
             events.push(Event::Settled { link: entry.link, user: entry.user, state });
             Visit::Remove
         });

@@ -9,7 +9,7 @@ use amqp_codec::{DeliveryState, Outcome};
 
 use super::error::{DetachReason, SendError};
 use crate::driver::link::LinkInner;
-use crate::driver::pending::{PendingPhase, undecided};
+use crate::driver::pending::{Conclusion, PendingPhase, undecided};
 
 /// The outcome of a message, to be awaited. Dropping it discards the outcome; the message goes its way.
 ///
@@ -69,21 +69,23 @@ impl Receipt {
     /// # Cancel safety
     /// Safe: the receipt can be asked again.
     pub async fn decide(&mut self) -> Result<Undecided, SendError> {
-        poll_fn(|cx| self.poll_told(cx)).await
+        let (conclusion, held) = poll_fn(|cx| self.poll_told(cx)).await;
+        Result::from(conclusion).map(|outcome| Undecided { outcome, held })
     }
 
-    fn poll_told(&mut self, cx: &Context<'_>) -> Poll<Result<Undecided, SendError>> {
+    /// The message's end, with the message where this side has still to settle it.
+    fn poll_told(&mut self, cx: &Context<'_>) -> Poll<(Conclusion, Option<Held>)> {
         let (link, key) = match &self.state {
             ReceiptState::Settled => {
                 self.state = ReceiptState::Taken;
-                return Poll::Ready(Ok(Undecided { outcome: Outcome::Accepted, held: None }));
+                return Poll::Ready((Conclusion::Accepted, None));
             }
             ReceiptState::Pending(link, key) => (link, key),
-            ReceiptState::Taken => return Poll::Ready(Err(SendError::NoOutcome)),
+            ReceiptState::Taken => return Poll::Ready((Err(SendError::NoOutcome).into(), None)),
         };
         let polled = link.connection.shared.with(|state| {
             let Some(pending) = state.pending.get_mut(*key) else {
-                return Poll::Ready(Err(SendError::NoOutcome));
+                return Poll::Ready((Err(SendError::NoOutcome).into(), IsOurs::No));
             };
             match &mut pending.phase {
                 PendingPhase::Waiting(waker) => {
@@ -94,33 +96,32 @@ impl Receipt {
                     }
                     Poll::Pending
                 }
-                PendingPhase::Told(outcome) => {
-                    let outcome = outcome.clone();
+                PendingPhase::Told(told) => {
+                    let told = told.clone();
                     pending.phase = PendingPhase::Deciding;
-                    Poll::Ready(Ok((outcome, IsOurs::Yes)))
+                    Poll::Ready((told, IsOurs::Yes))
                 }
-                _ => Poll::Ready(match state.pending.remove(*key).map(|pending| pending.phase) {
-                    Some(PendingPhase::Done(result)) => result.map(|outcome| (outcome, IsOurs::No)),
-                    _ => Err(SendError::NoOutcome),
-                }),
+                phase => {
+                    let done = std::mem::replace(phase, PendingPhase::Discarded);
+                    state.pending.remove(*key);
+                    let conclusion = match done {
+                        PendingPhase::Done(conclusion) => conclusion,
+                        _ => Err(SendError::NoOutcome).into(),
+                    };
+                    Poll::Ready((conclusion, IsOurs::No))
+                }
             }
         });
-        match polled {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(result)) => {
-                let taken = std::mem::replace(&mut self.state, ReceiptState::Taken);
-                Poll::Ready(result.map(|(outcome, is_ours)| match (is_ours, taken) {
-                    (IsOurs::Yes, ReceiptState::Pending(link, key)) => {
-                        Undecided { outcome, held: Some((link, key)) }
-                    }
-                    _ => Undecided { outcome, held: None },
-                }))
-            }
-            Err(error) => {
-                self.state = ReceiptState::Taken;
-                Poll::Ready(Err(SendError::OutcomeUnknown(DetachReason::Lost(error))))
-            }
-        }
+        let told = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(told)) => told,
+            Err(lost) => (Err(SendError::OutcomeUnknown(DetachReason::Lost(lost))).into(), IsOurs::No),
+        };
+        let taken = std::mem::replace(&mut self.state, ReceiptState::Taken);
+        Poll::Ready(match (told, taken) {
+            ((conclusion, IsOurs::Yes), ReceiptState::Pending(link, key)) => (conclusion, Some((link, key))),
+            ((conclusion, _), _) => (conclusion, None),
+        })
     }
 }
 
@@ -128,7 +129,10 @@ impl Future for Receipt {
     type Output = Result<Outcome, SendError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_told(cx).map_ok(Undecided::concur)
+        self.poll_told(cx).map(|(conclusion, held)| {
+            let told = Result::from(conclusion);
+            if held.is_none() { told } else { told.map(|outcome| Undecided { outcome, held }.concur()) }
+        })
     }
 }
 
@@ -149,8 +153,11 @@ impl Drop for Receipt {
 pub struct Undecided {
     outcome: Outcome,
     /// The message; none when it is settled.
-    held: Option<(Arc<LinkInner>, usize)>,
+    held: Option<Held>,
 }
+
+/// A message that waits for this side to settle it: its link, and its key there.
+type Held = (Arc<LinkInner>, usize);
 
 impl Undecided {
     /// The outcome that the peer told.

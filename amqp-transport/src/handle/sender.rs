@@ -583,7 +583,7 @@ impl State {
                 let id = slot.id;
                 if let Some(pending) = pending.and_then(|key| self.pending.get_mut(key)) {
                     pending.delivery = Some(delivery);
-                    pending.transaction = transaction;
+                    pending.transaction = transaction.map(Box::new);
                 }
                 return Poll::Ready(Ok(self.note_sent(key, id, pending, is_settled, place)));
             }
