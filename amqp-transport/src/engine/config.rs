@@ -304,12 +304,12 @@ pub enum Payload<'a> {
     Slice(&'a [u8]),
     /// Shared: large ones travel as their own piece of a vectored write, without a copy.
     Bytes(Bytes),
-    /// What goes before a large body, which is copied, and the body, which is shared.
+    /// What goes before a body, which is copied, and the body, which is shared when it is large.
     Parts {
         /// The sections before the body, and the body's own constructor.
         head: &'a [u8],
         /// The rest of the message.
-        body: Bytes,
+        body: &'a Bytes,
     },
 }
 
@@ -370,7 +370,7 @@ impl Payload<'_> {
         match self {
             Self::Slice(slice) => Bytes::copy_from_slice(slice).into(),
             Self::Bytes(bytes) => bytes.into(),
-            Self::Parts { head, body } => Pieces { head: Bytes::copy_from_slice(head), body },
+            Self::Parts { head, body } => Pieces { head: Bytes::copy_from_slice(head), body: body.clone() },
         }
     }
 

@@ -190,7 +190,7 @@ impl Connection {
             self.output.transfer(session.local_channel, &transfer, payload.runs());
             session.window.on_sent();
         } else if let (true, Payload::Parts { head, body }) = (is_one_frame, &payload) {
-            self.output.spliced_transfer(session.local_channel, &transfer, head, body.clone());
+            self.output.spliced_transfer(session.local_channel, &transfer, head, Bytes::clone(body));
             session.window.on_sent();
             self.events.push(Event::Sent { link: id, user: outgoing.user });
         } else {

@@ -23,7 +23,7 @@ pub(crate) struct HighestTag(Option<DeliveryTag>);
 impl HighestTag {
     /// Notes a tag; `true` when it is above all before it.
     fn rises_to(&mut self, tag: DeliveryTag) -> bool {
-        let rises = self.0.is_none_or(|highest| order(&highest) < order(&tag));
+        let rises = self.0.is_none_or(|highest| is_below(&highest, &tag));
         if rises {
             self.0 = Some(tag);
         }
@@ -71,8 +71,13 @@ impl Tags {
 }
 
 /// Counters grow in length before they grow in their first octet, be they binary or text.
-fn order(tag: &DeliveryTag) -> (usize, &[u8]) {
-    (tag.as_slice().len(), tag.as_slice())
+fn is_below(low: &DeliveryTag, high: &DeliveryTag) -> bool {
+    let (low, high) = (low.as_slice(), high.as_slice());
+    // What most senders count with is compared as the number that it is.
+    match (<[u8; 4]>::try_from(low), <[u8; 4]>::try_from(high)) {
+        (Ok(low), Ok(high)) => u32::from_be_bytes(low) < u32::from_be_bytes(high),
+        _ => (low.len(), low) < (high.len(), high),
+    }
 }
 
 #[cfg(test)]

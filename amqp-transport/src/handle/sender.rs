@@ -459,35 +459,43 @@ impl Attempt<'_> {
             Content::Encoded { payload, message_format, tag, state } => {
                 let payload = Payload::Bytes(Bytes::clone(payload));
                 let state = state.map(|state| Box::new(state.clone()));
-                let offer = Offer { payload, message_format: *message_format, tag: *tag, state, settlement };
-                self.offer_payload(offer, waker)
+                let mut outgoing = Outgoing::new(payload, settlement, NOBODY);
+                (outgoing.message_format, outgoing.tag, outgoing.state) = (*message_format, *tag, state);
+                self.offer_payload(outgoing, waker)
             }
             Content::Message(message) => SCRATCH.with(|scratch| {
                 // A message whose encoder sends a message itself does not exist; a fresh buffer costs only time.
                 let Ok(mut scratch) = scratch.try_borrow_mut() else {
-                    return self
-                        .offer_payload(Offer::new(amqp_codec::to_bytes(*message).into(), settlement), waker);
+                    return self.offer_payload(
+                        Outgoing::new(amqp_codec::to_bytes(*message), settlement, NOBODY),
+                        waker,
+                    );
                 };
                 scratch.clear();
-                if let Some(body) = message.trailing_data().filter(|body| body.len() >= SHARE_FROM) {
+                if let Some(body) = message.trailing_data() {
                     message.encode_head(&mut *scratch);
-                    let payload = Payload::Parts { head: &scratch, body: body.clone() };
-                    return self.offer_payload(Offer::new(payload, settlement), waker);
+                    let payload = Payload::Parts { head: &scratch, body };
+                    return self.offer_payload(Outgoing::new(payload, settlement, NOBODY), waker);
                 }
                 message.encode(&mut *scratch);
                 if scratch.len() < SHARE_FROM {
-                    return self.offer_payload(Offer::new(Payload::Slice(&scratch), settlement), waker);
+                    return self
+                        .offer_payload(Outgoing::new(Payload::Slice(&scratch), settlement, NOBODY), waker);
                 }
                 let payload = scratch.split().freeze();
-                self.offer_payload(Offer::new(Payload::Bytes(payload), settlement), waker)
+                self.offer_payload(Outgoing::new(Payload::Bytes(payload), settlement, NOBODY), waker)
             }),
         }
     }
 
-    fn offer_payload(&mut self, offer: Offer<'_>, waker: Option<&Waker>) -> Poll<Result<Receipt, SendError>> {
+    fn offer_payload(
+        &mut self,
+        outgoing: Outgoing<'_>,
+        waker: Option<&Waker>,
+    ) -> Poll<Result<Receipt, SendError>> {
         let link = &self.sender.link;
         let place = &mut self.place;
-        let offered = link.connection.shared.with(|state| state.offer(link.key, offer, place, waker));
+        let offered = link.connection.shared.with(|state| state.offer(link.key, outgoing, place, waker));
         match offered {
             Ok(Poll::Ready(Ok(Some(key)))) => Poll::Ready(Ok(Receipt::pending(Arc::clone(link), key))),
             Ok(Poll::Ready(Ok(None))) => Poll::Ready(Ok(Receipt::settled())),
@@ -508,20 +516,6 @@ impl Drop for Attempt<'_> {
     }
 }
 
-struct Offer<'a> {
-    payload: Payload<'a>,
-    message_format: u32,
-    tag: Option<DeliveryTag>,
-    state: Option<Box<DeliveryState>>,
-    settlement: Settlement,
-}
-
-impl<'a> Offer<'a> {
-    fn new(payload: Payload<'a>, settlement: Settlement) -> Self {
-        Self { payload, message_format: 0, tag: None, state: None, settlement }
-    }
-}
-
 impl LinkSlot {
     /// Why nothing can be sent any more, if so.
     fn send_error(&self) -> Option<SendError> {
@@ -539,7 +533,7 @@ impl State {
     fn offer(
         &mut self,
         key: usize,
-        offer: Offer<'_>,
+        mut outgoing: Outgoing<'_>,
         place: &mut Option<Place>,
         waker: Option<&Waker>,
     ) -> Poll<Result<Option<usize>, SendError>> {
@@ -565,19 +559,16 @@ impl State {
                 None => Poll::Ready(Err(SendError::WouldBlock(Blocked::Queue))),
             };
         }
-        let is_settled = offer.settlement == Settlement::Settled;
+        let is_settled = outgoing.settlement == Settlement::Settled;
+        let octets = outgoing.payload.len();
         // A settled message that leaves at once has nothing to wait for.
-        let pending = (!is_settled || offer.payload.len() >= MAY_BE_LARGE).then(|| {
+        let pending = (!is_settled || octets >= MAY_BE_LARGE).then(|| {
             let batch = self.taken_batch.saturating_add(1);
             let phase = PendingPhase::Waiting(None);
-            self.pending.insert(Pending::new(key, batch, is_settled, offer.payload.len(), phase))
+            self.pending.insert(Pending::new(key, batch, is_settled, octets, phase))
         });
-        let user = pending.and_then(|key| u32::try_from(key).ok()).unwrap_or(u32::MAX);
-        let mut outgoing = Outgoing::new(offer.payload, offer.settlement, user);
-        outgoing.message_format = offer.message_format;
-        outgoing.tag = offer.tag;
-        let transaction = offer.state.as_deref().and_then(transaction_of).cloned();
-        outgoing.state = offer.state;
+        outgoing.user = pending.and_then(|key| u32::try_from(key).ok()).unwrap_or(NOBODY);
+        let transaction = outgoing.state.as_deref().and_then(transaction_of).cloned();
         let blocked = match self.engine.try_send(slot.id, outgoing) {
             Ok(delivery) => {
                 let id = slot.id;
@@ -690,6 +681,9 @@ thread_local! {
     /// allocation is needed.
     static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
+
+/// The number of a message that nobody waits for.
+const NOBODY: u32 = u32::MAX;
 
 /// Messages below this size fit the smallest frame a peer may ask for (512 bytes, `AMQP 1.0 §2.8.19`), in bytes.
 const MAY_BE_LARGE: usize = 384;

@@ -213,10 +213,11 @@ impl End {
         for _ in 0..1 << (wish >> 6) {
             let number = ledger.add(&name, from_client, len, is_settled);
             let octets = ledger.octets(number);
+            let body = octets.slice(8..);
             let settlement = if is_settled { Settlement::Settled } else { Settlement::Unsettled };
             let payload = match wish >> 4 & 3 {
                 0 => Payload::Slice(&octets),
-                1 => Payload::Parts { head: &octets[..8], body: octets.slice(8..) },
+                1 => Payload::Parts { head: &octets[..8], body: &body },
                 _ => Payload::Bytes(octets.clone()),
             };
             let mut outgoing = Outgoing::new(payload, settlement, number);
