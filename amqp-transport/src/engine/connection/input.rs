@@ -1,11 +1,12 @@
 //! From octets to performatives: headers, SASL frames, AMQP frames, and the dispatch of each.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use amqp_codec::{
-    Close, Cursor, Decode, DecodeErrorKind, DecodeLimits, Disposition, ErrorCondition, Flow, FrameHeader,
-    FrameType, MIN_MAX_FRAME_SIZE, Open, Performative, ProtocolHeader, SaslCode, SaslPerformative, Transfer,
-    from_bytes,
+    Close, Cursor, Decode, DecodeError, DecodeErrorKind, DecodeLimits, Disposition, ErrorCondition, Flow,
+    FrameHeader, FrameType, MIN_MAX_FRAME_SIZE, Open, Performative, ProtocolHeader, SaslCode,
+    SaslPerformative, Transfer, from_bytes,
 };
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -233,9 +234,9 @@ impl Connection {
             };
             self.frames_in = self.frames_in.wrapping_add(1);
             let end = at + header.size as usize;
-            let body = chunk.slice((at + usize::from(header.doff) * 4).min(end)..end);
+            let body = (at + usize::from(header.doff) * 4).min(end)..end;
             at = end;
-            if let Err(violation) = self.handle_frame(&header, &body) {
+            if let Err(violation) = self.handle_frame(&header, &chunk, body) {
                 self.punish(header.channel, violation);
             }
             if matches!(self.phase, Phase::Over) || self.is_deaf {
@@ -266,19 +267,30 @@ impl Connection {
         }
     }
 
-    fn handle_frame(&mut self, header: &FrameHeader, body: &Bytes) -> Result<(), Violation> {
+    /// Handles a frame whose body is a part of a chunk: what it keeps of that is counted once, where it is kept.
+    fn handle_frame(
+        &mut self,
+        header: &FrameHeader,
+        chunk: &Bytes,
+        range: Range<usize>,
+    ) -> Result<(), Violation> {
         if header.frame_type != FrameType::Amqp {
             // F-015; no other layer than AMQP's is left.
             self.is_deaf = true;
             return Err(Violation::framing("a frame of another type than AMQP's"));
         }
+        let body = chunk.get(range.clone()).unwrap_or_default();
         // F-017, C-028: a sign of life.
         if body.is_empty() {
             return Ok(());
         }
         let channel = header.channel;
         let limits = DecodeLimits::performative();
-        let mut cursor = Cursor::new(body, &limits);
+        let mut cursor = Cursor::within(chunk, range.clone(), &limits);
+        // Whoever reads of a fault looks for it in its frame.
+        let located =
+            |error: DecodeError| DecodeError { offset: error.offset.saturating_sub(range.start), ..error };
+        let fault = |error| Violation::decode(located(error));
         // C-033: after our close only the peer's counts.
         if self.endpoint.local == Half::Closed {
             if let Ok(Performative::Close(close)) = Performative::decode(&mut cursor) {
@@ -295,20 +307,20 @@ impl Connection {
                     let mut transfer = match Transfer::decode(&mut cursor) {
                         Ok(transfer) => transfer,
                         Err(error) if error.kind == DecodeErrorKind::TagTooLong => {
-                            return self.refuse_tag(channel, body);
+                            return self.refuse_tag(channel, &chunk.slice(range));
                         }
-                        Err(error) => return Err(Violation::decode(error)),
+                        Err(error) => return Err(fault(error)),
                     };
                     return self.handle_transfer(channel, &mut transfer, cursor.rest());
                 }
                 Some(&[0x00, 0x53, DISPOSITION]) => {
-                    let disposition = Disposition::decode(&mut cursor).map_err(Violation::decode)?;
-                    cursor.finish("disposition").map_err(Violation::decode)?;
+                    let disposition = Disposition::decode(&mut cursor).map_err(fault)?;
+                    cursor.finish("disposition").map_err(fault)?;
                     return self.handle_disposition(channel, disposition);
                 }
                 Some(&[0x00, 0x53, FLOW]) => {
-                    let flow = Flow::decode(&mut cursor).map_err(Violation::decode)?;
-                    cursor.finish("flow").map_err(Violation::decode)?;
+                    let flow = Flow::decode(&mut cursor).map_err(fault)?;
+                    cursor.finish("flow").map_err(fault)?;
                     return self.handle_flow(channel, &flow);
                 }
                 _ => {}
@@ -318,17 +330,17 @@ impl Connection {
             Ok(performative) => performative,
             Err(error) if is_close(body) => {
                 // Whatever its reason was meant to say, it is a close.
-                self.handle_broken_close(error);
+                self.handle_broken_close(located(error));
                 return Ok(());
             }
-            Err(error) => return Err(Violation::decode(error)),
+            Err(error) => return Err(fault(error)),
         };
         if let Performative::Transfer(mut transfer) = performative {
             self.require_opened()?;
             return self.handle_transfer(channel, &mut transfer, cursor.rest());
         }
         // T-048, F-018: only a transfer carries more.
-        cursor.finish("frame").map_err(Violation::decode)?;
+        cursor.finish("frame").map_err(fault)?;
         if let Performative::Open(open) = performative {
             return self.handle_open(channel, *open);
         }
@@ -403,7 +415,7 @@ impl Connection {
         self.finish(reason);
     }
 
-    fn handle_broken_close(&mut self, error: amqp_codec::DecodeError) {
+    fn handle_broken_close(&mut self, error: DecodeError) {
         self.endpoint.remote = Half::Closed;
         self.write_close(None);
         self.finish(ConnectionError::Violation(Violation::decode(error)));
