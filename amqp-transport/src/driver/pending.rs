@@ -221,11 +221,11 @@ impl State {
             PendingPhase::Elsewhere(origin) => {
                 self.wakes.resolve(origin, conclusion.into());
                 self.delist(key);
-                self.pending.remove(key);
+                self.pending.free(key);
             }
             PendingPhase::Discarded => {
                 self.delist(key);
-                self.pending.remove(key);
+                self.pending.free(key);
             }
             PendingPhase::Told(_) | PendingPhase::Deciding | PendingPhase::Done(_) => {
                 pending.phase = PendingPhase::Done(conclusion);
@@ -311,7 +311,7 @@ impl State {
         let Some(pending) = self.pending.get_mut(key) else { return };
         match mem::replace(&mut pending.phase, PendingPhase::Discarded) {
             PendingPhase::Done(_) => {
-                self.pending.remove(key);
+                self.pending.free(key);
             }
             PendingPhase::Waiting(Some(waker)) => self.wakes.discard(waker),
             // Not settled yet, and nobody left to do it. Settled meanwhile: its event finds it discarded.
@@ -416,7 +416,7 @@ impl State {
             };
             if origin.is_some() {
                 self.delist(key);
-                self.pending.remove(key);
+                self.pending.free(key);
             }
             origins.push(origin.unwrap_or_else(|| Origin { link: Arc::clone(link), key }));
         }

@@ -21,6 +21,7 @@ impl<T> Default for Slab<T> {
 
 impl<T> Slab<T> {
     /// Stores a value.
+    #[inline]
     pub(crate) fn insert(&mut self, value: T) -> usize {
         if let Some(key) = self.free
             && let Some(entry) = self.entries.get_mut(key)
@@ -37,6 +38,14 @@ impl<T> Slab<T> {
         }
         self.entries.push(Entry::Used(value));
         self.entries.len().saturating_sub(1)
+    }
+
+    /// Drops a value where it lies.
+    pub(crate) fn free(&mut self, key: usize) {
+        if let Some(entry @ Entry::Used(_)) = self.entries.get_mut(key) {
+            *entry = Entry::Free(self.free);
+            self.free = Some(key);
+        }
     }
 
     /// Takes a value out.

@@ -319,8 +319,8 @@ impl Connection {
     ///
     /// # Errors
     /// See [`TrySendError`]; nothing was sent, and after those that pass [`Event::Writable`] follows.
-    pub fn try_send(&mut self, link: LinkId, outgoing: Outgoing<'_>) -> Result<DeliveryId, TrySendError> {
-        self.send(link, outgoing)
+    pub fn try_send(&mut self, link: LinkId, mut outgoing: Outgoing<'_>) -> Result<DeliveryId, TrySendError> {
+        self.send(link, &mut outgoing)
     }
 
     /// Settles a delivery from this side, with this state: nothing more will be heard of it, and no event follows

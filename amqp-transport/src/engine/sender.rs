@@ -131,7 +131,13 @@ impl Large {
 }
 
 impl Connection {
-    pub(super) fn send(&mut self, id: LinkId, outgoing: Outgoing<'_>) -> Result<DeliveryId, TrySendError> {
+    /// Sends a message, which is read where it lies: there are too many of them to be moved about.
+    #[inline]
+    pub(crate) fn send(
+        &mut self,
+        id: LinkId,
+        outgoing: &mut Outgoing<'_>,
+    ) -> Result<DeliveryId, TrySendError> {
         if let Some(failure) = &self.failure {
             return Err(TrySendError::Link(EngineError::Closed(failure.clone())));
         }
@@ -147,8 +153,8 @@ impl Connection {
         }
         let is_settled = outgoing.settlement.is_settled();
         check_settle_mode(link.snd_settle_mode, outgoing.settlement)?;
-        check_size(&outgoing, link.max_message_size)?;
-        check_head(&outgoing, self.output.frame_limit())?;
+        check_size(outgoing, link.max_message_size)?;
+        check_head(outgoing, self.output.frame_limit())?;
         let Some(session) = self.sessions.get_mut(link.session) else {
             return Err(TrySendError::Link(EngineError::Stale));
         };
@@ -169,9 +175,9 @@ impl Connection {
             Some(retained) => retained.take_tag(),
             None => DeliveryTag::from(delivery_id),
         });
-        let head_room = head_room(&outgoing);
+        let head_room = head_room(outgoing);
         let number = match &mut sender.retained {
-            Some(retained) if !is_settled => retained.keep(tag, &outgoing),
+            Some(retained) if !is_settled => retained.keep(tag, outgoing),
             _ => 0,
         };
         let transfer = Transfer {
@@ -180,20 +186,21 @@ impl Connection {
             delivery_tag: Some(tag),
             message_format: Some(outgoing.message_format),
             settled: is_settled.then_some(true),
-            state: outgoing.state,
+            state: outgoing.state.take(),
             ..Transfer::default()
         };
-        let payload = outgoing.payload;
+        let payload = &outgoing.payload;
         sender.octets = sender.octets.wrapping_add(payload.len() as u64);
         let is_one_frame = payload.len() + head_room <= self.output.frame_limit() as usize;
         if is_one_frame && payload.len() <= COPY_UP_TO {
             self.output.transfer(session.local_channel, &transfer, payload.runs());
             session.window.on_sent();
-        } else if let (true, Payload::Parts { head, body }) = (is_one_frame, &payload) {
+        } else if let (true, Payload::Parts { head, body }) = (is_one_frame, payload) {
             self.output.spliced_transfer(session.local_channel, &transfer, head, Bytes::clone(body));
             session.window.on_sent();
             self.events.push(Event::Sent { link: id, user: outgoing.user });
         } else {
+            let payload = mem::replace(&mut outgoing.payload, Payload::Slice(&[]));
             let mut large = Box::new(Large::new(transfer, payload.into_pieces(), outgoing.user));
             // The first frame leaves at once: numbers appear on the wire in their order.
             if large.cut(session, &mut self.output) {

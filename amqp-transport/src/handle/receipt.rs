@@ -103,7 +103,7 @@ impl Receipt {
                 }
                 phase => {
                     let done = std::mem::replace(phase, PendingPhase::Discarded);
-                    state.pending.remove(*key);
+                    state.pending.free(*key);
                     let conclusion = match done {
                         PendingPhase::Done(conclusion) => conclusion,
                         _ => Err(SendError::NoOutcome).into(),

@@ -461,13 +461,13 @@ impl Attempt<'_> {
                 let state = state.map(|state| Box::new(state.clone()));
                 let mut outgoing = Outgoing::new(payload, settlement, NOBODY);
                 (outgoing.message_format, outgoing.tag, outgoing.state) = (*message_format, *tag, state);
-                self.offer_payload(outgoing, waker)
+                self.offer_payload(&mut outgoing, waker)
             }
             Content::Message(message) => SCRATCH.with(|scratch| {
                 // A message whose encoder sends a message itself does not exist; a fresh buffer costs only time.
                 let Ok(mut scratch) = scratch.try_borrow_mut() else {
                     return self.offer_payload(
-                        Outgoing::new(amqp_codec::to_bytes(*message), settlement, NOBODY),
+                        &mut Outgoing::new(amqp_codec::to_bytes(*message), settlement, NOBODY),
                         waker,
                     );
                 };
@@ -475,22 +475,24 @@ impl Attempt<'_> {
                 if let Some(body) = message.trailing_data() {
                     message.encode_head(&mut *scratch);
                     let payload = Payload::Parts { head: &scratch, body };
-                    return self.offer_payload(Outgoing::new(payload, settlement, NOBODY), waker);
+                    return self.offer_payload(&mut Outgoing::new(payload, settlement, NOBODY), waker);
                 }
                 message.encode(&mut *scratch);
                 if scratch.len() < SHARE_FROM {
-                    return self
-                        .offer_payload(Outgoing::new(Payload::Slice(&scratch), settlement, NOBODY), waker);
+                    return self.offer_payload(
+                        &mut Outgoing::new(Payload::Slice(&scratch), settlement, NOBODY),
+                        waker,
+                    );
                 }
                 let payload = scratch.split().freeze();
-                self.offer_payload(Outgoing::new(Payload::Bytes(payload), settlement, NOBODY), waker)
+                self.offer_payload(&mut Outgoing::new(Payload::Bytes(payload), settlement, NOBODY), waker)
             }),
         }
     }
 
     fn offer_payload(
         &mut self,
-        outgoing: Outgoing<'_>,
+        outgoing: &mut Outgoing<'_>,
         waker: Option<&Waker>,
     ) -> Poll<Result<Receipt, SendError>> {
         let link = &self.sender.link;
@@ -533,7 +535,7 @@ impl State {
     fn offer(
         &mut self,
         key: usize,
-        mut outgoing: Outgoing<'_>,
+        outgoing: &mut Outgoing<'_>,
         place: &mut Option<Place>,
         waker: Option<&Waker>,
     ) -> Poll<Result<Option<usize>, SendError>> {
@@ -569,7 +571,7 @@ impl State {
         });
         outgoing.user = pending.and_then(|key| u32::try_from(key).ok()).unwrap_or(NOBODY);
         let transaction = outgoing.state.as_deref().and_then(transaction_of).cloned();
-        let blocked = match self.engine.try_send(slot.id, outgoing) {
+        let blocked = match self.engine.send(slot.id, outgoing) {
             Ok(delivery) => {
                 let id = slot.id;
                 if let Some(pending) = pending.and_then(|key| self.pending.get_mut(key)) {
@@ -581,7 +583,7 @@ impl State {
             Err(error) => blocked_by(error),
         };
         if let Some(pending) = pending {
-            self.pending.remove(pending);
+            self.pending.free(pending);
         }
         match (blocked, waker) {
             (Ok(_), Some(waker)) => {
@@ -620,7 +622,7 @@ impl State {
             && !self.engine.is_link_busy(id)
             && let Some(left) = pending.take()
         {
-            self.pending.remove(left);
+            self.pending.free(left);
         }
         self.is_touched = true;
         self.stats.messages_sent = self.stats.messages_sent.saturating_add(1);
