@@ -198,7 +198,7 @@ fn a_link_whose_map_was_not_whole_ends_when_its_last_message_is_taken_back() {
     let (mut ours, mut theirs) =
         (SuspendedLink::new("L", Role::Sender), SuspendedLink::new("L", Role::Receiver));
     let large = to_bytes(&Message::data(vec![7; 300_000]));
-    for user in 0..2_000u32 {
+    for user in 0..20_000u32 {
         let mut delivery = UnsettledDelivery::new(DeliveryTag::from(u64::from(user)));
         (delivery.user, delivery.payload) = (user, Some(large.clone()));
         ours.deliveries.push(delivery);
@@ -217,6 +217,6 @@ fn a_link_whose_map_was_not_whole_ends_when_its_last_message_is_taken_back() {
     pair.client.engine.abort_send(link).unwrap();
     pair.run();
     let left = suspended(&mut pair.client).unwrap();
-    assert_eq!(left.deliveries.len(), 1_999);
+    assert_eq!(left.deliveries.len(), 19_999);
     assert!(pair.server.engine.link_stats(far).is_none());
 }
