@@ -113,6 +113,29 @@ mod tests {
     }
 
     #[test]
+    fn chunks_are_reused_by_traffic_that_leaves_a_part_of_a_frame_in_each() {
+        let mut chunks = Chunks::new();
+        chunks.size = LARGEST;
+        chunks.make_room();
+        let mut held = std::collections::VecDeque::new();
+        for round in 0..100 {
+            let capacity = chunks.current.capacity();
+            assert_eq!(
+                capacity, LARGEST,
+                "a chunk of another size does not fit all that comes, round {round}"
+            );
+            chunks.current.resize(capacity, 0);
+            // The application lags two chunks behind, and a rest of some octets waits for what follows.
+            held.push_back(chunks.current.split_to(capacity - 600 * round).freeze());
+            if held.len() > 2 {
+                held.pop_front();
+            }
+            chunks.make_room();
+        }
+        assert!(chunks.resting.len() <= 3, "{} chunks rest where three are in use", chunks.resting.len());
+    }
+
+    #[test]
     fn a_partial_frame_moves_with_its_octets() {
         let mut chunks = Chunks::new();
         chunks.make_room();

@@ -30,5 +30,6 @@ mod support;
 #[cfg(feature = "tls")]
 mod tls;
 mod transactions;
+mod turns;
 #[cfg(feature = "websocket")]
 mod websocket;
