@@ -118,7 +118,7 @@ impl LinkInner {
     pub(crate) fn settle(
         &self,
         delivery: DeliveryId,
-        outcome: DeliveryState,
+        outcome: &DeliveryState,
         settlement: impl FnOnce(ReceiverSettleMode) -> Settlement,
     ) -> Result<(), SettleError> {
         self.connection
@@ -134,7 +134,7 @@ impl LinkInner {
                 let settlement = settlement(slot.inbox.mode);
                 state
                     .engine
-                    .settle(slot.id, delivery, outcome, settlement)
+                    .settle_delivery(slot.id, delivery, outcome, settlement)
                     .map_err(|_| SettleError::Detached(DetachReason::Local))
             })
             .unwrap_or_else(|error| Err(SettleError::Lost(error)))

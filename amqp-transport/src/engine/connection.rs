@@ -385,7 +385,7 @@ impl Connection {
         state: DeliveryState,
         settlement: Settlement,
     ) -> Result<(), EngineError> {
-        self.settle_delivery(link, delivery, state, settlement)
+        self.settle_delivery(link, delivery, &state, settlement)
     }
 
     /// Sets the link's credit: so many further deliveries may come, counted from now. Ends a drain.

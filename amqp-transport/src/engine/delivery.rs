@@ -93,6 +93,21 @@ impl<T> Unsettled<T> {
         Some(value)
     }
 
+    /// Drops a delivery where it lies.
+    pub(crate) fn forget(&mut self, id: u32) {
+        let Some(id) = self.widen(id) else { return };
+        let Some(at) = id.checked_sub(self.base) else {
+            self.stragglers.remove(&id);
+            return;
+        };
+        let slot = usize::try_from(at).ok().and_then(|at| self.ring.get_mut(at));
+        if let Some(slot @ Some(_)) = slot {
+            *slot = None;
+            self.in_ring -= 1;
+            self.trim();
+        }
+    }
+
     /// Visits the deliveries of an inclusive range, oldest first. Costs no more than the range, nor more than what is
     /// held (D-026, D-027). Returns how many were removed.
     pub(crate) fn visit_range(
@@ -243,12 +258,12 @@ pub(crate) fn queue_disposition(
     role: Role,
     id: u32,
     is_settled: bool,
-    state: Option<DeliveryState>,
+    state: Option<&DeliveryState>,
 ) {
     if let Some(tail) = queue.back_mut()
         && tail.role == role
         && tail.is_settled == is_settled
-        && tail.state == state
+        && tail.state.as_ref() == state
     {
         if tail.last.wrapping_add(1) == id {
             tail.last = id;
@@ -259,7 +274,7 @@ pub(crate) fn queue_disposition(
             return;
         }
     }
-    queue.push_back(PendingDisposition { role, first: id, last: id, is_settled, state });
+    queue.push_back(PendingDisposition { role, first: id, last: id, is_settled, state: state.cloned() });
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the low half of a widened id is the id")]

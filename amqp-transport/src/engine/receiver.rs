@@ -374,11 +374,11 @@ impl Connection {
         self.note_drained(index);
     }
 
-    pub(super) fn settle_delivery(
+    pub(crate) fn settle_delivery(
         &mut self,
         id: LinkId,
         delivery: DeliveryId,
-        state: DeliveryState,
+        state: &DeliveryState,
         settlement: Settlement,
     ) -> Result<(), EngineError> {
         if let Some(failure) = &self.failure {
@@ -406,12 +406,12 @@ impl Connection {
             if is_settled {
                 survivors.release(&tag);
             } else {
-                survivors.tell(&tag, &state);
+                survivors.tell(&tag, state);
             }
         }
         if is_settled {
             session.tags.remove(id, tag);
-            incoming.remove(delivery.0);
+            incoming.forget(delivery.0);
             link.unsettled = link.unsettled.saturating_sub(1);
         }
         queue_disposition(&mut session.dispositions, Role::Receiver, delivery.0, is_settled, Some(state));

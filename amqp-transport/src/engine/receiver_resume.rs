@@ -116,7 +116,7 @@ impl Connection {
         if let Some(outcome) = outcome
             && let Some(session) = self.sessions.get_mut(session_index)
         {
-            queue_disposition(&mut session.dispositions, Role::Receiver, partial.id, settles, Some(outcome));
+            queue_disposition(&mut session.dispositions, Role::Receiver, partial.id, settles, Some(&outcome));
             session.mark_dirty(&mut self.dirty);
         }
     }

@@ -376,7 +376,7 @@ impl Connection {
         let Some(entry) = entry.filter(|entry| !is_leaving || entry.is_told) else { return Ok(false) };
         let had_room = session.outgoing.len() < self.config.limits.unsettled;
         session.outgoing.remove(delivery.0);
-        queue_disposition(&mut session.dispositions, Role::Sender, delivery.0, true, Some(state));
+        queue_disposition(&mut session.dispositions, Role::Sender, delivery.0, true, Some(&state));
         session.mark_dirty(&mut self.dirty);
         let link = self.link_mut(id)?;
         link.unsettled = link.unsettled.saturating_sub(1);
@@ -453,7 +453,7 @@ impl Connection {
             }
             if !disposition.settled {
                 // D-015, D-029: the receiver has decided, settling is ours.
-                queue_disposition(dispositions, Role::Sender, id, true, state.clone());
+                queue_disposition(dispositions, Role::Sender, id, true, state.as_ref());
             }
             // D-028; an outcome told before is no less the receiver's for its not being said again.
             let default_outcome = link.default_outcome.as_deref().filter(|_| !entry.is_told);

@@ -98,7 +98,7 @@ impl Delivery {
     /// # Errors
     /// When the link or connection is gone.
     pub fn accept(self) -> Result<(), SettleError> {
-        self.settle(DeliveryState::Accepted)
+        self.settle(&DeliveryState::Accepted)
     }
 
     /// Rejects the message as invalid: it must not be delivered again (`AMQP 1.0 §3.4.3`).
@@ -106,7 +106,7 @@ impl Delivery {
     /// # Errors
     /// When the link or connection is gone.
     pub fn reject(self, error: Option<Error>) -> Result<(), SettleError> {
-        self.settle(DeliveryState::Rejected(Rejected { error }))
+        self.settle(&DeliveryState::Rejected(Rejected { error }))
     }
 
     /// Gives the message back: it may be delivered again, to anyone (`AMQP 1.0 §3.4.4`).
@@ -114,7 +114,7 @@ impl Delivery {
     /// # Errors
     /// When the link or connection is gone.
     pub fn release(self) -> Result<(), SettleError> {
-        self.settle(DeliveryState::Released)
+        self.settle(&DeliveryState::Released)
     }
 
     /// Gives the message back changed, for instance with its delivery-count raised (`AMQP 1.0 §3.4.5`).
@@ -122,7 +122,7 @@ impl Delivery {
     /// # Errors
     /// When the link or connection is gone.
     pub fn modify(self, modified: Modified) -> Result<(), SettleError> {
-        self.settle(DeliveryState::Modified(modified))
+        self.settle(&DeliveryState::Modified(modified))
     }
 
     /// Settles with any delivery state, for instance one of an extension.
@@ -130,7 +130,7 @@ impl Delivery {
     /// # Errors
     /// When the link or connection is gone.
     pub fn settle_with(self, state: DeliveryState) -> Result<(), SettleError> {
-        self.settle(state)
+        self.settle(&state)
     }
 
     /// Accepts the message and, on a link in mode second, waits until the sender has settled it, too
@@ -157,10 +157,10 @@ impl Delivery {
         let Some(link) = &self.link else { return Ok(()) };
         let mode = link.look(|slot| slot.inbox.mode).unwrap_or_default();
         if mode == ReceiverSettleMode::First {
-            return link.settle(self.inner.id, state, |_| Settlement::Settled);
+            return link.settle(self.inner.id, &state, |_| Settlement::Settled);
         }
         let confirmation = Waiting::begin(link, self.inner.id)?;
-        link.settle(self.inner.id, state.clone(), |_| Settlement::Unsettled)?;
+        link.settle(self.inner.id, &state, |_| Settlement::Unsettled)?;
         match confirmation.settled().await? {
             // The sender's last word counts: it may have given the message to somebody else meanwhile.
             Some(other) if !goes_along(&other, &state) => Err(SettleError::Overruled(Some(other))),
@@ -197,7 +197,7 @@ impl Delivery {
         Self { link: Some(link), inner, on_drop: self.on_drop, is_done: false }
     }
 
-    fn settle(mut self, state: DeliveryState) -> Result<(), SettleError> {
+    fn settle(mut self, state: &DeliveryState) -> Result<(), SettleError> {
         self.is_done = true;
         let Some(link) = &self.link else { return Ok(()) };
         // D-015: in mode second the receiver tells its outcome and the sender settles first.
@@ -215,7 +215,7 @@ impl Drop for Delivery {
             && self.on_drop == OnDrop::Release
         {
             // Gone already: the peer delivers again by itself.
-            let _ = link.settle(self.inner.id, DeliveryState::Released, |_| Settlement::Settled);
+            let _ = link.settle(self.inner.id, &DeliveryState::Released, |_| Settlement::Settled);
         }
     }
 }

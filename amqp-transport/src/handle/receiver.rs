@@ -44,9 +44,8 @@ impl Receiver {
     /// # Cancel safety
     /// Safe: no message is lost when the future is dropped.
     pub async fn recv(&self) -> Result<Delivery, RecvError> {
-        let mut attempt = Attempt { link: &self.link, place: None };
-        let delivery = poll_fn(|cx| attempt.poll(cx)).await?;
-        Ok(self.delivery(delivery))
+        let mut attempt = Attempt { receiver: self, place: None };
+        poll_fn(|cx| attempt.poll(cx)).await
     }
 
     /// The next message if one is waiting.
@@ -184,16 +183,16 @@ impl Receiver {
         place: &mut Option<Place>,
         cx: &Context<'_>,
     ) -> Poll<Result<Delivery, RecvError>> {
-        let mut attempt = Attempt { link: &self.link, place: place.take() };
+        let mut attempt = Attempt { receiver: self, place: place.take() };
         let taken = attempt.poll(cx);
         *place = attempt.place.take();
-        taken.map_ok(|delivery| self.delivery(delivery))
+        taken
     }
 
     /// Gives up such a place.
     #[cfg(feature = "futures")]
     pub(crate) fn leave_queue(&self, place: &mut Option<Place>) {
-        drop(Attempt { link: &self.link, place: place.take() });
+        drop(Attempt { receiver: self, place: place.take() });
     }
 
     fn delivery(&self, delivery: IncomingDelivery) -> Delivery {
@@ -203,17 +202,19 @@ impl Receiver {
 
 /// One wait for a message. Dropping it passes a wake-up it did not use to the next.
 struct Attempt<'a> {
-    link: &'a LinkInner,
+    receiver: &'a Receiver,
     place: Option<Place>,
 }
 
 impl Attempt<'_> {
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<IncomingDelivery, RecvError>> {
-        let (key, place) = (self.link.key, &mut self.place);
-        let polled = self.link.connection.shared.with(|state| {
+    #[inline]
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Delivery, RecvError>> {
+        let (receiver, place) = (self.receiver, &mut self.place);
+        let key = receiver.link.key;
+        let polled = receiver.link.connection.shared.with(|state| {
             if let Some(delivery) = state.take(key) {
                 state.leave_receive_queue(key, place);
-                return Poll::Ready(Ok(delivery));
+                return Poll::Ready(Ok(receiver.delivery(delivery)));
             }
             let Some(slot) = state.links.get_mut(key) else {
                 return Poll::Ready(Err(RecvError::Detached(DetachReason::Local)));
@@ -235,10 +236,11 @@ impl Attempt<'_> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        let (key, place) = (self.link.key, &mut self.place);
+        let (link, place) = (&self.receiver.link, &mut self.place);
+        let key = link.key;
         if place.is_some() {
             // Poisoned: nobody waits any more.
-            let _ = self.link.connection.shared.with(|state| state.leave_receive_queue(key, place));
+            let _ = link.connection.shared.with(|state| state.leave_receive_queue(key, place));
         }
     }
 }

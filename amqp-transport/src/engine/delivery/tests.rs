@@ -64,11 +64,11 @@ fn one_straggler_does_not_hold_the_ring() {
 fn equal_neighbours_become_one_range() {
     let mut queue = VecDeque::new();
     for id in [u32::MAX, 0, 1, 2] {
-        queue_disposition(&mut queue, Role::Receiver, id, true, Some(DeliveryState::Accepted));
+        queue_disposition(&mut queue, Role::Receiver, id, true, Some(&DeliveryState::Accepted));
     }
-    queue_disposition(&mut queue, Role::Receiver, 3, true, Some(DeliveryState::Released));
-    queue_disposition(&mut queue, Role::Receiver, 2, true, Some(DeliveryState::Released));
-    queue_disposition(&mut queue, Role::Receiver, 9, true, Some(DeliveryState::Released));
+    queue_disposition(&mut queue, Role::Receiver, 3, true, Some(&DeliveryState::Released));
+    queue_disposition(&mut queue, Role::Receiver, 2, true, Some(&DeliveryState::Released));
+    queue_disposition(&mut queue, Role::Receiver, 9, true, Some(&DeliveryState::Released));
     let ranges: Vec<_> = queue.iter().map(|pending| (pending.first, pending.last)).collect();
     assert_eq!(ranges, [(u32::MAX, 2), (2, 3), (9, 9)]);
 }
