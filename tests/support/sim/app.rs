@@ -4,15 +4,16 @@
 mod again;
 mod deciding;
 mod events;
+mod keeping;
 mod work;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use amqp_codec::{Attach, DeliveryState, ReceiverSettleMode, SenderSettleMode};
+use amqp_codec::{Attach, DeliveryState, DeliveryTag, ReceiverSettleMode, SenderSettleMode, Str};
 use amqp_transport::ConnectionError;
 use amqp_transport::engine::{
-    Connection, ConnectionConfig, DeliveryId, Event, LinkId, SessionId, Side, Transmit,
+    Connection, ConnectionConfig, DeliveryId, Event, LinkId, SessionId, Side, SuspendedLink, Transmit,
 };
 use bytes::BytesMut;
 
@@ -30,6 +31,8 @@ pub(crate) struct App {
     pub(crate) events: VecDeque<Event>,
     pub(crate) sessions: Vec<AppSession>,
     pub(crate) links: Vec<AppLink>,
+    /// Links that are not attached and may be resumed: by whether they send, and name.
+    pub(crate) kept: BTreeMap<(bool, Str), Kept>,
     pub(crate) closed: Option<ConnectionError>,
     pub(crate) last_written: Instant,
     pub(crate) last_heard: Instant,
@@ -48,10 +51,20 @@ pub(crate) struct AppSession {
 pub(crate) struct AppLink {
     pub(crate) id: LinkId,
     pub(crate) session: SessionId,
+    pub(crate) name: Str,
     /// Its number in the ledger.
     pub(crate) number: usize,
     pub(crate) is_sender: bool,
     pub(crate) state: State,
+    pub(crate) keeping: Keeping,
+    /// Whether either end has told what it holds of before.
+    pub(crate) resumes: bool,
+    /// Whether a message has come that is not of before.
+    pub(crate) has_new: bool,
+    /// Deliveries of before that the sender has said nothing of yet.
+    pub(crate) awaited: Vec<Held>,
+    /// What is left of it, once the engine has handed that out.
+    pub(crate) suspended: Option<Box<SuspendedLink>>,
     /// The peer's attach, until it is answered.
     pub(crate) request: Option<Box<Attach>>,
     pub(crate) snd_settle_mode: SenderSettleMode,
@@ -72,6 +85,27 @@ pub(crate) struct AppLink {
     pub(crate) undecided: Vec<Undecided>,
 }
 
+/// What a sender keeps for a link to be resumed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Keeping {
+    /// Whether anything is.
+    pub(crate) is_on: bool,
+    /// Whether there is room for every message.
+    pub(crate) is_ample: bool,
+    /// Whether a message that may have arrived must not be sent again.
+    pub(crate) forbids_repeats: bool,
+}
+
+/// A link that is not attached.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) state: Box<SuspendedLink>,
+    pub(crate) number: usize,
+    pub(crate) keeping: Keeping,
+    pub(crate) held: Vec<Held>,
+    pub(crate) queue: VecDeque<usize>,
+}
+
 /// A message of ours whose receiver has told its outcome.
 #[derive(Clone, Debug)]
 pub(crate) struct Undecided {
@@ -83,6 +117,7 @@ pub(crate) struct Undecided {
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     pub(crate) id: DeliveryId,
+    pub(crate) tag: DeliveryTag,
     pub(crate) message: usize,
     /// The outcome given, where the sender is to settle.
     pub(crate) told: Option<DeliveryState>,
@@ -101,6 +136,36 @@ pub(crate) enum State {
     Leaving,
 }
 
+impl AppLink {
+    /// A link without anything on it yet.
+    fn new(id: LinkId, session: SessionId, name: Str, is_sender: bool, number: usize, state: State) -> Self {
+        Self {
+            id,
+            session,
+            name,
+            number,
+            is_sender,
+            state,
+            keeping: Keeping::default(),
+            resumes: false,
+            has_new: false,
+            awaited: Vec::new(),
+            suspended: None,
+            request: None,
+            snd_settle_mode: SenderSettleMode::default(),
+            rcv_settle_mode: ReceiverSettleMode::default(),
+            queue: VecDeque::new(),
+            is_blocked: false,
+            last_sent: None,
+            is_drain_asked: false,
+            held: Vec::new(),
+            crossed: Vec::new(),
+            decides: false,
+            undecided: Vec::new(),
+        }
+    }
+}
+
 impl App {
     pub(crate) fn new(side: Side, config: ConnectionConfig, now: Instant, is_honest: bool) -> Self {
         let name = if side == Side::Client { "client" } else { "listener" };
@@ -113,6 +178,7 @@ impl App {
             events: VecDeque::new(),
             sessions: Vec::new(),
             links: Vec::new(),
+            kept: BTreeMap::new(),
             closed: None,
             last_written: now,
             last_heard: now,

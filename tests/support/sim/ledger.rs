@@ -1,6 +1,6 @@
 //! What both applications of a run did, written down where both are judged by it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use amqp_codec::{DeliveryState, DeliveryTag};
 
@@ -19,11 +19,14 @@ pub(crate) struct Ledger {
     /// Whether a side gave up because it waited too long.
     pub(crate) has_timed_out: bool,
     pub(crate) deliveries: u64,
+    /// Links resumed with something unsettled, and deliveries of before that went on, came again or were settled then.
+    pub(crate) resumptions: u64,
+    pub(crate) resumed: u64,
     pub(crate) outcomes: u64,
 }
 
 /// One message; its number is its place.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Message {
     pub(crate) link: usize,
     pub(crate) len: usize,
@@ -43,11 +46,25 @@ pub(crate) struct Message {
     pub(crate) repeats: Option<usize>,
     /// Whether it was said again.
     pub(crate) is_repeated: bool,
+    /// Whether it is of sections and says its number, so that it is known wherever it comes.
+    pub(crate) is_marked: bool,
+    /// Whether it was posted under a transaction.
+    pub(crate) is_work: bool,
+    /// Whether its receiver has settled it or lost it: only then may it come again.
+    pub(crate) is_let_go: bool,
+    /// Whether its receiver has given an outcome and settled it.
+    pub(crate) is_settled_there: bool,
+    /// Whether the sender's application has heard an outcome, has forbidden that it is sent twice, or was told that
+    /// its end is unknown.
+    pub(crate) is_told: bool,
+    pub(crate) may_not_repeat: bool,
+    pub(crate) is_unresolved: bool,
 }
 
 /// How far the sender has come with a message.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Status {
+    #[default]
     Waiting,
     Sent,
     Aborted,
@@ -64,6 +81,10 @@ pub(crate) struct LinkRecord {
     pub(crate) is_refused: bool,
     /// By side: whether its application asked to detach.
     pub(crate) is_detached_by: [bool; 2],
+    /// Whether its messages say their numbers.
+    pub(crate) is_marked: bool,
+    /// The number of the attach that this one goes on from.
+    pub(crate) before: Option<usize>,
 }
 
 impl Ledger {
@@ -74,6 +95,8 @@ impl Ledger {
 
     pub(crate) fn add_message(&mut self, link: usize, rng: &mut Rng, len: usize, is_settled: bool) -> usize {
         let number = self.messages.len();
+        let is_marked = self.links[link].is_marked;
+        let len = if is_marked { len.max(MARK) } else { len };
         let tag = rng.one_in(3).then(|| {
             let digits = format!("tag {number}");
             DeliveryTag::new(digits.as_bytes()).unwrap()
@@ -84,14 +107,9 @@ impl Ledger {
             is_settled,
             format: rng.pick(&[0, 0, 1, 0x8001_3700]),
             tag,
-            status: Status::Waiting,
-            is_delivered: false,
-            has_told_sent: false,
-            outcome: None,
-            verdict: None,
-            progress: Vec::new(),
-            repeats: None,
-            is_repeated: false,
+            is_marked,
+            is_work: is_marked && rng.one_in(8),
+            ..Message::default()
         });
         number
     }
@@ -107,23 +125,16 @@ impl Ledger {
     /// The same message once more, on another link.
     pub(crate) fn repeat(&mut self, number: usize, link: usize) -> usize {
         let again = self.messages.len();
-        let Message { len, format, status, .. } = self.messages[number];
+        let Message { len, format, status, is_marked, .. } = self.messages[number];
         assert_eq!(status, Status::Lost, "a message is said again whose end is known");
         self.messages[number].is_repeated = true;
         self.messages.push(Message {
             link,
             len,
-            is_settled: false,
             format,
-            tag: None,
-            status: Status::Waiting,
-            is_delivered: false,
-            has_told_sent: false,
-            outcome: None,
-            verdict: None,
-            progress: Vec::new(),
             repeats: Some(number),
-            is_repeated: false,
+            is_marked,
+            ..Message::default()
         });
         again
     }
@@ -139,6 +150,9 @@ impl Ledger {
         let mut first = number;
         while let Some(repeated) = self.messages[first].repeats {
             first = repeated;
+        }
+        if self.messages[number].is_marked {
+            return marked(first, self.messages[number].len);
         }
         let mut rng = Rng::new(first as u64);
         let mut octets: Vec<u8> = Vec::with_capacity(self.messages[number].len + 8);
@@ -158,6 +172,40 @@ impl Ledger {
         order.pop_front()
     }
 
+    /// The link is resumed under another number: what was open on the old one is open on the new one, and may leave again.
+    pub(crate) fn carry_over(&mut self, old: usize, new: usize) {
+        self.links[new].before = Some(old);
+        for message in self.messages.iter_mut().filter(|message| message.link == old) {
+            if matches!(message.status, Status::Waiting | Status::Sent) {
+                message.link = new;
+                (message.has_told_sent, message.is_settled_there) = (false, false);
+            }
+        }
+    }
+
+    /// Whether a message was sent on this attach, or on one that it was carried over from.
+    pub(crate) fn was_on(&self, message: usize, number: usize) -> bool {
+        let first = Some(self.messages[message].link);
+        std::iter::successors(first, |link| self.links[*link].before).any(|link| link == number)
+    }
+
+    /// What was sent unsettled on a link and has no end yet.
+    pub(crate) fn open_on(&self, link: usize) -> BTreeSet<usize> {
+        let numbered = self.messages.iter().enumerate();
+        let is_open =
+            |message: &Message| message.link == link && !message.is_settled && message.status == Status::Sent;
+        numbered.filter(|(_, message)| is_open(message)).map(|(number, _)| number).collect()
+    }
+
+    /// A link is kept: only what was sent settled, and has not come yet, is lost.
+    pub(crate) fn lose_settled(&mut self, link: usize) {
+        for message in self.messages.iter_mut().filter(|message| message.link == link && message.is_settled) {
+            if message.status == Status::Sent {
+                message.status = Status::Lost;
+            }
+        }
+    }
+
     /// A link of one side is over: what it sent and heard nothing of stays unknown.
     pub(crate) fn lose(&mut self, link: usize) {
         for message in self.messages.iter_mut().filter(|message| message.link == link) {
@@ -167,3 +215,32 @@ impl Ledger {
         }
     }
 }
+
+/// Data sections of so many octets together, the first of which starts with the message's number.
+fn marked(number: usize, len: usize) -> Vec<u8> {
+    let mut rng = Rng::new(number as u64);
+    let sizes = if len < 4 * MARK { vec![len] } else { vec![len / 3, len / 3, len - len / 3 * 2] };
+    let mut octets = Vec::with_capacity(len + 8);
+    for size in sizes {
+        let start = octets.len();
+        octets.extend_from_slice(&[0, 0x53, 0x75, 0xb0]);
+        octets.extend_from_slice(&u32::try_from(size - 8).unwrap().to_be_bytes());
+        if start == 0 {
+            octets.extend_from_slice(&(number as u64).to_be_bytes());
+        }
+        while octets.len() < start + size {
+            octets.extend_from_slice(&rng.next().to_be_bytes());
+        }
+        octets.truncate(start + size);
+    }
+    octets
+}
+
+/// Which message these octets are.
+pub(crate) fn number_of(octets: &[u8]) -> Option<usize> {
+    let number = octets.get(8..)?.first_chunk()?;
+    usize::try_from(u64::from_be_bytes(*number)).ok()
+}
+
+/// Octets of the smallest marked message: the head of its section, and its number.
+const MARK: usize = 16;

@@ -2,7 +2,8 @@
 //! all driven by one seed. No sockets, no runtime, no real time.
 //!
 //! [`run`] goes through: a wild phase; rest, where both ends must agree on what is unsettled; settling down, where all
-//! that waits must go through; and an end; and then, for what was left open, another connection. `Observer` judges each frame on the wire by its own
+//! that waits must go through; and an end; and then, for what was left open, another connection. Links that both ends keep are resumed
+//! on the same connection or the next, the others' messages said again. `Observer` judges each frame on the wire by its own
 //! reading of the protocol, `Ledger` each event by what the applications did.
 #![expect(
     clippy::indexing_slicing,
@@ -21,6 +22,7 @@ mod world;
 
 use std::time::Instant;
 
+use ledger::Ledger;
 pub use rng::Rng;
 use world::World;
 
@@ -35,6 +37,10 @@ pub struct Tally {
     pub outcomes: u64,
     /// Connections that came to rest while they were open.
     pub rests: u64,
+    /// Links resumed with something unsettled.
+    pub resumptions: u64,
+    /// Deliveries of before that then went on, came again or were settled.
+    pub resumed: u64,
     /// Connections made: more than runs where what was left open was said again.
     pub connections: u64,
 }
@@ -48,6 +54,8 @@ impl std::ops::Add for Tally {
             deliveries: self.deliveries + other.deliveries,
             outcomes: self.outcomes + other.outcomes,
             rests: self.rests + other.rests,
+            resumptions: self.resumptions + other.resumptions,
+            resumed: self.resumed + other.resumed,
             connections: self.connections + other.connections,
         }
     }
@@ -74,7 +82,7 @@ pub fn run(seed: u64, peers: Peers, start: Instant) -> Tally {
     let mut world = World::new(seed, peers == Peers::OneLies, start);
     world.run_wild();
     world.calm(false);
-    let mut rests = u64::from(world.come_to_rest(peers));
+    let mut rests = u64::from(world.come_to_rest(peers, false));
     world.finish();
     let (mut frames, mut connections) = (world.frames(), 1);
     // Honest peers connect again for what is left open; the last time nothing is broken any more.
@@ -83,14 +91,15 @@ pub fn run(seed: u64, peers: Peers, start: Instant) -> Tally {
         world.connect_anew(connections == MOST_CONNECTIONS);
         world.run_wild();
         world.calm(false);
-        rests += u64::from(world.come_to_rest(peers));
+        rests += u64::from(world.come_to_rest(peers, connections == MOST_CONNECTIONS));
         world.finish();
         frames += world.frames();
     }
     if connections == MOST_CONNECTIONS {
         world.judge_repetition();
     }
-    Tally { frames, connections, deliveries: world.ledger.deliveries, outcomes: world.ledger.outcomes, rests }
+    let Ledger { deliveries, outcomes, resumptions, resumed, .. } = world.ledger;
+    Tally { frames, connections, deliveries, outcomes, rests, resumptions, resumed }
 }
 
 /// Says which seed was running when a run panics.

@@ -38,17 +38,22 @@ pub(crate) struct Plan {
     pub(crate) largest_message: usize,
     /// Whether the listener, too, tries to begin and attach (which a client turns away); then handles and channels are not scarce.
     pub(crate) listener_attaches: bool,
+    /// Whether links may be kept when they end, and resumed.
+    pub(crate) keeps: bool,
+    /// Whether channels and handles are plenty.
+    pub(crate) is_roomy: bool,
 }
 
 impl Plan {
     pub(crate) fn draw(rng: &mut Rng, lies: bool) -> Self {
+        let keeps = !rng.one_in(3);
         Self {
             has_start: !rng.one_in(6),
             steps: rng.pick(&[100, 500, 2_000]),
             delay: Duration::from_millis(rng.pick(&[0, 1, 20])),
             pause: Duration::from_millis(rng.pick(&[1, 5, 40])),
             stalls: rng.one_in(6),
-            cuts: rng.one_in(6),
+            cuts: rng.one_in(if keeps { 2 } else { 6 }),
             closes: rng.one_in(6),
             crumbs: rng.one_in(3),
             is_impatient: rng.one_in(3),
@@ -56,6 +61,8 @@ impl Plan {
             churns: !rng.one_in(3),
             liar: lies.then(|| rng.pick(&[Side::Client, Side::Listener])),
             listener_attaches: rng.one_in(4),
+            keeps,
+            is_roomy: keeps && rng.one_in(2),
             largest_message: rng.pick(&[20, 600, 3_000, 40_000]),
         }
     }
@@ -67,7 +74,8 @@ impl Plan {
         });
         config.max_frame_size = rng.pick(&[512, 512, 513, 700, 2_048, 65_536]);
         // Begins that cross need a channel each.
-        config.channel_max = if self.listener_attaches { 255 } else { rng.pick(&[0, 1, 2, 255]) };
+        config.channel_max =
+            if self.listener_attaches || self.is_roomy { 255 } else { rng.pick(&[0, 1, 2, 255]) };
         config.idle_time_out = rng.pick(&[None, Some(2), Some(60)]).map(Duration::from_secs);
         config.list_style = rng.pick(&[ListStyle::Compact, ListStyle::Full]);
         config.sasl = sasl;
@@ -106,7 +114,8 @@ impl Plan {
         config.incoming_window = rng.pick(&[1, 1, 2, 3, 10, 2_048, 0x7fff_ffff]);
         config.outgoing_window = rng.pick(&[0, 1, 2_048]);
         config.next_outgoing_id = Self::number(rng);
-        config.handle_max = if self.listener_attaches { 8_191 } else { rng.pick(&[0, 1, 3, 8_191]) };
+        let is_roomy = self.listener_attaches || self.is_roomy;
+        config.handle_max = if is_roomy { 8_191 } else { rng.pick(&[0, 1, 3, 8_191]) };
         config
     }
 

@@ -15,13 +15,16 @@ impl App {
     pub(crate) fn say_again(&mut self, plan: &Plan, rng: &mut Rng, ledger: &mut Ledger) -> bool {
         let Ok(session) = self.engine.begin(plan.session(rng)) else { return false };
         self.sessions.push(AppSession { id: session, state: State::Asked });
+        let unknown = ledger.unknown();
+        if unknown.is_empty() {
+            return true;
+        }
         let mut config =
             LinkConfig::sender("again", Target { address: Some("q".into()), ..Target::default() });
         config.snd_settle_mode = rng.pick(&[SenderSettleMode::Unsettled, SenderSettleMode::Mixed]);
         config.rcv_settle_mode = rng.pick(&[ReceiverSettleMode::First, ReceiverSettleMode::Second]);
         config.initial_delivery_count = Plan::number(rng);
         let (snd_settle_mode, rcv_settle_mode) = (config.snd_settle_mode, config.rcv_settle_mode);
-        let unknown = ledger.unknown();
         let number = ledger.add_link();
         let mut properties = Fields::default();
         properties.insert("number", number as u64);
@@ -30,22 +33,11 @@ impl App {
         let queue: VecDeque<usize> =
             unknown.into_iter().map(|message| ledger.repeat(message, number)).collect();
         self.links.push(AppLink {
-            id,
-            session,
-            number,
-            is_sender: true,
-            state: State::Asked,
-            request: None,
             snd_settle_mode,
             rcv_settle_mode,
             queue,
-            is_blocked: false,
-            last_sent: None,
-            is_drain_asked: false,
-            held: Vec::new(),
-            crossed: Vec::new(),
             decides: Settling::default() == Settling::ByApplication,
-            undecided: Vec::new(),
+            ..AppLink::new(id, session, "again".into(), true, number, State::Asked)
         });
         true
     }

@@ -15,12 +15,13 @@ impl App {
         delivery: DeliveryId,
         number: usize,
         state: DeliveryState,
-        ledger: &Ledger,
+        ledger: &mut Ledger,
     ) {
         let link = self.link(id);
         assert!(link.decides, "{id:?} settles by itself");
         assert!(link.undecided.iter().all(|known| known.delivery != delivery), "{delivery:?} told twice");
-        let message = &ledger.messages[number];
+        let message = &mut ledger.messages[number];
+        message.is_told = true;
         assert!(message.link == link.number && !message.is_settled, "message {number} was sent settled");
         assert!(message.verdict.is_none(), "message {number} is settled already");
         let is_so = message.outcome.as_ref() == Some(&state);

@@ -2,7 +2,7 @@
 
 use amqp_codec::{Attach, DeliveryState, ErrorCondition, SaslCode};
 use amqp_transport::ConnectionError;
-use amqp_transport::engine::{DetachCause, EndCause, Event, IncomingDelivery, LinkId, SessionId};
+use amqp_transport::engine::{DetachCause, DetachKind, EndCause, Event, IncomingDelivery, LinkId, SessionId};
 
 use super::super::ledger::{Ledger, Status};
 use super::{App, AppLink, AppSession, Held, State};
@@ -42,15 +42,20 @@ impl App {
                 if known.state == State::Asked {
                     known.state = State::Open;
                 }
+                known.resumes |= attach.unsettled.is_some();
                 known.snd_settle_mode =
                     if known.is_sender { known.snd_settle_mode } else { attach.snd_settle_mode };
                 let number = known.number;
                 self.check(!ledger.links[number].is_refused, || format!("{link:?} attached though refused"));
                 self.flush(link, ledger);
             }
-            Event::LinkDetached { link, cause, error, .. } => {
-                self.detached(link, cause, error.as_ref(), ledger);
+            Event::LinkSuspended { link, state } => self.suspended(link, state, ledger),
+            Event::LinkDetached { link, kind, cause, error } => {
+                self.detached(link, kind, cause, error.as_ref(), ledger);
             }
+            Event::DeliveryResumed { link, delivery, tag } => self.resumed(link, delivery, tag, ledger),
+            Event::SettledBefore { link, tag, .. } => self.settled_before(link, tag, ledger),
+            Event::Unresolved { link, user } => self.unresolved(link, user as usize, ledger),
             Event::Writable { link } => {
                 self.link(link).is_blocked = false;
                 self.flush(link, ledger);
@@ -135,29 +140,20 @@ impl App {
         self.check(number.is_some(), || "an attach without its number".to_owned());
         let number =
             number.filter(|number| *number < ledger.links.len()).unwrap_or_else(|| ledger.add_link());
+        let is_sender = attach.role == amqp_codec::Role::Receiver;
         self.links.push(AppLink {
-            id,
-            session,
-            number,
-            is_sender: attach.role == amqp_codec::Role::Receiver,
-            state: State::Requested,
             request: Some(Box::new(attach.clone())),
             snd_settle_mode: attach.snd_settle_mode,
             rcv_settle_mode: attach.rcv_settle_mode,
-            queue: std::collections::VecDeque::new(),
-            is_blocked: false,
-            last_sent: None,
-            is_drain_asked: false,
-            held: Vec::new(),
-            crossed: Vec::new(),
-            decides: false,
-            undecided: Vec::new(),
+            resumes: attach.unsettled.is_some(),
+            ..AppLink::new(id, session, attach.name.clone(), is_sender, number, State::Requested)
         });
     }
 
     fn detached(
         &mut self,
         id: LinkId,
+        kind: DetachKind,
         cause: DetachCause,
         error: Option<&amqp_codec::Error>,
         ledger: &mut Ledger,
@@ -165,8 +161,12 @@ impl App {
         let (_, peer) = self.places();
         let link = self.link(id);
         let (number, state, is_sender, session) = (link.number, link.state, link.is_sender, link.session);
+        // Maps that were not whole are told anew: a sender sees to that by itself.
+        let retells = link.resumes && kind == DetachKind::Suspended;
         let record = &ledger.links[number];
         let is_due = match cause {
+            DetachCause::Remote if retells && !is_sender => true,
+            DetachCause::Local if retells && is_sender => true,
             DetachCause::Refused => record.is_refused,
             DetachCause::Remote => record.is_detached_by[peer],
             DetachCause::Local => state == State::Leaving,
@@ -176,33 +176,46 @@ impl App {
             _ => false,
         };
         self.check(is_due, || format!("{id:?} in state {state:?} detached: {cause:?} {error:?}"));
-        self.links.retain(|link| link.id != id);
-        if is_sender {
-            ledger.lose(number);
+        let hears_all = matches!(cause, DetachCause::Local | DetachCause::Remote);
+        if is_sender && hears_all && self.is_honest {
+            let unheard =
+                ledger.open_on(number).into_iter().find(|message| ledger.messages[*message].is_settled_there);
+            assert_eq!(unheard, None, "{id:?} is detached, and an outcome given before was not told");
+        }
+        if let Some(place) = self.links.iter().position(|link| link.id == id) {
+            let link = self.links.remove(place);
+            self.part_with(link, ledger);
         }
     }
 
     fn delivered(&mut self, id: LinkId, delivery: IncomingDelivery, ledger: &mut Ledger) {
+        let is_honest = self.is_honest;
         let link = self.link(id);
         assert!(!link.is_sender, "a delivery at its sender");
         let number = link.number;
-        if !self.is_honest {
+        let (held, tag) = (delivery.id, delivery.tag);
+        if !is_honest {
             if !delivery.is_settled {
-                self.link(id).held.push(Held { id: delivery.id, message: usize::MAX, told: None });
+                self.link(id).held.push(Held { id: held, tag, message: usize::MAX, told: None });
             }
             return;
         }
-        let Some(due) = ledger.next_due(number) else { panic!("{delivery:?} that nobody sent") };
+        let due = if link.resumes { self.which(id, &delivery, ledger) } else { ledger.next_due(number) };
+        let Some(due) = due else { panic!("{delivery:?} that nobody sent") };
+        // The sender may have gone on already when its last attach's events are looked at.
+        assert!(ledger.was_on(due, number), "message {due} on another link");
         let octets = ledger.octets(due);
         let message = &mut ledger.messages[due];
         assert_eq!(delivery.message, octets, "message {due} arrived differently");
         assert_eq!(delivery.message_format, message.format, "of message {due}");
         assert_eq!(delivery.is_settled, message.is_settled, "of message {due}");
         assert!(message.tag.is_none_or(|tag| tag == delivery.tag), "message {due} under another tag");
+        let is_work = matches!(delivery.state.as_deref(), Some(DeliveryState::TransactionalState(_)));
+        assert_eq!(is_work, message.is_work, "the transaction of message {due}");
         assert!(!std::mem::replace(&mut message.is_delivered, true), "message {due} delivered twice");
         ledger.deliveries += 1;
         if !delivery.is_settled {
-            self.link(id).held.push(Held { id: delivery.id, message: due, told: None });
+            self.link(id).held.push(Held { id: held, tag, message: due, told: None });
         }
     }
 
@@ -236,8 +249,8 @@ impl App {
             _ => false,
         };
         self.check(is_due, || format!("closed: {reason:?}"));
-        for link in std::mem::take(&mut self.links).into_iter().filter(|link| link.is_sender) {
-            ledger.lose(link.number);
+        for link in std::mem::take(&mut self.links) {
+            self.part_with(link, ledger);
         }
         self.sessions.clear();
         self.closed = Some(reason);

@@ -1,10 +1,8 @@
 //! What an application does: one random thing at a time, or, when the run settles down, all that it owes.
 
-use std::collections::VecDeque;
-
 use amqp_codec::{
-    DeliveryState, Error, ErrorCondition, Fields, Modified, Received, ReceiverSettleMode, SenderSettleMode,
-    Source, Target,
+    DeliveryState, Error, ErrorCondition, Fields, Modified, Received, ReceiverSettleMode, Role,
+    SenderSettleMode, Source, Str, Target,
 };
 use amqp_transport::engine::{
     AttachReply, DetachKind, LinkConfig, LinkId, Outgoing, Payload, Settlement, Settling, Side, TrySendError,
@@ -13,7 +11,7 @@ use amqp_transport::engine::{
 use super::super::ledger::{Ledger, Status};
 use super::super::plan::Plan;
 use super::super::rng::Rng;
-use super::{App, AppLink, AppSession, State};
+use super::{App, AppLink, AppSession, State, keeping};
 
 impl App {
     /// Does one random thing.
@@ -29,7 +27,7 @@ impl App {
             52..54 => self.ask_drain(rng),
             54..57 => self.give_back(rng),
             57..59 => self.abort(rng, ledger),
-            59..61 if plan.churns => self.detach(rng, ledger),
+            59..61 if plan.churns => self.detach(plan, rng, ledger),
             61 if plan.churns && rng.one_in(2) => self.end(rng, ledger),
             62 => {
                 if let Some(link) = self.pick(rng, |link| link.is_sender) {
@@ -69,6 +67,35 @@ impl App {
     }
 
     fn attach(&mut self, plan: &Plan, rng: &mut Rng, ledger: &mut Ledger) {
+        if self.side == Side::Listener && !(plan.listener_attaches && rng.one_in(5)) {
+            return;
+        }
+        let is_sender = plan.client_sends_only || rng.one_in(2);
+        // Attaches of one name that cross would make one link.
+        let names = match self.side {
+            Side::Client => ["a", "b", "c", "d", "e"],
+            Side::Listener => ["v", "w", "x", "y", "z"],
+        };
+        let (mut is_sender, mut name) = (is_sender, rng.pick(&names).into());
+        // What was there before is more often wanted than something new.
+        if self.side == Side::Client
+            && !rng.one_in(3)
+            && let Some(kept) = self.kept.keys().nth(rng.below(self.kept.len()))
+        {
+            (is_sender, name) = kept.clone();
+        }
+        self.attach_named(is_sender, name, plan, rng, ledger);
+    }
+
+    /// Attaches a link, or resumes the one of its name that is kept.
+    pub(super) fn attach_named(
+        &mut self,
+        is_sender: bool,
+        name: Str,
+        plan: &Plan,
+        rng: &mut Rng,
+        ledger: &mut Ledger,
+    ) {
         // Until a begin is answered, how many handles the peer takes is not known; one it must.
         let links = &self.links;
         let has_link = |session: &AppSession| links.iter().any(|link| link.session == session.id);
@@ -81,54 +108,52 @@ impl App {
         else {
             return;
         };
-        if self.side == Side::Listener && !(plan.listener_attaches && rng.one_in(5)) {
+        let keeps = plan.keeps && self.side == Side::Client;
+        // What is left of a link comes with its end: before that, a new one could not go on with it.
+        if keeps && self.links.iter().any(|link| link.is_sender == is_sender && link.name == name) {
             return;
         }
-        let is_sender = plan.client_sends_only || rng.one_in(2);
-        // Attaches of one name that cross would make one link.
-        let names = match self.side {
-            Side::Client => ["a", "b", "c", "d", "e"],
-            Side::Listener => ["v", "w", "x", "y", "z"],
-        };
-        let name = rng.pick(&names);
+        let before = if keeps { self.taken_up(is_sender, &name, plan, rng, ledger) } else { None };
         let mut config = if is_sender {
-            LinkConfig::sender(name, Target { address: Some("q".into()), ..Target::default() })
+            LinkConfig::sender(name.clone(), Target { address: Some("q".into()), ..Target::default() })
         } else {
-            LinkConfig::receiver(name, Source { address: Some("q".into()), ..Source::default() })
+            LinkConfig::receiver(name.clone(), Source { address: Some("q".into()), ..Source::default() })
         };
         config.snd_settle_mode =
             rng.pick(&[SenderSettleMode::Unsettled, SenderSettleMode::Settled, SenderSettleMode::Mixed]);
         config.rcv_settle_mode = rng.pick(&[ReceiverSettleMode::First, ReceiverSettleMode::Second]);
         config.initial_delivery_count = Plan::number(rng);
-        config.max_message_size = rng.pick(&[None, None, Some(2_000)]);
+        config.max_message_size = rng.pick(&[None, None, Some(2_000)]).filter(|_| !plan.keeps);
         config.settling = rng.pick(&[Settling::Automatic, Settling::ByApplication]);
         let settling = config.settling;
+        let keeping = keeping::drawn(before.as_ref(), keeps, rng);
+        config.retention = keeping::retention(keeping);
+        if let Some(before) = &before {
+            config.snd_settle_mode = before.state.snd_settle_mode;
+            config.rcv_settle_mode = before.state.rcv_settle_mode;
+            config.resume = Some(keeping::handed(before, ledger));
+        }
         let number = ledger.add_link();
+        ledger.links[number].is_marked = plan.keeps;
         let mut properties = Fields::default();
         properties.insert("number", number as u64);
         config.properties = Some(properties);
         let (snd_settle_mode, rcv_settle_mode) = (config.snd_settle_mode, config.rcv_settle_mode);
-        let Ok(id) = self.engine.attach(session, config) else { return };
+        let Ok(id) = self.engine.attach(session, config) else {
+            self.kept.extend(before.map(|before| ((is_sender, name), before)));
+            return;
+        };
         // A client takes no links.
         ledger.links[number].is_refused = self.side == Side::Listener;
-        self.links.push(AppLink {
-            id,
-            session,
-            number,
-            is_sender,
-            state: State::Asked,
-            request: None,
+        let mut link = AppLink {
             snd_settle_mode,
             rcv_settle_mode,
-            queue: VecDeque::new(),
-            is_blocked: false,
-            last_sent: None,
-            is_drain_asked: false,
-            held: Vec::new(),
-            crossed: Vec::new(),
+            keeping,
             decides: settling == Settling::ByApplication,
-            undecided: Vec::new(),
-        });
+            ..AppLink::new(id, session, name, is_sender, number, State::Asked)
+        };
+        link.goes_on(before, ledger);
+        self.links.push(link);
     }
 
     fn answer_one(&mut self, plan: &Plan, rng: &mut Rng, ledger: &mut Ledger) {
@@ -145,7 +170,7 @@ impl App {
         };
         let is_refused = plan.churns && rng.one_in(6);
         let initial_delivery_count = Plan::number(rng);
-        let max_message_size = rng.pick(&[None, None, Some(2_000)]);
+        let max_message_size = rng.pick(&[None, None, Some(2_000)]).filter(|_| !plan.keeps);
         let settling = rng.pick(&[Settling::Automatic, Settling::ByApplication]);
         let link = self.link(id);
         let (number, request) = (link.number, link.request.clone());
@@ -161,10 +186,19 @@ impl App {
         reply.initial_delivery_count = initial_delivery_count;
         reply.max_message_size = max_message_size;
         reply.settling = settling;
+        let before = self.answering(&attach, rng, ledger);
+        let keeping = keeping::drawn(before.as_ref(), plan.keeps, rng);
+        reply.retention = keeping::retention(keeping);
+        reply.resume = before.as_ref().map(|before| keeping::handed(before, ledger));
         if self.engine.accept_attach(id, reply).is_ok() {
-            self.link(id).state = State::Open;
-            self.link(id).decides = settling == Settling::ByApplication;
+            let link = self.link(id);
+            link.state = State::Open;
+            link.decides = settling == Settling::ByApplication;
+            link.keeping = keeping;
+            link.goes_on(before, ledger);
             self.flush(id, ledger);
+        } else if let Some(before) = before {
+            self.kept.insert((before.state.role == Role::Sender, before.state.name.clone()), before);
         }
     }
 
@@ -206,6 +240,7 @@ impl App {
             let mut outgoing = Outgoing::new(payload, settlement, u32::try_from(number).unwrap());
             outgoing.message_format = message.format;
             outgoing.tag = message.tag;
+            outgoing.state = message.is_work.then(|| Box::new(keeping::work(None)));
             match self.engine.try_send(id, outgoing) {
                 Ok(_) => {
                     link.queue.pop_front();
@@ -241,8 +276,10 @@ impl App {
             let place = if is_in_order { 0 } else { rng.below(link.held.len()) };
             let Some(held) = link.held.get(place).cloned() else { return };
             if rng.one_in(12) && held.told.is_none() {
-                let state =
-                    DeliveryState::Received(Received { section_number: rng.word(), section_offset: 1 });
+                // How far it has come is looked at when the link is resumed: that must make sense.
+                let is_kept = ledger.messages.get(held.message).is_some_and(|message| message.is_marked);
+                let section_number = if is_kept { 0 } else { rng.word() };
+                let state = DeliveryState::Received(Received { section_number, section_offset: 1 });
                 if let Some(message) = ledger.messages.get_mut(held.message) {
                     message.progress.push(state.clone());
                 }
@@ -250,7 +287,7 @@ impl App {
                 self.must(result);
                 continue;
             }
-            self.tell(id, place, held.told.clone().unwrap_or_else(|| outcome.clone()), is_second, ledger);
+            self.tell(id, place, held.told.unwrap_or_else(|| outcome.clone()), is_second, ledger);
         }
     }
 
@@ -264,6 +301,8 @@ impl App {
         ledger: &mut Ledger,
     ) {
         let held = self.link(id).held[place].clone();
+        let is_work = ledger.messages.get(held.message).is_some_and(|message| message.is_work);
+        let outcome = if is_work && held.told.is_none() { keeping::work(Some(outcome)) } else { outcome };
         if let Some(message) = ledger.messages.get_mut(held.message) {
             message.outcome = Some(outcome.clone());
         }
@@ -272,6 +311,9 @@ impl App {
         let result = self.engine.settle(id, held.id, outcome.clone(), settlement);
         self.must(result);
         if settlement == Settlement::Settled {
+            if let Some(message) = ledger.messages.get_mut(held.message) {
+                (message.is_let_go, message.is_settled_there) = (true, true);
+            }
             let held = self.link(id).held.remove(place);
             if held.told.is_some() {
                 self.link(id).crossed.push(held);
@@ -318,10 +360,11 @@ impl App {
         self.engine.abort_send(id).unwrap();
     }
 
-    fn detach(&mut self, rng: &mut Rng, ledger: &mut Ledger) {
+    fn detach(&mut self, plan: &Plan, rng: &mut Rng, ledger: &mut Ledger) {
         let count = self.links.len();
         let Some(link) = self.links.get_mut(rng.below(count)) else { return };
-        let kind = rng.pick(&[DetachKind::Closed, DetachKind::Suspended]);
+        let is_closed = rng.one_in(if plan.keeps { 5 } else { 2 });
+        let kind = if is_closed { DetachKind::Closed } else { DetachKind::Suspended };
         let error = rng.one_in(3).then(|| Error::new(ErrorCondition::DETACH_FORCED));
         if matches!(link.state, State::Asked | State::Open)
             && self.engine.detach(link.id, kind, error).is_ok()
@@ -351,9 +394,9 @@ impl App {
     }
 
     /// Leaves everything in good order but the connection.
-    pub(crate) fn leave(&mut self, rng: &mut Rng, ledger: &mut Ledger, ends: bool) {
+    pub(crate) fn leave(&mut self, plan: &Plan, rng: &mut Rng, ledger: &mut Ledger, ends: bool) {
         for _ in 0..64 {
-            self.detach(rng, ledger);
+            self.detach(plan, rng, ledger);
             if ends {
                 self.end(rng, ledger);
             }

@@ -1,8 +1,8 @@
 //! A link as seen on the wire by one of its ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use amqp_codec::{Attach, DeliveryTag, Flow, Role, SenderSettleMode, Transfer};
+use amqp_codec::{Attach, DeliveryTag, Flow, Map, Role, SenderSettleMode, Transfer, ValueRef};
 
 use super::require;
 
@@ -26,6 +26,8 @@ pub(super) struct LinkView {
     octets: usize,
     /// Tags of unsettled deliveries, by delivery-id.
     tags: BTreeMap<u32, DeliveryTag>,
+    /// Tags of deliveries of before, and of those that were resumed.
+    resumed: BTreeSet<DeliveryTag>,
 }
 
 impl LinkView {
@@ -44,7 +46,26 @@ impl LinkView {
             partial: None,
             octets: 0,
             tags: BTreeMap::new(),
+            resumed: BTreeSet::new(),
         }
+    }
+
+    // D-019, L-037: only what both ends have told goes on, once; and as long as a map is not whole, nothing else starts.
+    pub(super) fn judge_resumed(&mut self, transfer: &Transfer) -> Result<(), String> {
+        let tag = transfer.delivery_tag.ok_or("a delivery without a tag")?;
+        let attaches = [&self.attach_sent, &self.attach_heard].map(Option::as_ref);
+        let is_told = |attach: &Option<&Attach>| {
+            attach.is_some_and(|attach| attach.unsettled.as_ref().is_some_and(|map| has_tag(map, tag)))
+        };
+        if transfer.resume {
+            // Of our own map only a part may have been told.
+            require(is_told(&attaches[1]), "a delivery resumed that its receiver has not told")?;
+            return require(self.resumed.insert(tag), "a delivery resumed twice");
+        }
+        let is_whole = attaches.iter().flatten().all(|attach| !attach.incomplete_unsettled);
+        require(is_whole, "a new delivery before the maps were told whole")?;
+        let is_free = !attaches.iter().all(is_told) || self.resumed.contains(&tag);
+        require(is_free, "a new delivery with a tag that both ends hold")
     }
 
     pub(super) fn name(&self) -> &str {
@@ -118,6 +139,7 @@ impl LinkView {
         let tag = transfer.delivery_tag.ok_or("a delivery without a tag")?;
         require(self.count < self.limit_of_late, "a delivery beyond the link's credit")?;
         self.count += 1;
+        self.judge_resumed(transfer)?;
         let is_settled = transfer.settled == Some(true);
         let mode = self.attach_sent.as_ref().map(|attach| attach.snd_settle_mode);
         require(
@@ -125,7 +147,7 @@ impl LinkView {
             "an unsettled delivery in mode settled",
         )?;
         require(
-            mode != Some(SenderSettleMode::Unsettled) || !is_settled,
+            mode != Some(SenderSettleMode::Unsettled) || !is_settled || transfer.resume,
             "a settled delivery in mode unsettled",
         )?;
         if !is_settled {
@@ -153,6 +175,10 @@ impl LinkView {
     pub(super) fn hear_first(&mut self) {
         self.count += 1;
     }
+}
+
+fn has_tag(map: &Map, tag: DeliveryTag) -> bool {
+    map.iter().any(|(key, _)| matches!(key, ValueRef::Binary(octets) if octets == tag.as_slice()))
 }
 
 fn low(count: u64) -> u32 {
