@@ -166,7 +166,7 @@ impl App {
         let record = &ledger.links[number];
         let is_due = match cause {
             DetachCause::Remote if retells && !is_sender => true,
-            DetachCause::Local if retells && is_sender => true,
+            DetachCause::Incomplete => retells && is_sender,
             DetachCause::Refused => record.is_refused,
             DetachCause::Remote => record.is_detached_by[peer],
             DetachCause::Local => state == State::Leaving,
