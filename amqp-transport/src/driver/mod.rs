@@ -6,6 +6,7 @@
 pub(crate) mod chunks;
 pub(crate) mod clock;
 pub(crate) mod dispatch;
+mod ending;
 #[cfg(feature = "tls")]
 mod first_bytes;
 mod heads;

@@ -14,6 +14,7 @@ use tracing::debug;
 
 use super::chunks::Chunks;
 use super::clock;
+use super::ending::Ending;
 use super::shared::{Role, Shared, State};
 use super::trace::FrameTrace;
 use super::wait::Wakes;
@@ -23,16 +24,16 @@ use crate::handle::stream::Spoken;
 
 /// Moves octets between a stream and the engine until both are done.
 pub(crate) struct Driver<IO> {
-    io: IO,
-    shared: Arc<Shared>,
-    chunks: Chunks,
-    read: Reading,
-    out: Transmit,
+    pub(super) io: IO,
+    pub(super) shared: Arc<Shared>,
+    pub(super) chunks: Chunks,
+    pub(super) read: Reading,
+    pub(super) out: Transmit,
     /// The number of the batch in `out`, and whether an octet of it was written.
     batch: u64,
     written_batch: u64,
-    needs_flush: bool,
-    counts: Counts,
+    pub(super) needs_flush: bool,
+    pub(super) counts: Counts,
     timer: Option<Pin<Box<Sleep>>>,
     /// When the timer goes off; never later than `wanted`.
     armed: Option<Instant>,
@@ -43,14 +44,14 @@ pub(crate) struct Driver<IO> {
     look_for_idleness: Option<Instant>,
     /// Whether more than heartbeats has moved since that was set.
     is_used: bool,
-    ending: Ending,
+    pub(super) ending: Ending,
     wakes: Wakes,
     trace: Option<Box<FrameTrace>>,
 }
 
 /// What may be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reading {
+pub(super) enum Reading {
     /// Whatever comes.
     Open,
     /// Nothing, until the engine has dealt with what it has.
@@ -63,20 +64,9 @@ enum Reading {
     Ended,
 }
 
-/// How far the connection's end has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    /// The engine is at work.
-    Running,
-    /// The engine is done: write the rest and shut the stream down, until then.
-    Writing(Instant),
-    /// The stream is shut down: wait for the peer's end, so that no reset overtakes our last octets.
-    Lingering(Instant),
-}
-
 /// What the last pass's reading and writing did, for the statistics.
 #[derive(Debug, Default)]
-struct Counts {
+pub(super) struct Counts {
     bytes_in: usize,
     bytes_out: usize,
     reads: u64,
@@ -328,7 +318,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     }
 
     /// Writes all that is pending, as much at once as the stream takes.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<Progress> {
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<Progress> {
         let mut progress = Progress::None;
         while self.out.has_remaining() {
             let Poll::Ready(written) = self.poll_write_once(cx) else { break };
@@ -366,7 +356,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     }
 
     /// Arms the one timer; `true` when it has gone off.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(wanted) = self.wanted else { return false };
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wanted.into())));
         // A deadline that moved away is looked at when the timer goes off, not each time it moves.
@@ -385,75 +375,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             timer.as_mut().reset(wanted.into());
             self.armed = Some(wanted);
         }
-    }
-
-    /// The connection's end: the last octets out, the stream shut down, the peer's end awaited.
-    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Ending::Writing(until) = self.ending {
-            let is_written = self.write_rest(cx).is_ok();
-            let is_over =
-                |this: &mut Self, cx: &mut Context<'_>| clock::now() >= until || this.poll_timer(cx);
-            if is_written && (self.out.has_remaining() || self.needs_flush) && !is_over(self, cx) {
-                return Poll::Pending;
-            }
-            // TLS: this is its close_notify.
-            let shut = Pin::new(&mut self.io).poll_shutdown(cx);
-            if is_written && shut.is_pending() && !is_over(self, cx) {
-                return Poll::Pending;
-            }
-            if self.finish() {
-                // Nothing was left to say that a reset could overtake.
-                return Poll::Ready(());
-            }
-            self.ending = Ending::Lingering(until);
-        }
-        // Read to the peer's end: octets unread when the socket closes would turn into a reset.
-        for _ in 0..PASSES {
-            // A stream that always has something to read must not put its deadline off.
-            let is_late = matches!(self.ending, Ending::Lingering(until) if clock::now() >= until);
-            if is_late || self.read == Reading::Ended {
-                return Poll::Ready(());
-            }
-            self.chunks.current.clear();
-            self.chunks.make_room();
-            match poll_read_into(Pin::new(&mut self.io), cx, &mut self.chunks.current) {
-                Poll::Ready(Ok(count)) if count > 0 => {}
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending if self.poll_timer(cx) => return Poll::Ready(()),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        // Others have their turn.
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Writes what is left, the engine's last words included.
-    fn write_rest(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        loop {
-            self.poll_write(cx)?;
-            if self.out.has_remaining() {
-                return Ok(());
-            }
-            let now = clock::now();
-            let out = &mut self.out;
-            let taken = self.shared.with(|state| !state.is_cut && state.engine.poll_transmit(now, out));
-            // Poisoned: there is nothing to say any more.
-            if !taken.unwrap_or(false) {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Tells that the socket is done with; `true` when what was left to write had been thrown away.
-    fn finish(&mut self) -> bool {
-        let finished = self.shared.with(|state| {
-            self.counts.add_to(&mut state.stats);
-            state.finish_socket();
-            state.is_cut
-        });
-        // Poisoned: nobody waits any more.
-        finished.unwrap_or(true)
     }
 }
 
@@ -527,7 +448,7 @@ impl<IO> Drop for Driver<IO> {
 }
 
 impl Counts {
-    fn add_to(&mut self, stats: &mut crate::handle::stats::ConnectionStats) {
+    pub(super) fn add_to(&mut self, stats: &mut crate::handle::stats::ConnectionStats) {
         let octets = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         stats.bytes_in = stats.bytes_in.saturating_add(octets(self.bytes_in));
         stats.bytes_out = stats.bytes_out.saturating_add(octets(self.bytes_out));
@@ -539,7 +460,7 @@ impl Counts {
 }
 
 /// Reads into the spare room of a buffer, without giving it up when nothing comes.
-fn poll_read_into<IO: AsyncRead>(
+pub(super) fn poll_read_into<IO: AsyncRead>(
     io: Pin<&mut IO>,
     cx: &mut Context<'_>,
     chunk: &mut bytes::BytesMut,
@@ -570,7 +491,7 @@ fn lost(error: &io::Error) -> ConnectionError {
 /// Octets of a protocol header.
 const PROTOCOL_HEADER: usize = 8;
 /// Passes of one poll before other tasks have their turn.
-const PASSES: usize = 16;
+pub(super) const PASSES: usize = 16;
 /// Pieces of one vectored write.
 const PIECES: usize = 64;
 /// Octets of an empty frame.

@@ -12,6 +12,7 @@ pub(crate) mod options;
 pub(crate) mod receipt;
 pub(crate) mod receiver;
 pub(crate) mod sender;
+mod sending;
 pub(crate) mod session;
 pub(crate) mod stats;
 pub(crate) mod stream;
