@@ -117,7 +117,7 @@ mod tests {
         let mut chunks = Chunks::new();
         chunks.size = LARGEST;
         chunks.make_room();
-        let mut held = std::collections::VecDeque::new();
+        let mut held = VecDeque::new();
         for round in 0..100 {
             let capacity = chunks.current.capacity();
             assert_eq!(

@@ -86,7 +86,7 @@ enum Input {
 
 /// Whether a pass moved anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+pub(super) enum Progress {
     Some,
     None,
 }
