@@ -71,6 +71,11 @@ impl State {
                 }
             }
             Event::SessionEnded { session, cause, error } => {
+                if let Role::Listener(listener) = &self.role
+                    && let Some(termini) = &listener.termini
+                {
+                    termini.session_ended(session);
+                }
                 if let Some(key) = self.session_key(session) {
                     self.finish_session(key, end_reason(cause, error));
                 }

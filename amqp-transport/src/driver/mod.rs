@@ -21,6 +21,7 @@ pub(crate) mod shared;
 mod slab;
 pub(crate) mod stream;
 mod task;
+pub(crate) mod termini;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 pub(crate) mod trace;

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use super::heads::Heads;
 use super::pending::{Pending, Survivor};
 use super::slab::Slab;
+use super::termini::{Attachment, Member, reach};
 use super::trace::LastFrames;
 use super::wait::{WaitQueue, Wakes};
 use crate::engine::{
@@ -121,6 +122,8 @@ pub(crate) struct ListenerState {
     /// Attaches that nobody has taken yet; bounded by the engine's limit on links.
     pub(crate) incoming: AttachQueue,
     pub(crate) takers: WaitQueue,
+    /// What is kept of its links when they are lost, where anything is.
+    pub(crate) termini: Option<Arc<Member>>,
 }
 
 /// What the peer says in its SASL exchange.
@@ -237,6 +240,8 @@ pub(crate) struct LinkSlot {
     pub(crate) abandoned_transactions: Vec<Bytes>,
     /// Receiver: deliveries of before, until they are taken over.
     pub(crate) survivors: BTreeMap<DeliveryTag, Survivor>,
+    /// Listener: under which name the termini know it.
+    pub(crate) terminus: Option<Box<Attachment>>,
 }
 
 #[derive(Clone, Debug)]
@@ -365,6 +370,7 @@ impl State {
             is_given_up: false,
             abandoned_transactions: Vec::new(),
             survivors: BTreeMap::new(),
+            terminus: None,
         };
         let key = self.links.insert(slot);
         remember(&mut self.link_keys, id.index(), key);
@@ -383,15 +389,20 @@ impl State {
 
     /// Ends a link for its handles.
     pub(crate) fn finish_link(&mut self, key: usize, reason: DetachReason, was_usable: WasUsable) {
-        self.resolve_link(key, &reason);
-        let Some(slot) = self.links.get_mut(key) else { return };
-        if matches!(slot.phase, LinkPhase::Detached(..)) {
+        // Over already: messages that have not ended wait for it to be resumed, here or elsewhere.
+        if self.links.get(key).is_none_or(|slot| matches!(slot.phase, LinkPhase::Detached(..))) {
             return;
         }
+        self.resolve_link(key, &reason);
+        let Some(slot) = self.links.get_mut(key) else { return };
+        let (is_orphan, end) = (slot.is_orphan, reach(&reason));
         slot.phase = LinkPhase::Detached(Box::new(Detachment { reason, was_usable }));
         slot.queue.notify_all(&mut self.wakes);
         slot.life.notify_all(&mut self.wakes);
-        if slot.is_orphan {
+        if slot.terminus.is_some() {
+            self.keep_terminus(key, end);
+        }
+        if is_orphan {
             self.links.remove(key);
         }
     }
@@ -426,6 +437,9 @@ impl State {
             listener.sasl = None;
             listener.incoming = AttachQueue::default();
             listener.takers.notify_all(&mut self.wakes);
+            if let Some(termini) = &listener.termini {
+                termini.connection_closed();
+            }
         }
     }
 

@@ -4,10 +4,12 @@
 //! the user's, so they are handed to [`Wakes`], which acts after the connection's lock is released.
 
 use std::mem;
+use std::sync::Arc;
 use std::task::Waker;
 
 use amqp_codec::Outcome;
 
+use super::link::LinkInner;
 use super::pending::Origin;
 use crate::handle::error::SendError;
 
@@ -32,7 +34,16 @@ pub(crate) struct Wakes {
     dropped: Option<Waker>,
     more_dropped: Vec<Waker>,
     /// Messages whose receipts wait on another connection, or another link of this one.
-    elsewhere: Vec<(Origin, Result<Outcome, SendError>)>,
+    elsewhere: Vec<Elsewhere>,
+}
+
+/// What is done with a link once the lock is released.
+#[derive(Debug)]
+enum Elsewhere {
+    /// A message of its ends.
+    Ends(Origin, Result<Outcome, SendError>),
+    /// It may be nobody's any more, and its drop takes the lock.
+    Drops { _link: Arc<LinkInner> },
 }
 
 impl Wakes {
@@ -61,7 +72,12 @@ impl Wakes {
 
     /// Ends a message for a receipt that waits elsewhere, once the lock is released.
     pub(crate) fn resolve(&mut self, origin: Origin, result: Result<Outcome, SendError>) {
-        self.elsewhere.push((origin, result));
+        self.elsewhere.push(Elsewhere::Ends(origin, result));
+    }
+
+    /// Drops a hold on a link, which may be the last, once the lock is released.
+    pub(crate) fn drop_link(&mut self, link: Arc<LinkInner>) {
+        self.elsewhere.push(Elsewhere::Drops { _link: link });
     }
 
     /// Wakes and drops everything. Call it without a lock.
@@ -74,8 +90,10 @@ impl Wakes {
         }
         self.dropped = None;
         self.more_dropped.clear();
-        for (origin, result) in mem::take(&mut self.elsewhere) {
-            origin.resolve(result);
+        for elsewhere in mem::take(&mut self.elsewhere) {
+            if let Elsewhere::Ends(origin, result) = elsewhere {
+                origin.resolve(result);
+            }
         }
     }
 }

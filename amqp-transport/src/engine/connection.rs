@@ -312,6 +312,18 @@ impl Connection {
         self.detach_link(link, kind, error, DetachCause::Local)
     }
 
+    /// Detaches a link whose name was attached elsewhere, with `amqp:link:stolen`. What is left of one that was to be kept
+    /// comes at once, as [`Event::LinkSuspended`]; [`Event::LinkDetached`] follows when the peer has answered.
+    ///
+    /// # Errors
+    /// When the link is gone.
+    // L-002
+    pub fn steal_link(&mut self, link: LinkId) -> Result<(), EngineError> {
+        self.link_mut(link)?;
+        self.steal(link.index);
+        Ok(())
+    }
+
     // Commands: sender
 
     /// Sends one message, or says why not now. Small ones are copied straight into the output; large ones leave

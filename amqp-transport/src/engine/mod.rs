@@ -45,6 +45,8 @@ pub use kept::KeptAttach;
 pub use limits::Limits;
 pub use stats::{LinkStats, SessionStats, Stalls, Stats};
 pub use suspended::{SuspendedLink, UnsettledDelivery};
-pub use terminus_store::{LinkEnd, TerminusKey, TerminusLimits, TerminusStore};
+pub use terminus_store::{
+    LinkEnd, LossCause, LostTerminus, TerminusKey, TerminusLimits, TerminusPlace, TerminusStore,
+};
 pub use transmit::Transmit;
 pub use violation::{EngineError, Scope, TrySendError, Violation};

@@ -1,18 +1,25 @@
 //! Termini that outlive their links: what a listener keeps of links that are not attached, and for how long
 //! (AMQP 1.0 §2.6.6, §3.5.6).
 //!
-//! Pure data; time is passed in. One store serves all connections of a node, or of a listener.
+//! Pure data; time is passed in. One store serves all connections of a node, or of a listener. It never lets go of a link
+//! without giving it back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use amqp_codec::{Role, Str, TargetArchetype, TerminusDurability, TerminusExpiryPolicy};
+use amqp_codec::{Encode, Role, Str, TargetArchetype, TerminusDurability, TerminusExpiryPolicy};
 
-use super::suspended::SuspendedLink;
+use super::ids::SessionId;
+use super::suspended::{SuspendedLink, UnsettledDelivery};
 
-/// Which link, among all that a peer may have: its container, the link's name, and our role (L-001).
+/// Which link, among all that a node's peers may have (L-001). A container-id is what a peer claims; who it is, its
+/// authentication has shown: what one has left, no other finds.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct TerminusKey {
+    /// Who the peer is, as it authenticated. `None` without a name: all such peers are one.
+    pub identity: Option<Str>,
     /// The peer's container-id.
     pub container_id: Str,
     /// The link's name.
@@ -21,9 +28,20 @@ pub struct TerminusKey {
     pub role: Role,
 }
 
+/// Where a link was attached last.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct TerminusPlace {
+    /// The connection, by a number of the store's owner, which is not used again.
+    pub connection: u64,
+    /// The session of that connection.
+    pub session: SessionId,
+}
+
 /// What happened to the surroundings of a link, in this order of reach.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum LinkEnd {
+    /// Its name was attached anew on the same connection: no time counts while that waits for its answer.
+    Stolen,
     /// It was detached.
     Detached,
     /// Its session ended.
@@ -36,106 +54,186 @@ pub enum LinkEnd {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct TerminusLimits {
-    /// Termini kept at once; above it the one that has waited longest goes. Default 10,000.
+    /// Termini kept at once. Default 10,000.
     pub termini: usize,
-    /// Octets of messages kept at once; above it a link is not kept. Default 64 MiB.
+    /// Termini kept at once of peers of one identity; above it the one of theirs that was kept longest goes. Default 1,000.
+    pub termini_per_identity: usize,
+    /// Octets kept at once: of messages, and of what names, describes and remembers them. Default 64 MiB.
     pub octets: usize,
+    /// Octets kept at once for peers of one identity; above it those of theirs that were kept longest go. Default 16 MiB.
+    pub octets_per_identity: usize,
     /// Longest time a terminus is kept, whatever its peer asks for, policy `never` included. Default one day.
     pub time: Duration,
+    /// The most durability that answers to peers grant: what outlives the process is the business of whoever writes it
+    /// down. Default none.
+    pub durability: TerminusDurability,
 }
 
 impl Default for TerminusLimits {
     fn default() -> Self {
-        Self { termini: 10_000, octets: 64 * 1024 * 1024, time: Duration::from_secs(24 * 60 * 60) }
+        Self {
+            termini: 10_000,
+            termini_per_identity: 1_000,
+            octets: 64 * 1024 * 1024,
+            octets_per_identity: 16 * 1024 * 1024,
+            time: Duration::from_secs(24 * 60 * 60),
+            durability: TerminusDurability::None,
+        }
     }
 }
 
-/// Links that are not attached, each until it is attached again or its terminus expires.
+/// A link that is not kept, or no longer: its unsettled deliveries are to be dealt with.
+#[derive(Clone, Debug)]
+pub struct LostTerminus<L> {
+    /// Which it was.
+    pub key: TerminusKey,
+    /// What was left of it.
+    pub link: L,
+    /// Why it goes.
+    pub cause: LossCause,
+}
+
+/// Why a link is not kept, or no longer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum LossCause {
+    /// Its terminus expired, as its policy and time-out say or by [`TerminusLimits::time`].
+    Expired,
+    /// A newer link of the same identity took its room.
+    Evicted,
+    /// There was no room for it.
+    NoRoom,
+    /// The peer attached the name anew, as a link of which nothing is known.
+    Replaced,
+}
+
+/// Links that are not attached, each until it is attached again or its terminus expires. `L` is what is left of one.
 #[derive(Debug)]
-pub struct TerminusStore {
+pub struct TerminusStore<L = Box<SuspendedLink>> {
     limits: TerminusLimits,
-    kept: BTreeMap<TerminusKey, Kept>,
-    /// In the order in which they expire; those that wait for an event yet come by the longest time allowed.
-    by_deadline: BTreeSet<(Instant, TerminusKey)>,
+    /// By numbers that count up, so that the least was kept longest.
+    kept: BTreeMap<u64, Kept<L>>,
+    by_key: BTreeMap<TerminusKey, u64>,
+    by_deadline: BTreeSet<(Instant, u64)>,
+    /// Those whose time does not count before something happens to where they were.
+    waiting: BTreeSet<(TerminusPlace, u64)>,
+    accounts: BTreeMap<Option<Str>, Account>,
     octets: usize,
+    last: u64,
 }
 
 #[derive(Debug)]
-struct Kept {
-    link: Box<SuspendedLink>,
-    deadline: Instant,
-    /// What must happen yet before its time counts.
-    starts_at: Option<LinkEnd>,
+struct Kept<L> {
+    key: TerminusKey,
+    link: L,
+    octets: usize,
+    /// `None`: farther away than the clock goes.
+    deadline: Option<Instant>,
+    waits_for: Option<(LinkEnd, TerminusPlace)>,
     time_out: Duration,
 }
 
-impl TerminusStore {
+/// What is kept of one identity.
+#[derive(Debug, Default)]
+struct Account {
+    octets: usize,
+    numbers: BTreeSet<u64>,
+}
+
+impl<L: AsRef<SuspendedLink>> TerminusStore<L> {
     /// An empty store.
     #[must_use]
     pub fn new(limits: TerminusLimits) -> Self {
-        Self { limits, kept: BTreeMap::new(), by_deadline: BTreeSet::new(), octets: 0 }
+        Self {
+            limits,
+            kept: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            by_deadline: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            accounts: BTreeMap::new(),
+            octets: 0,
+            last: 0,
+        }
     }
 
-    /// Keeps a link that has ended so. Gives back what is not kept, or no longer: the link itself where its terminus
-    /// expires with this end or there is no room, an older one of the same name, or the one that waited longest.
-    // L-016
+    /// Its bounds.
+    #[must_use]
+    pub fn limits(&self) -> &TerminusLimits {
+        &self.limits
+    }
+
+    /// Keeps a link that was attached there and has ended so. Gives back what is not kept, or no longer: the link itself
+    /// where its terminus expires with this end or there is no room, an older one of the same name, or those of the same
+    /// identity that make room. Nobody's links make room for another's.
+    // L-016: the time counts from what the policy names.
     #[must_use = "deliveries of a link that is not kept are to be dealt with"]
     pub fn keep(
         &mut self,
         key: TerminusKey,
-        link: Box<SuspendedLink>,
+        link: L,
+        place: TerminusPlace,
         end: LinkEnd,
         now: Instant,
-    ) -> Option<Box<SuspendedLink>> {
-        let (policy, seconds) = expiry(&link);
+    ) -> Vec<LostTerminus<L>> {
+        let mut lost = Vec::new();
+        if let Some(link) = self.take(&key) {
+            lost.push(LostTerminus { key: key.clone(), link, cause: LossCause::Replaced });
+        }
+        let (policy, seconds) = expiry(link.as_ref());
         let time_out = Duration::from_secs(seconds.into()).min(self.limits.time);
         let start = starts_at(policy);
         let counts = start.is_some_and(|start| end >= start);
-        if (counts && time_out.is_zero()) || self.octets.saturating_add(link.octets()) > self.limits.octets {
-            return Some(link);
+        if counts && time_out.is_zero() {
+            lost.push(LostTerminus { key, link, cause: LossCause::Expired });
+            return lost;
         }
-        let older = self.take(&key).or_else(|| {
-            if self.kept.len() < self.limits.termini {
-                return None;
-            }
-            let (_, oldest) = self.by_deadline.first()?.clone();
-            self.take(&oldest)
-        });
-        let deadline = now + if counts { time_out } else { self.limits.time };
-        self.octets += link.octets();
-        self.by_deadline.insert((deadline, key.clone()));
-        self.kept.insert(key, Kept { link, deadline, starts_at: start.filter(|_| !counts), time_out });
-        older
+        let octets = weight(&key, link.as_ref());
+        if !self.make_room(&key.identity, octets, &mut lost) {
+            lost.push(LostTerminus { key, link, cause: LossCause::NoRoom });
+            return lost;
+        }
+        let deadline = now.checked_add(if counts { time_out } else { self.limits.time });
+        let waits_for = start.filter(|_| !counts).map(|start| (start, place));
+        self.insert(Kept { key, link, octets, deadline, waits_for, time_out });
+        lost
     }
 
     /// Takes a link out, because it is attached again (which stops its time) or given up.
-    pub fn take(&mut self, key: &TerminusKey) -> Option<Box<SuspendedLink>> {
-        let kept = self.kept.remove(key)?;
-        self.by_deadline.remove(&(kept.deadline, key.clone()));
-        self.octets = self.octets.saturating_sub(kept.link.octets());
-        Some(kept.link)
+    pub fn take(&mut self, key: &TerminusKey) -> Option<L> {
+        let number = *self.by_key.get(key)?;
+        self.remove(number).map(|kept| kept.link)
     }
 
-    /// Something of larger reach has happened to the surroundings of kept links: for those that waited for it, the time
-    /// starts. `concerned` tells which links were of the session or connection.
-    pub fn note(&mut self, end: LinkEnd, now: Instant, mut concerned: impl FnMut(&TerminusKey) -> bool) {
-        for (key, kept) in &mut self.kept {
-            if kept.starts_at.is_some_and(|start| end >= start) && concerned(key) {
-                self.by_deadline.remove(&(kept.deadline, key.clone()));
-                kept.starts_at = None;
-                kept.deadline = kept.deadline.min(now + kept.time_out);
-                self.by_deadline.insert((kept.deadline, key.clone()));
-            }
-        }
+    /// What is kept of a link.
+    #[must_use]
+    pub fn get(&self, key: &TerminusKey) -> Option<&L> {
+        self.kept.get(self.by_key.get(key)?).map(|kept| &kept.link)
+    }
+
+    /// A session has ended: for those that waited for that, the time starts. Costs as many steps as wait on this session.
+    // L-016
+    pub fn session_ended(&mut self, place: TerminusPlace, now: Instant) {
+        self.start((place, 0)..=(place, u64::MAX), LinkEnd::SessionEnded, now);
+    }
+
+    /// A connection is over. Otherwise as [`session_ended`](Self::session_ended).
+    // L-016
+    pub fn connection_closed(&mut self, connection: u64, now: Instant) {
+        let at = |number| SessionId { index: number, generation: number };
+        let first = TerminusPlace { connection, session: at(0) };
+        let last = TerminusPlace { connection, session: at(u32::MAX) };
+        self.start((first, 0)..=(last, u64::MAX), LinkEnd::ConnectionClosed, now);
     }
 
     /// Takes out what has expired.
-    pub fn expire(&mut self, now: Instant) -> Vec<(TerminusKey, Box<SuspendedLink>)> {
+    #[must_use = "deliveries of a link that is not kept are to be dealt with"]
+    pub fn expire(&mut self, now: Instant) -> Vec<LostTerminus<L>> {
         let mut expired = Vec::new();
-        while let Some((_, key)) = self.by_deadline.first().filter(|(deadline, _)| *deadline <= now).cloned()
+        while let Some((_, number)) =
+            self.by_deadline.first().filter(|(deadline, _)| *deadline <= now).copied()
         {
-            let Some(link) = self.take(&key) else { break };
-            expired.push((key, link));
+            let Some(Kept { key, link, .. }) = self.remove(number) else { break };
+            expired.push(LostTerminus { key, link, cause: LossCause::Expired });
         }
         expired
     }
@@ -144,6 +242,12 @@ impl TerminusStore {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         self.by_deadline.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// What is kept, in the order in which it came; for whoever writes down what is
+    /// [durable](SuspendedLink::durability).
+    pub fn iter(&self) -> impl Iterator<Item = (&TerminusKey, &L)> {
+        self.kept.values().map(|kept| (&kept.key, &kept.link))
     }
 
     /// Links kept.
@@ -156,6 +260,110 @@ impl TerminusStore {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
+    }
+
+    /// Octets kept, as [`TerminusLimits::octets`] counts them.
+    #[must_use]
+    pub fn octets(&self) -> usize {
+        self.octets
+    }
+
+    /// Lets links of an identity go, those that were kept longest first, until one more of so many octets fits. `false`,
+    /// and none goes, where that would not help.
+    fn make_room(&mut self, identity: &Option<Str>, octets: usize, lost: &mut Vec<LostTerminus<L>>) -> bool {
+        let (own_octets, own) =
+            self.accounts.get(identity).map_or((0, 0), |own| (own.octets, own.numbers.len()));
+        let others = self.octets.saturating_sub(own_octets);
+        let most_octets = self.limits.octets_per_identity.min(self.limits.octets.saturating_sub(others));
+        let others = self.kept.len().saturating_sub(own);
+        let most = self.limits.termini_per_identity.min(self.limits.termini.saturating_sub(others));
+        if most == 0 || octets > most_octets {
+            return false;
+        }
+        while let Some(account) = self.accounts.get(identity)
+            && (account.numbers.len() >= most || account.octets.saturating_add(octets) > most_octets)
+        {
+            let oldest = account.numbers.first().copied();
+            let Some(Kept { key, link, .. }) = oldest.and_then(|oldest| self.remove(oldest)) else { break };
+            lost.push(LostTerminus { key, link, cause: LossCause::Evicted });
+        }
+        true
+    }
+
+    fn insert(&mut self, kept: Kept<L>) {
+        self.last = self.last.wrapping_add(1);
+        let number = self.last;
+        if let Some(deadline) = kept.deadline {
+            self.by_deadline.insert((deadline, number));
+        }
+        if let Some((_, place)) = kept.waits_for {
+            self.waiting.insert((place, number));
+        }
+        let account = self.accounts.entry(kept.key.identity.clone()).or_default();
+        account.octets = account.octets.saturating_add(kept.octets);
+        account.numbers.insert(number);
+        self.octets = self.octets.saturating_add(kept.octets);
+        self.by_key.insert(kept.key.clone(), number);
+        self.kept.insert(number, kept);
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Kept<L>> {
+        let kept = self.kept.remove(&number)?;
+        self.by_key.remove(&kept.key);
+        if let Some(deadline) = kept.deadline {
+            self.by_deadline.remove(&(deadline, number));
+        }
+        if let Some((_, place)) = kept.waits_for {
+            self.waiting.remove(&(place, number));
+        }
+        if let Some(account) = self.accounts.get_mut(&kept.key.identity) {
+            account.octets = account.octets.saturating_sub(kept.octets);
+            account.numbers.remove(&number);
+            if account.numbers.is_empty() {
+                self.accounts.remove(&kept.key.identity);
+            }
+        }
+        self.octets = self.octets.saturating_sub(kept.octets);
+        Some(kept)
+    }
+
+    /// For those of a place that waited for this end, the time starts.
+    fn start(&mut self, places: RangeInclusive<(TerminusPlace, u64)>, end: LinkEnd, now: Instant) {
+        let waiting: Vec<_> = self.waiting.range(places).copied().collect();
+        for (place, number) in waiting {
+            let Some(kept) = self.kept.get_mut(&number) else { continue };
+            if kept.waits_for.is_none_or(|(start, _)| end < start) {
+                continue;
+            }
+            kept.waits_for = None;
+            self.waiting.remove(&(place, number));
+            let due = now.checked_add(kept.time_out);
+            let deadline = due.into_iter().chain(kept.deadline).min();
+            if let Some(before) = mem::replace(&mut kept.deadline, deadline) {
+                self.by_deadline.remove(&(before, number));
+            }
+            if let Some(deadline) = deadline {
+                self.by_deadline.insert((deadline, number));
+            }
+        }
+    }
+}
+
+impl TerminusLimits {
+    /// What a store of these bounds grants of our terminus, where the peer asks for more.
+    // L-010, L-053: an answer says what is in effect.
+    pub(crate) fn grant(
+        &self,
+        durable: &mut TerminusDurability,
+        policy: &mut TerminusExpiryPolicy,
+        seconds: &mut u32,
+    ) {
+        let most = u32::try_from(self.time.as_secs()).unwrap_or(u32::MAX);
+        *durable = (*durable).min(self.durability);
+        *seconds = (*seconds).min(most);
+        if *policy == TerminusExpiryPolicy::Never && most < u32::MAX {
+            (*policy, *seconds) = (TerminusExpiryPolicy::ConnectionClose, most);
+        }
     }
 }
 
@@ -170,6 +378,12 @@ impl SuspendedLink {
             (Role::Receiver, _, Some(TargetArchetype::Target(target))) => target.durable,
             _ => TerminusDurability::None,
         }
+    }
+}
+
+impl AsRef<Self> for SuspendedLink {
+    fn as_ref(&self) -> &Self {
+        self
     }
 }
 
@@ -192,107 +406,23 @@ fn starts_at(policy: TerminusExpiryPolicy) -> Option<LinkEnd> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use amqp_codec::Target;
-
-    use super::*;
-
-    #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of the test's own clock")]
-    fn now() -> Instant {
-        Instant::now()
-    }
-
-    fn key(name: &'static str) -> TerminusKey {
-        TerminusKey { container_id: "peer".into(), name: name.into(), role: Role::Receiver }
-    }
-
-    fn link(policy: TerminusExpiryPolicy, timeout: u32) -> Box<SuspendedLink> {
-        let mut link = SuspendedLink::new("L", Role::Receiver);
-        let target = Target { expiry_policy: policy, timeout, ..Target::default() };
-        link.target = Some(TargetArchetype::Target(target));
-        Box::new(link)
-    }
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    // L-016: each policy, from each end of a link.
-    #[test]
-    fn the_time_of_a_terminus_counts_from_what_its_policy_names() {
-        use LinkEnd::{ConnectionClosed, Detached, SessionEnded};
-        use TerminusExpiryPolicy::{ConnectionClose, LinkDetach, Never, SessionEnd};
-        let day = TerminusLimits::default().time;
-        let rows = [
-            (LinkDetach, Detached, SECOND),
-            (SessionEnd, Detached, day),
-            (SessionEnd, SessionEnded, SECOND),
-            (SessionEnd, ConnectionClosed, SECOND),
-            (ConnectionClose, SessionEnded, day),
-            (ConnectionClose, ConnectionClosed, SECOND),
-            (Never, ConnectionClosed, day),
-        ];
-        for (policy, end, time) in rows {
-            let (mut store, start) = (TerminusStore::new(TerminusLimits::default()), now());
-            assert!(store.keep(key("a"), link(policy, 1), end, start).is_none());
-            assert_eq!(store.next_deadline(), Some(start + time), "{policy:?} {end:?}");
-        }
-        // Without a time-out it goes at once.
-        let mut store = TerminusStore::new(TerminusLimits::default());
-        assert!(store.keep(key("a"), link(SessionEnd, 0), SessionEnded, now()).is_some());
-        assert!(store.keep(key("a"), link(SessionEnd, 0), Detached, now()).is_none());
-    }
-
-    // L-016: the session of a detached link ends later.
-    #[test]
-    fn a_later_end_starts_the_time_and_an_attach_stops_it() {
-        let (mut store, start) = (TerminusStore::new(TerminusLimits::default()), now());
-        for name in ["a", "b"] {
-            let kept =
-                store.keep(key(name), link(TerminusExpiryPolicy::SessionEnd, 5), LinkEnd::Detached, start);
-            assert!(kept.is_none());
-        }
-        let later = start + SECOND;
-        store.note(LinkEnd::SessionEnded, later, |key| key.name == "a");
-        assert_eq!(store.next_deadline(), Some(later + 5 * SECOND));
-        assert_eq!(store.expire(later + 4 * SECOND).len(), 0);
-        assert!(store.take(&key("a")).is_some());
-        assert_eq!(store.next_deadline(), Some(start + TerminusLimits::default().time));
-        assert_eq!(store.expire(start + TerminusLimits::default().time).len(), 1);
-        assert!(store.is_empty() && store.by_deadline.is_empty());
-    }
-
-    #[test]
-    fn what_a_store_keeps_is_bounded() {
-        let mut limits = TerminusLimits::default();
-        (limits.termini, limits.octets) = (2, 10);
-        let mut store = TerminusStore::new(limits);
-        let start = now();
-        let never = || link(TerminusExpiryPolicy::Never, 0);
-        for (second, name) in (0..).zip(["a", "b"]) {
-            let kept = store.keep(key(name), never(), LinkEnd::Detached, start + second * SECOND);
-            assert!(kept.is_none());
-        }
-        // The oldest gives way; one of the same name replaces itself.
-        assert!(store.keep(key("c"), never(), LinkEnd::Detached, start + 2 * SECOND).is_some());
-        assert!(store.take(&key("a")).is_none());
-        assert!(store.keep(key("c"), never(), LinkEnd::Detached, start).is_some());
-        assert_eq!(store.len(), 2);
-        let mut large = never();
-        let mut delivery = crate::engine::UnsettledDelivery::new(0u32.into());
-        delivery.payload = Some(bytes::Bytes::from_static(&[0; 11]));
-        large.deliveries.push(delivery);
-        assert!(store.keep(key("d"), large, LinkEnd::Detached, start).is_some());
-        assert_eq!(store.len(), 2);
-    }
-
-    // L-053
-    #[test]
-    fn durability_is_that_of_our_own_terminus() {
-        let mut link = link(TerminusExpiryPolicy::Never, 0);
-        assert_eq!(link.durability(), TerminusDurability::None);
-        if let Some(TargetArchetype::Target(target)) = &mut link.target {
-            target.durable = TerminusDurability::UnsettledState;
-        }
-        assert_eq!(link.durability(), TerminusDurability::UnsettledState);
-    }
+/// The memory that a link takes, about, in octets: its key twice, its termini, its deliveries and their messages.
+fn weight(key: &TerminusKey, link: &SuspendedLink) -> usize {
+    let names = key.identity.as_ref().map_or(0, |identity| identity.len());
+    let names = names.saturating_add(key.container_id.len()).saturating_add(key.name.len());
+    let termini = link.source.as_ref().map_or(0, Encode::encoded_len)
+        + link.target.as_ref().map_or(0, Encode::encoded_len);
+    let of_delivery = |delivery: &UnsettledDelivery| {
+        let payload = delivery.payload.as_ref().map_or(0, bytes::Bytes::len);
+        let state = delivery.state.as_ref().map_or(0, Encode::encoded_len);
+        size_of::<UnsettledDelivery>().saturating_add(payload).saturating_add(state)
+    };
+    let deliveries = link.deliveries.iter().map(of_delivery).fold(0, usize::saturating_add);
+    LINK_COST.saturating_add(names.saturating_mul(2)).saturating_add(termini).saturating_add(deliveries)
 }
+
+/// The memory of a link without anything that varies, with its places in the store's tables, about.
+const LINK_COST: usize = 1_024;
+
+#[cfg(test)]
+mod tests;

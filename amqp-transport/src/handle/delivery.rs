@@ -36,6 +36,11 @@ impl Delivery {
         Self { link, inner, on_drop, is_done }
     }
 
+    /// A message that had come settled, of a link that is no more.
+    pub(crate) fn settled(inner: IncomingDelivery) -> Self {
+        Self { link: None, inner, on_drop: OnDrop::default(), is_done: true }
+    }
+
     /// Decodes the whole message.
     ///
     /// # Errors

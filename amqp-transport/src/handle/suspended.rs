@@ -4,7 +4,8 @@
 //! Every message of a suspended sender still ends exactly once: when the link is resumed, by what both ends then agree
 //! on; when the [`SuspendedSender`] is dropped, as unknown.
 
-use std::sync::Arc;
+use std::ptr;
+use std::sync::{Arc, Weak};
 
 use amqp_codec::Str;
 
@@ -15,6 +16,7 @@ use super::session::Session;
 use crate::driver::link::LinkInner;
 use crate::driver::pending::{Before, Origin};
 use crate::driver::shared::LinkPhase;
+use crate::driver::termini::Suspended;
 use crate::engine::{DetachKind, SuspendedLink};
 
 /// A sender that is not attached, with its unsettled messages, whose receipts wait: hand it to
@@ -24,7 +26,8 @@ use crate::engine::{DetachKind, SuspendedLink};
 #[derive(Debug)]
 #[must_use = "the receipts of its messages wait for it to be resumed or dropped"]
 pub struct SuspendedSender {
-    link: Arc<LinkInner>,
+    /// The link that it was when it was lost; its messages hold it where there are any.
+    link: Weak<LinkInner>,
     state: Box<SuspendedLink>,
     origins: Vec<Origin>,
     reason: DetachReason,
@@ -37,7 +40,8 @@ pub struct ResumeError<S> {
     /// Why.
     #[source]
     pub error: AttachError,
-    /// The link, to try again. `None` where the peer ended it for good.
+    /// The link, to try again. `None` where the peer ended it for good, or a listener's
+    /// [`Termini`](crate::server::Termini) keep it again.
     pub suspended: Option<Box<S>>,
 }
 
@@ -55,15 +59,21 @@ impl Sender {
         self.take_suspended().ok_or(reason)
     }
 
-    /// What is left of the link once it is detached, where nobody has taken it.
+    /// What is left of the link once it is detached, where nobody has taken it but the listener's termini.
     pub(crate) fn take_suspended(&self) -> Option<SuspendedSender> {
         let reason = self.link().look(|slot| match &slot.phase {
             LinkPhase::Detached(end) => Some(end.reason.clone()),
             _ => None,
         });
-        let taken = self.link().connection.shared.with(|state| state.take_suspended(self.link()));
-        let ((state, origins), reason) = (taken.ok().flatten()?, reason.flatten()?);
-        Some(SuspendedSender { link: Arc::clone(self.link()), state, origins, reason })
+        let shared = &self.link().connection.shared;
+        let taken = shared.with(|state| state.take_suspended(self.link())).ok().flatten();
+        if let Some((state, origins)) = taken {
+            return Some(SuspendedSender::new(self.link(), state, origins, reason.flatten()?));
+        }
+        match shared.with(|state| state.reclaim(self.link().key)).ok().flatten()? {
+            Suspended::Sender(kept) => Some(kept),
+            Suspended::Receiver(_) => None,
+        }
     }
 
     /// Detaches the link without closing it, waits for the peer's answer, and takes what is left of it
@@ -102,6 +112,20 @@ impl SuspendedSender {
 }
 
 impl SuspendedSender {
+    /// What is left of a link, and where the receipts of its messages wait.
+    pub(crate) fn new(
+        link: &Arc<LinkInner>,
+        state: Box<SuspendedLink>,
+        origins: Vec<Origin>,
+        reason: DetachReason,
+    ) -> Self {
+        Self { link: Arc::downgrade(link), state, origins, reason }
+    }
+
+    pub(crate) fn look(&self) -> &SuspendedLink {
+        &self.state
+    }
+
     /// What the engine needs to go on.
     pub(crate) fn state(&self) -> Box<SuspendedLink> {
         self.state.clone()
@@ -130,7 +154,7 @@ impl SuspendedSender {
 impl Drop for SuspendedSender {
     fn drop(&mut self) {
         for origin in self.origins.drain(..) {
-            if Arc::ptr_eq(&origin.link, &self.link) {
+            if ptr::eq(Arc::as_ptr(&origin.link), self.link.as_ptr()) {
                 origin.lose(&self.reason);
             } else {
                 // It has been on more than one connection.
@@ -170,7 +194,7 @@ impl Session {
                 let taken = link.connection.shared.with(|state| state.take_suspended(&link)).ok().flatten();
                 let suspended = taken.map(|(state, origins)| {
                     // It is the first link's end that tells what left of it.
-                    let (link, reason) = (Arc::clone(&suspended.link), suspended.reason.clone());
+                    let (link, reason) = (Weak::clone(&suspended.link), suspended.reason.clone());
                     Box::new(SuspendedSender { link, state, origins, reason })
                 });
                 Err(ResumeError { error, suspended })

@@ -6,19 +6,20 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use amqp_codec::{DeliveryState, DeliveryTag};
 
 use super::delivery::Delivery;
 use super::error::{DetachReason, SettleError};
-use super::options::{OnDrop, ReceiverOptions};
+use super::options::ReceiverOptions;
 use super::receiver::Receiver;
 use super::session::Session;
 use super::suspended::ResumeError;
 use crate::driver::link::{LinkInner, too_late};
 use crate::driver::pending::{Before, Births, Survivor, Word};
-use crate::driver::shared::LinkPhase;
+use crate::driver::shared::{LinkPhase, State};
+use crate::driver::termini::Suspended;
 use crate::engine::{DetachKind, IncomingDelivery, SuspendedLink};
 
 /// A receiver that is not attached, with the deliveries that its application holds unsettled: hand it to
@@ -26,7 +27,6 @@ use crate::engine::{DetachKind, IncomingDelivery, SuspendedLink};
 /// settled: those are given by [`try_recv`](Self::try_recv), or by the resumed receiver before all others.
 #[derive(Debug)]
 pub struct SuspendedReceiver {
-    link: Arc<LinkInner>,
     state: Box<SuspendedLink>,
     reason: DetachReason,
     births: Births,
@@ -95,27 +95,45 @@ impl Receiver {
 }
 
 impl SuspendedReceiver {
-    /// Takes what is left of a link that is detached, where nobody has taken it.
+    /// Takes what is left of a link that is detached, where nobody has taken it but the listener's termini.
     fn take(link: &Arc<LinkInner>) -> Option<Self> {
         let taken = link.connection.shared.with(|state| {
-            let slot = state.links.get_mut(link.key)?;
-            let LinkPhase::Detached(end) = &slot.phase else { return None };
-            let reason = end.reason.clone();
-            let suspended = slot.suspended.take()?;
-            let survivors = mem::take(&mut slot.survivors);
-            Some((suspended, reason, survivors, state.take_inbox(link.key)))
+            let mut left = match Self::left_of(state, link.key, &Arc::downgrade(link)) {
+                Some(left) => left,
+                None => match state.reclaim(link.key)? {
+                    Suspended::Receiver(kept) => kept,
+                    Suspended::Sender(_) => return None,
+                },
+            };
+            left.settled = state.take_inbox(link.key);
+            Some(left)
         });
-        let (mut state, reason, mut survivors, waiting) = taken.ok().flatten()?;
+        taken.ok().flatten()
+    }
+
+    /// What is left of a link that is detached, but what had come settled: that is left in its inbox.
+    pub(crate) fn left_of(shared: &mut State, key: usize, link: &Weak<LinkInner>) -> Option<Self> {
+        let slot = shared.links.get_mut(key)?;
+        let LinkPhase::Detached(end) = &slot.phase else { return None };
+        let reason = end.reason.clone();
+        let mut state = slot.suspended.take()?;
+        let mut survivors = mem::take(&mut slot.survivors);
+        let waiting = shared.take_inbox(key);
         let settled = keep_settled(&mut state, waiting);
+        shared.inherit_inbox(key, settled);
         let is_carried = |survivor: &Survivor| !matches!(survivor.word, Word::Settled(_));
         let whole = state.deliveries.iter().filter(|delivery| delivery.is_whole).map(|delivery| delivery.tag);
         let births = whole
             .map(|tag| match survivors.remove(&tag).filter(is_carried) {
                 Some(survivor) => (tag, survivor.birth),
-                None => (tag, Arc::downgrade(link)),
+                None => (tag, Weak::clone(link)),
             })
             .collect();
-        Some(Self { link: Arc::clone(link), state, reason, births, settled })
+        Some(Self { state, reason, births, settled: VecDeque::new() })
+    }
+
+    pub(crate) fn look(&self) -> &SuspendedLink {
+        &self.state
     }
 
     /// What the engine needs to go on.
@@ -158,7 +176,7 @@ impl SuspendedReceiver {
     /// given by the resumed receiver.
     pub fn try_recv(&mut self) -> Option<Delivery> {
         let settled = self.settled.pop_front()?;
-        Some(Delivery::new(&self.link, settled, OnDrop::default()))
+        Some(Delivery::settled(settled))
     }
 
     /// Messages that [`try_recv`](Self::try_recv) would give.

@@ -7,7 +7,7 @@ use amqp_codec::{
     TargetArchetype,
 };
 
-use crate::engine::{AttachReply, Retention, Settling};
+use crate::engine::{AttachReply, Retention, Settling, TerminusLimits};
 use crate::handle::options::{CreditMode, Draining, OnDrop};
 
 /// The application's answer to a link that a peer attached (`AMQP 1.0 §2.6.3`). The default grants what was asked.
@@ -56,7 +56,8 @@ impl AcceptOptions {
     }
 
     /// Keeps what is unsettled, and of a sender's messages up to so many bytes, so that the link can be resumed after a loss
-    /// (`AMQP 1.0 §2.6.13`). Default nothing is kept.
+    /// (`AMQP 1.0 §2.6.13`): by whoever holds its handle then, or by the listener's [`Termini`](super::Termini). Default nothing
+    /// is kept.
     #[must_use]
     pub fn keep_unsettled(mut self, message_bytes: usize) -> Self {
         self.kept_bytes = Some(message_bytes);
@@ -202,6 +203,20 @@ impl AcceptOptions {
         reply.offered_capabilities = self.offered_capabilities.clone();
         reply.properties = self.properties.clone();
         reply
+    }
+
+    /// Leaves of the echo of what the peer asked for what the termini do; what the application says itself is its own word.
+    // L-010, L-053
+    pub(crate) fn grant(&self, peer: Role, reply: &mut AttachReply, limits: &TerminusLimits) {
+        match (peer, &mut reply.source, &mut reply.target) {
+            (Role::Receiver, Some(own), _) if self.source.is_none() => {
+                limits.grant(&mut own.durable, &mut own.expiry_policy, &mut own.timeout);
+            }
+            (Role::Sender, _, Some(TargetArchetype::Target(own))) if self.target.is_none() => {
+                limits.grant(&mut own.durable, &mut own.expiry_policy, &mut own.timeout);
+            }
+            _ => {}
+        }
     }
 
     /// Whether an address is given to the terminus that is this side's when the peer has this role.

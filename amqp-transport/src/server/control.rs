@@ -27,7 +27,8 @@ pub struct ControlReceiver {
 /// A request of a controller, to be answered by one of its consuming methods.
 ///
 /// A declare that is dropped is released: nothing was done. A discharge that is dropped may have been done, so that no
-/// outcome is true of it: the link is detached with `amqp:internal-error`, and the controller does not know.
+/// outcome is true of it: the link is detached with `amqp:internal-error`, and the controller does not know. One that came
+/// settled wants no answer.
 #[derive(Debug)]
 #[must_use = "the controller waits for an answer"]
 pub struct ControlDemand {

@@ -180,7 +180,12 @@ where
     let (mut identity, mut exchange) = (SaslIdentity::default(), None);
     loop {
         let step = match next_step(&connection).await? {
-            Step::Opened => return Ok(ServerConnection::new(connection, identity, peer.address)),
+            Step::Opened => {
+                if let Some(termini) = &options.termini {
+                    termini.join(&connection, identity.user.as_deref())?;
+                }
+                return Ok(ServerConnection::new(connection, identity, peer.address));
+            }
             Step::Sasl(SaslQuestion::Init { mechanism, initial_response, hostname }) => {
                 identity.hostname = hostname.clone();
                 let peer = SaslPeer { hostname, ..peer.clone() };

@@ -11,7 +11,8 @@ use super::accept::AcceptOptions;
 use crate::driver::link::LinkInner;
 use crate::driver::pending::Before;
 use crate::driver::shared::{AttachRequest, LinkPhase, unanswered};
-use crate::engine::{AttachReply, EngineError, SessionId, SuspendedLink};
+use crate::driver::termini::{Member, Suspended};
+use crate::engine::{AttachReply, EngineError, LinkEnd, SessionId, SuspendedLink, TerminusKey};
 use crate::error::{ConnectionError, Redirect};
 use crate::handle::connection::Connection;
 use crate::handle::error::{AttachError, EndReason};
@@ -87,6 +88,40 @@ impl IncomingAttach {
         &self.connection
     }
 
+    /// Whether the listener's [`Termini`](super::Termini) keep a link that this one may go on with, or know it attached on
+    /// another connection.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.terminus(self.attach().role.peer()).is_some_and(|(member, key)| member.registry.is_known(&key))
+    }
+
+    /// Takes what the listener's [`Termini`](super::Termini) keep of the link on which the peer receives, for
+    /// [`resume_sender`](Self::resume_sender). If the link is attached on another connection, it is detached there with
+    /// `amqp:link:stolen` (`AMQP 1.0 §2.6.1`), so ask this only of a link that is to be accepted. A link that is accepted without
+    /// is a fresh one: what was kept under its name is lost.
+    #[must_use = "the receipts of its messages wait for it to be resumed or dropped"]
+    // L-002, L-009
+    pub fn take_kept_sender(&self) -> Option<SuspendedSender> {
+        match self.claim(Role::Sender) {
+            Some(Suspended::Sender(kept)) => Some(kept),
+            _ => None,
+        }
+    }
+
+    /// Takes what the listener's [`Termini`](super::Termini) keep of the link on which the peer sends, for
+    /// [`resume_receiver`](Self::resume_receiver). Otherwise as [`take_kept_sender`](Self::take_kept_sender).
+    ///
+    /// Its [`tags`](SuspendedReceiver::tags) are of the deliveries that an application took and did not settle: decide about
+    /// those that no [`Delivery`](crate::Delivery) waits to be [adopted](Receiver::adopt) of.
+    #[must_use = "what it holds is lost where it is not resumed"]
+    // L-002, L-009
+    pub fn take_kept_receiver(&self) -> Option<SuspendedReceiver> {
+        match self.claim(Role::Receiver) {
+            Some(Suspended::Receiver(kept)) => Some(kept),
+            _ => None,
+        }
+    }
+
     /// Accepts a link on which the peer sends. Credit is granted at once where the options say so.
     ///
     /// # Errors
@@ -119,7 +154,7 @@ impl IncomingAttach {
     ///
     /// # Errors
     /// As [`accept_receiver`](Self::accept_receiver), or when the link has another name; with the suspended link, to be
-    /// resumed by another attach.
+    /// resumed by another attach. The listener's [`Termini`](super::Termini) keep it again where there are any.
     pub fn resume_receiver(
         self,
         options: AcceptOptions,
@@ -129,10 +164,17 @@ impl IncomingAttach {
         let name = self.request.attach.name.clone();
         let mut options = options;
         options.max_message_size.get_or_insert(DEFAULT_MAX_MESSAGE_SIZE);
+        let way_back = self.way_back(Role::Receiver, suspended.look());
         let (link, _) = match self.accept(Role::Sender, &options, Some(suspended.state()), suspended.before())
         {
             Ok(accepted) => accepted,
-            Err(error) => return Err(ResumeError { error, suspended: Some(Box::new(suspended)) }),
+            Err(error) => {
+                let Some(way_back) = way_back else {
+                    return Err(ResumeError { error, suspended: Some(Box::new(suspended)) });
+                };
+                way_back.go(Suspended::Receiver(suspended));
+                return Err(ResumeError { error, suspended: None });
+            }
         };
         suspended.hand_on(&link);
         link.start_receiving(credit);
@@ -144,7 +186,7 @@ impl IncomingAttach {
     ///
     /// # Errors
     /// As [`accept_sender`](Self::accept_sender), or when the link has another name; with the suspended link, to be
-    /// resumed by another attach.
+    /// resumed by another attach. The listener's [`Termini`](super::Termini) keep it again where there are any.
     pub fn resume_sender(
         self,
         options: AcceptOptions,
@@ -152,9 +194,16 @@ impl IncomingAttach {
     ) -> Result<Sender, ResumeError<SuspendedSender>> {
         let name = self.request.attach.name.clone();
         let state = suspended.state();
+        let way_back = self.way_back(Role::Sender, suspended.look());
         let (link, mode) = match self.accept(Role::Receiver, &options, Some(state), suspended.before()) {
             Ok(accepted) => accepted,
-            Err(error) => return Err(ResumeError { error, suspended: Some(Box::new(suspended)) }),
+            Err(error) => {
+                let Some(way_back) = way_back else {
+                    return Err(ResumeError { error, suspended: Some(Box::new(suspended)) });
+                };
+                way_back.go(Suspended::Sender(suspended));
+                return Err(ResumeError { error, suspended: None });
+            }
         };
         suspended.hand_on();
         Ok(Sender::new(link, name, mode).keeping())
@@ -192,7 +241,13 @@ impl IncomingAttach {
         let (snd_mode, rcv_mode): (SenderSettleMode, ReceiverSettleMode) =
             (reply.snd_settle_mode, reply.rcv_settle_mode);
         let id = self.request.link;
-        let key = self.connection.shared().with(|state| {
+        let terminus = self.terminus(peer.peer());
+        if let Some((member, _)) = &terminus
+            && options.kept_bytes.is_some()
+        {
+            options.grant(peer, &mut reply, &member.registry.limits());
+        }
+        let link = self.connection.shared().with(|state| {
             if let Some(error) = state.failure() {
                 return Err((AttachError::Lost(error), Vec::new()));
             }
@@ -211,16 +266,46 @@ impl IncomingAttach {
                 state.is_touched = true;
                 let key = state.add_link(id, LinkPhase::Attached);
                 let kept = state.engine.kept_attach(id);
+                let link = Arc::new(LinkInner::new(Arc::clone(self.connection.inner()), None, key, id));
+                let mut replaced = None;
                 if let Some(slot) = state.links.get_mut(key) {
                     slot.inbox.mode = rcv_mode;
                     slot.draining = options.draining;
                     slot.attach = kept;
+                    if let Some((member, name)) = &terminus {
+                        let (attachment, before) = member.attach(name.clone(), &link);
+                        (slot.terminus, replaced) = (Some(attachment), before);
+                    }
                 }
-                Ok((key, key))
+                Ok((key, (link, replaced)))
             })
         });
-        let key = key.map_err(AttachError::Lost)?.map_err(|(error, _)| error)?;
-        Ok((Arc::new(LinkInner::new(Arc::clone(self.connection.inner()), None, key, id)), snd_mode))
+        let (link, replaced) = link.map_err(AttachError::Lost)?.map_err(|(error, _)| error)?;
+        if let (Some((member, name)), Some(replaced)) = (&terminus, replaced) {
+            member.replace(name, &replaced);
+        }
+        Ok((link, snd_mode))
+    }
+
+    /// Under which name the listener's termini know the link, in which this is our role.
+    fn terminus(&self, role: Role) -> Option<(Arc<Member>, TerminusKey)> {
+        let member = self.connection.shared().with(|state| state.member()).ok().flatten()?;
+        let key = member.key(&self.request.attach.name, role);
+        Some((member, key))
+    }
+
+    fn claim(&self, role: Role) -> Option<Suspended> {
+        if self.attach().role != role.peer() {
+            return None;
+        }
+        let (member, key) = self.terminus(role)?;
+        member.registry.claim(&key)
+    }
+
+    /// Where a link goes that this attach does not resume.
+    fn way_back(&self, role: Role, left: &SuspendedLink) -> Option<WayBack> {
+        let (member, key) = self.terminus(role).filter(|(_, key)| key.name == left.name)?;
+        Some(WayBack { connection: self.connection.clone(), session: self.session_id(), member, key })
     }
 
     fn refuse_inner(&mut self, error: Error) {
@@ -233,6 +318,22 @@ impl IncomingAttach {
         });
         // Poisoned: the connection is over anyway.
         drop(refused);
+    }
+}
+
+/// The place in the termini of a link that was taken out.
+struct WayBack {
+    connection: Connection,
+    session: SessionId,
+    member: Arc<Member>,
+    key: TerminusKey,
+}
+
+impl WayBack {
+    fn go(self, left: Suspended) {
+        // L-016: its time starts anew, with what has become of its surroundings.
+        let end = if self.connection.is_open() { LinkEnd::Detached } else { LinkEnd::ConnectionClosed };
+        self.member.registry.put_back(self.key, left, self.member.place(self.session), end);
     }
 }
 

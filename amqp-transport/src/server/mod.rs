@@ -13,6 +13,7 @@ mod incoming;
 mod listener;
 mod options;
 mod request_node;
+mod termini;
 #[cfg(feature = "websocket")]
 mod websocket_options;
 
@@ -25,12 +26,13 @@ pub use incoming::{Incoming, IncomingAttach};
 pub use listener::{IncomingConnection, Listener};
 pub use options::ListenerOptions;
 pub use request_node::RequestNode;
+pub use termini::{LostLink, Termini};
 #[cfg(feature = "websocket")]
 pub use websocket_options::WebSocketAccept;
 
 #[cfg(feature = "websocket")]
 pub use crate::driver::websocket::Subprotocol;
-pub use crate::engine::{ListStyle, SessionId};
+pub use crate::engine::{ListStyle, LossCause, SessionId, TerminusKey, TerminusLimits};
 #[cfg(feature = "websocket")]
 pub use crate::handle::error::WebSocketError;
 pub use crate::handle::options::Draining;

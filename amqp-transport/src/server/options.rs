@@ -7,6 +7,7 @@ use std::time::Duration;
 use amqp_codec::{Fields, Multiple, Str, Symbol};
 
 use super::authenticator::SaslPolicy;
+use super::termini::Termini;
 #[cfg(feature = "websocket")]
 use super::websocket_options::WebSocketAccept;
 use crate::driver::trace::LastFrames;
@@ -32,6 +33,7 @@ pub struct ListenerOptions {
     pub(crate) websocket: Option<WebSocketAccept>,
     pub(crate) handshake_timeout: Duration,
     pub(crate) last_frames: LastFrames,
+    pub(crate) termini: Option<Termini>,
 }
 
 impl ListenerOptions {
@@ -55,6 +57,7 @@ impl ListenerOptions {
             websocket: None,
             handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
             last_frames: LastFrames::default(),
+            termini: None,
         }
     }
 
@@ -63,6 +66,15 @@ impl ListenerOptions {
     #[must_use]
     pub fn last_frames(mut self, last_frames: LastFrames) -> Self {
         self.last_frames = last_frames;
+        self
+    }
+
+    /// Where links that are lost or suspended are kept, until their peers attach them anew or their termini expire
+    /// (`AMQP 1.0 §2.6.6`). Several listeners may share one. A link that a peer attaches under a name that it has on another
+    /// connection is taken over from there (`AMQP 1.0 §2.6.1`). Default none: each connection is on its own.
+    #[must_use]
+    pub fn termini(mut self, termini: Termini) -> Self {
+        self.termini = Some(termini);
         self
     }
 

@@ -27,6 +27,7 @@ mod sockets;
 #[cfg(feature = "futures")]
 mod streams;
 mod support;
+mod termini;
 #[cfg(feature = "tls")]
 mod tls;
 mod transactions;

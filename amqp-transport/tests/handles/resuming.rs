@@ -7,7 +7,7 @@ use amqp_codec::{
     Performative, Role, Source, Value, encode_frame,
 };
 use amqp_transport::client::{AttachError, DetachReason, ReceiverOptions, Session};
-use amqp_transport::server::{AcceptOptions, ServerConnection};
+use amqp_transport::server::{AcceptOptions, ServerConnection, Termini, TerminusLimits};
 use amqp_transport::{
     Connection, CreditMode, Receiver, SendError, Sender, SenderOptions, SettleError, Settlement,
     SuspendedSender,
@@ -388,6 +388,16 @@ async fn a_sender_whose_maps_were_told_in_part_ended_as_if_its_application_had_d
 // L-002, L-009, R-06: a peer that attaches its own link anew, as one does that believes the first lost.
 #[tokio::test(start_paused = true)]
 async fn a_listener_could_not_resume_a_link_that_its_peer_attached_anew() {
+    for termini in [None, Some(Termini::new(TerminusLimits::default()))] {
+        attached_anew(termini).await;
+    }
+}
+
+async fn attached_anew(termini: Option<Termini>) {
+    let options = match &termini {
+        Some(termini) => server_options().termini(termini.clone()),
+        None => server_options(),
+    };
     let (mut near, far) = tokio::io::duplex(PIPE);
     let mut frames = BytesMut::from(&b"AMQP\x00\x01\x00\x00"[..]);
     let mut say = |body: &Performative| encode_frame(&mut frames, 0, body, &[]);
@@ -413,7 +423,7 @@ async fn a_listener_could_not_resume_a_link_that_its_peer_attached_anew() {
     say(&attach(0, None));
     say(&credit(0, 0));
     near.write_all(&frames.split()).await.unwrap();
-    let server = ServerConnection::over(far, &server_options()).await.unwrap();
+    let server = ServerConnection::over(far, &options).await.unwrap();
     let accept = || AcceptOptions::new().keep_unsettled(1 << 20);
     let first = next_attach(&server).await.accept_sender(accept()).unwrap();
     let mut receipts = Vec::new();
@@ -433,7 +443,10 @@ async fn a_listener_could_not_resume_a_link_that_its_peer_attached_anew() {
     near.write_all(&frames.split()).await.unwrap();
     let again = next_attach(&server).await;
     assert!(is_stuck(&mut receipts[0]).await, "it may be resumed");
-    let suspended = first.suspended().await.unwrap();
+    let suspended = match termini {
+        Some(_) => again.take_kept_sender().unwrap(),
+        None => first.suspended().await.unwrap(),
+    };
     assert!(matches!(suspended.reason(), DetachReason::Stolen));
     assert_eq!(suspended.undecided_messages(), 2);
     let _second = again.resume_sender(accept(), suspended).unwrap();
@@ -450,4 +463,23 @@ async fn a_listener_could_not_resume_a_link_that_its_peer_attached_anew() {
     encode_frame(&mut frames, 0, &told, &[]);
     near.write_all(&frames).await.unwrap();
     assert_eq!(receipts.remove(0).await.unwrap(), Outcome::Released);
+}
+
+// Scenario 81: what was suspended in good order is lost with its connection before it is resumed.
+#[tokio::test(start_paused = true)]
+async fn a_suspended_sender_survives_the_loss_of_its_connection() {
+    let (client, server, session, relay) = breakable().await;
+    let accept = AcceptOptions::new().keep_unsettled(0);
+    let (sender, receiver) = sending(&session, &server, keeping(), accept.clone()).await;
+    let mut receipt = sender.send_with_receipt(&numbered(5)).await.unwrap();
+    let held = receiver.recv().await.unwrap();
+    let (sender, receiver) = tokio::join!(sender.suspend(), receiver.suspended());
+    relay.abort();
+    client.closed().await;
+    assert!(is_stuck(&mut receipt).await, "it may be resumed");
+    let (_client, server, session, _relay) = breakable().await;
+    let accepting = async { next_attach(&server).await.resume_receiver(accept, receiver.unwrap()).unwrap() };
+    let (_sender, receiver) = tokio::join!(resume(&session, sender.unwrap()), accepting);
+    receiver.adopt(held).await.unwrap().accept().unwrap();
+    assert_eq!(receipt.await.unwrap(), Outcome::Accepted);
 }

@@ -146,20 +146,22 @@ impl Connection {
 
     // L-002: the newer attach wins. L-009: what is unsettled on a link that may be resumed is handed out first, so that
     // whoever answers the new attach can go on with it.
-    fn steal(&mut self, index: u32) {
+    pub(in super::super) fn steal(&mut self, index: u32) {
         let Some(link) = self.links.get(index) else { return };
-        let id = link.id;
+        let (id, is_closing, key) = (link.id, link.is_closing(), link.key());
         if link.endpoint.remote == Half::Idle
             && let Some(session) = self.sessions.get_mut(link.session)
         {
             session.has_stolen_unanswered = true;
         }
-        self.names.remove(&link.key());
+        if self.names.get(&key) == Some(&index) {
+            self.names.remove(&key);
+        }
         let error = Violation::link(ErrorCondition::STOLEN, "the link was attached anew").to_wire();
         if self.detach_link(id, DetachKind::Closed, Some(error.clone()), DetachCause::Stolen).is_err() {
             // Never answered: nothing was promised, the application hears that it is gone.
             self.finish_link(index, DetachCause::Stolen, None);
-        } else if let Some(state) = self.suspend(index) {
+        } else if !is_closing && let Some(state) = self.suspend(index) {
             self.events.push(Event::LinkSuspended { link: id, state });
             self.events.push(Event::LinkDetached {
                 link: id,

@@ -75,7 +75,35 @@ async fn whatever_is_dropped_on_the_way_to_a_resumed_sender_its_receipts_end_onc
     }
 }
 
-// cancels handle::suspended: resume_receiver, adopt
+// cancels handle::suspended_receiver: suspend, suspended
+#[tokio::test(start_paused = true)]
+async fn whatever_is_dropped_on_the_way_to_a_suspended_receiver_nothing_is_accepted() {
+    for way in 0..2 {
+        at_every_await_point(async |polls| {
+            let (client, server) = pair().await;
+            let session = session(&client).await;
+            let accept = AcceptOptions::new();
+            let (receiver, sender) = receiving(&session, &server, keeping_receiver(), accept).await;
+            let receipt = sender.send_with_receipt(&numbered(1)).await.unwrap();
+            let delivery = receiver.recv().await.unwrap();
+            let is_ready = match way {
+                0 => dropped_after(polls, receiver.suspend()).await.map(|left| drop(left.unwrap())).is_some(),
+                // It waits for the end of a link that nobody ends.
+                _ => dropped_after(polls.min(1), receiver.suspended()).await.is_some() || polls == 1,
+            };
+            settle_down().await;
+            drop(delivery);
+            let outcome = timeout(PATIENCE, receipt).await.expect("it ends");
+            assert!(!matches!(outcome, Ok(Outcome::Accepted)), "{outcome:?}");
+            settle_down().await;
+            assert_eq!(client.stats().engine.links, 0, "{way} dropped after {polls}");
+            is_ready
+        })
+        .await;
+    }
+}
+
+// cancels handle::suspended_receiver: resume_receiver, adopt
 #[tokio::test(start_paused = true)]
 async fn whatever_is_dropped_on_the_way_to_a_resumed_receiver_nothing_is_accepted() {
     for way in 0..2 {

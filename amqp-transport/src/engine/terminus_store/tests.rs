@@ -1,0 +1,240 @@
+use amqp_codec::Target;
+use bytes::Bytes;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[expect(clippy::disallowed_methods, reason = "any instant will do as the start of the test's own clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn key(name: &'static str) -> TerminusKey {
+    key_of("user", name)
+}
+
+fn key_of(identity: &'static str, name: &'static str) -> TerminusKey {
+    let identity = Some(Str::from_static(identity));
+    TerminusKey { identity, container_id: "peer".into(), name: name.into(), role: Role::Receiver }
+}
+
+fn place(connection: u64, session: u32) -> TerminusPlace {
+    TerminusPlace { connection, session: SessionId { index: session, generation: 1 } }
+}
+
+fn link(policy: TerminusExpiryPolicy, timeout: u32) -> Box<SuspendedLink> {
+    let mut link = SuspendedLink::new("L", Role::Receiver);
+    let target = Target { expiry_policy: policy, timeout, ..Target::default() };
+    link.target = Some(TargetArchetype::Target(target));
+    Box::new(link)
+}
+
+fn never() -> Box<SuspendedLink> {
+    link(TerminusExpiryPolicy::Never, 0)
+}
+
+fn with_octets(octets: usize) -> Box<SuspendedLink> {
+    let mut link = never();
+    let mut delivery = UnsettledDelivery::new(0u32.into());
+    delivery.payload = Some(Bytes::from(vec![0; octets]));
+    link.deliveries.push(delivery);
+    link
+}
+
+fn store() -> TerminusStore {
+    TerminusStore::new(TerminusLimits::default())
+}
+
+/// What was lost, in short.
+fn told(lost: &[LostTerminus<Box<SuspendedLink>>]) -> Vec<(&str, LossCause)> {
+    lost.iter().map(|lost| (lost.key.name.as_str(), lost.cause)).collect()
+}
+
+fn assert_empty(store: &TerminusStore) {
+    assert!(store.is_empty() && store.by_key.is_empty() && store.by_deadline.is_empty());
+    assert!(store.waiting.is_empty() && store.accounts.is_empty());
+    assert_eq!(store.octets(), 0);
+}
+
+// L-016: each policy, from each end of a link.
+#[test]
+fn the_time_of_a_terminus_counts_from_what_its_policy_names() {
+    use LinkEnd::{ConnectionClosed, Detached, SessionEnded, Stolen};
+    use TerminusExpiryPolicy::{ConnectionClose, LinkDetach, Never, SessionEnd};
+    let day = TerminusLimits::default().time;
+    let rows = [
+        (LinkDetach, Stolen, day),
+        (LinkDetach, Detached, SECOND),
+        (SessionEnd, Detached, day),
+        (SessionEnd, SessionEnded, SECOND),
+        (SessionEnd, ConnectionClosed, SECOND),
+        (ConnectionClose, SessionEnded, day),
+        (ConnectionClose, ConnectionClosed, SECOND),
+        (Never, ConnectionClosed, day),
+    ];
+    for (policy, end, time) in rows {
+        let (mut store, start) = (store(), now());
+        assert!(store.keep(key("a"), link(policy, 1), place(1, 1), end, start).is_empty());
+        assert_eq!(store.next_deadline(), Some(start + time), "{policy:?} {end:?}");
+    }
+    // Without a time-out it goes at once.
+    let mut store = store();
+    let lost = store.keep(key("a"), link(SessionEnd, 0), place(1, 1), SessionEnded, now());
+    assert_eq!(told(&lost), [("a", LossCause::Expired)]);
+    assert!(store.keep(key("a"), link(SessionEnd, 0), place(1, 1), Detached, now()).is_empty());
+}
+
+// L-016: the session of a detached link ends later, and its connection later still.
+#[test]
+fn a_later_end_starts_the_time_and_an_attach_stops_it() {
+    use TerminusExpiryPolicy::{ConnectionClose, SessionEnd};
+    let (mut store, start) = (store(), now());
+    let rows =
+        [("a", SessionEnd, place(1, 1)), ("b", SessionEnd, place(1, 2)), ("c", ConnectionClose, place(1, 1))];
+    for (name, policy, place) in rows {
+        assert!(store.keep(key(name), link(policy, 5), place, LinkEnd::Detached, start).is_empty());
+    }
+    let later = start + SECOND;
+    store.session_ended(place(1, 1), later);
+    assert_eq!(store.next_deadline(), Some(later + 5 * SECOND));
+    assert!(store.expire(later + 4 * SECOND).is_empty());
+    assert!(store.take(&key("a")).is_some());
+    let day = TerminusLimits::default().time;
+    assert_eq!(store.next_deadline(), Some(start + day));
+    store.connection_closed(2, later);
+    store.connection_closed(1, later);
+    // Told again, it does not start anew.
+    store.connection_closed(1, later + SECOND);
+    assert_eq!(
+        told(&store.expire(later + 5 * SECOND)),
+        [("b", LossCause::Expired), ("c", LossCause::Expired)]
+    );
+    assert_empty(&store);
+}
+
+// Every end of a session walked all that was kept of everybody.
+#[test]
+fn an_end_concerns_only_what_was_attached_there() {
+    let (mut store, start) = (store(), now());
+    let names = ["a", "b"];
+    for (connection, name) in (1..).zip(names) {
+        let link = link(TerminusExpiryPolicy::SessionEnd, 1);
+        assert!(store.keep(key(name), link, place(connection, 1), LinkEnd::Detached, start).is_empty());
+    }
+    store.session_ended(place(1, 2), start);
+    store.session_ended(place(2, 1), start);
+    assert_eq!(told(&store.expire(start + SECOND)), [("b", LossCause::Expired)]);
+    assert_eq!(store.waiting.len(), 1);
+}
+
+// What a peer left was anybody's who claimed its container-id.
+#[test]
+fn a_link_is_not_found_under_another_identity() {
+    let mut store = store();
+    assert!(store.keep(key("a"), never(), place(1, 1), LinkEnd::Detached, now()).is_empty());
+    for other in [key_of("other", "a"), TerminusKey { identity: None, ..key("a") }] {
+        assert!(store.get(&other).is_none() && store.take(&other).is_none());
+    }
+    assert!(store.get(&key("a")).is_some());
+}
+
+#[test]
+fn an_older_link_of_the_same_name_does_not_stay() {
+    let limits = TerminusLimits { octets_per_identity: 5_000, ..TerminusLimits::default() };
+    let mut store = TerminusStore::new(limits);
+    let keep =
+        |store: &mut TerminusStore, link| store.keep(key("a"), link, place(1, 1), LinkEnd::Detached, now());
+    assert!(keep(&mut store, with_octets(1_000)).is_empty());
+    let lost = keep(&mut store, with_octets(10_000));
+    assert_eq!(told(&lost), [("a", LossCause::Replaced), ("a", LossCause::NoRoom)]);
+    assert_empty(&store);
+}
+
+// The soonest to expire went, whosever it was.
+#[test]
+fn nobodys_links_make_room_for_anothers() {
+    let mut limits = TerminusLimits::default();
+    (limits.termini, limits.termini_per_identity) = (4, 2);
+    let mut store = TerminusStore::new(limits);
+    let keep = |store: &mut TerminusStore, identity, name| {
+        let lost = store.keep(key_of(identity, name), never(), place(1, 1), LinkEnd::Detached, now());
+        lost.iter().map(|lost| (lost.key.name.to_string(), lost.cause)).collect::<Vec<_>>()
+    };
+    for name in ["a", "b"] {
+        assert!(keep(&mut store, "one", name).is_empty());
+        assert!(keep(&mut store, "two", name).is_empty());
+    }
+    assert_eq!(keep(&mut store, "one", "c"), [("a".to_owned(), LossCause::Evicted)]);
+    assert_eq!(keep(&mut store, "three", "a"), [("a".to_owned(), LossCause::NoRoom)]);
+    assert!(store.get(&key_of("two", "a")).is_some() && store.get(&key_of("one", "b")).is_some());
+}
+
+// Octets were those of messages alone: a million deliveries without a payload weighed nothing.
+#[test]
+fn all_that_a_link_takes_is_counted() {
+    let mut store = store();
+    let mut large = never();
+    large.name = Str::from("n".repeat(1_000));
+    for number in 0..100u32 {
+        large.deliveries.push(UnsettledDelivery::new(number.into()));
+    }
+    let bare = weight(&key("a"), &never());
+    assert!(store.keep(key("a"), large, place(1, 1), LinkEnd::Detached, now()).is_empty());
+    assert!(store.octets() >= bare + 100 * size_of::<UnsettledDelivery>());
+    assert!(store.take(&key("a")).is_some());
+    assert_empty(&store);
+
+    let limits = TerminusLimits { octets_per_identity: 6_000, ..TerminusLimits::default() };
+    let mut store = TerminusStore::new(limits);
+    for name in ["a", "b"] {
+        assert!(store.keep(key(name), with_octets(500), place(1, 1), LinkEnd::Detached, now()).is_empty());
+    }
+    let lost = store.keep(key("c"), with_octets(4_000), place(1, 1), LinkEnd::Detached, now());
+    assert_eq!(told(&lost), [("a", LossCause::Evicted), ("b", LossCause::Evicted)]);
+    assert!(store.octets() <= 6_000);
+}
+
+// A time that no clock reaches is no panic.
+#[test]
+fn a_time_without_end_never_expires() {
+    let limits = TerminusLimits { time: Duration::MAX, ..TerminusLimits::default() };
+    let mut store = TerminusStore::new(limits);
+    assert!(store.keep(key("a"), never(), place(1, 1), LinkEnd::ConnectionClosed, now()).is_empty());
+    assert_eq!(store.next_deadline(), None);
+    let session_end = link(TerminusExpiryPolicy::SessionEnd, 1);
+    assert!(store.keep(key("b"), session_end, place(1, 1), LinkEnd::Detached, now()).is_empty());
+    let start = now();
+    store.session_ended(place(1, 1), start);
+    assert_eq!(store.next_deadline(), Some(start + SECOND));
+}
+
+// L-010, L-053: nothing is promised that is not kept.
+#[test]
+fn what_is_granted_is_what_is_kept() {
+    use TerminusDurability::{Configuration, None as Nothing, UnsettledState};
+    use TerminusExpiryPolicy::{ConnectionClose, Never, SessionEnd};
+    let day = 24 * 60 * 60;
+    let granted = |limits: &TerminusLimits, durable, policy, seconds| {
+        let mut granted = (durable, policy, seconds);
+        limits.grant(&mut granted.0, &mut granted.1, &mut granted.2);
+        granted
+    };
+    let limits = TerminusLimits::default();
+    assert_eq!(granted(&limits, UnsettledState, SessionEnd, 9), (Nothing, SessionEnd, 9));
+    assert_eq!(granted(&limits, Nothing, SessionEnd, u32::MAX), (Nothing, SessionEnd, day));
+    assert_eq!(granted(&limits, Nothing, Never, 0), (Nothing, ConnectionClose, day));
+    let limits = TerminusLimits { durability: Configuration, time: Duration::MAX, ..limits };
+    assert_eq!(granted(&limits, UnsettledState, Never, 0), (Configuration, Never, 0));
+}
+
+// L-053
+#[test]
+fn durability_is_that_of_our_own_terminus() {
+    let mut link = never();
+    assert_eq!(link.durability(), TerminusDurability::None);
+    if let Some(TargetArchetype::Target(target)) = &mut link.target {
+        target.durable = TerminusDurability::UnsettledState;
+    }
+    assert_eq!(link.durability(), TerminusDurability::UnsettledState);
+}
