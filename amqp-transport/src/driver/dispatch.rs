@@ -79,6 +79,7 @@ impl State {
                 if let Some(key) = self.session_key(session) {
                     self.finish_session(key, end_reason(cause, error));
                 }
+                self.go_on_parting(None, None);
             }
             Event::AttachRequested { link, session, attach } => {
                 if let Role::Listener(listener) = &mut self.role {
@@ -126,9 +127,15 @@ impl State {
         }
     }
 
-    /// A large message has left. Only those sent settled wait for that.
+    /// A large message has left. Those sent settled wait for that, and the link's end in good order.
     fn on_sent(&mut self, link: LinkId, user: u32) {
-        let (Ok(key), Some(link_key)) = (usize::try_from(user), self.link_key(link)) else { return };
+        let Some(link_key) = self.link_key(link) else { return };
+        self.resolve_sent(link, link_key, user);
+        self.go_on_parting(Some(link_key), self.links.get(link_key).and_then(|slot| slot.session));
+    }
+
+    fn resolve_sent(&mut self, link: LinkId, link_key: usize, user: u32) {
+        let Ok(key) = usize::try_from(user) else { return };
         let waits =
             self.pending.get(key).is_some_and(|pending| pending.is_settled && pending.link == link_key);
         // One that is still leaving has its own event to come; this one is of a message nobody waits for.
@@ -187,7 +194,9 @@ impl State {
                 _ => detach_reason(cause, error),
             }
         };
+        let session = self.links.get(key).and_then(|slot| slot.session);
         self.finish_link(key, reason, was_usable);
+        self.go_on_parting(None, session);
     }
 
     // L-025: give the credit back when there is nothing to send; otherwise when that has gone.

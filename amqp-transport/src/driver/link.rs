@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use amqp_codec::{Attach, DeliveryState, Error, ReceiverSettleMode};
 
+use super::parting::Patience;
 use super::shared::{LinkPhase, LinkSlot};
 use super::wait::Place;
 use crate::engine::{DeliveryId, DetachKind, LinkId, Settlement};
@@ -73,13 +74,9 @@ impl LinkInner {
         .await
     }
 
-    /// Detaches and waits for the peer's answer.
+    /// Detaches, once what is leaving has left or its time is over, and waits for the peer's answer.
     pub(crate) async fn detach(&self, kind: DetachKind, error: Option<Error>) -> Result<(), ConnectionError> {
-        self.connection.shared.with(|state| {
-            // Stale: it is detached already.
-            let _ = state.engine.detach(self.id, kind, error);
-            state.is_touched = true;
-        })?;
+        self.connection.shared.with(|state| state.part_link(self.key, kind, error, Patience::Limited))?;
         match self.detached().await {
             DetachReason::Lost(error)
                 if !matches!(error, ConnectionError::Closed | ConnectionError::ClosedByPeer) =>

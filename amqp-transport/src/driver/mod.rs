@@ -13,6 +13,7 @@ mod heads;
 mod http_head;
 mod inbox;
 pub(crate) mod link;
+pub(crate) mod parting;
 pub(crate) mod pending;
 pub(crate) mod proxy;
 #[cfg(any(feature = "scram", feature = "websocket"))]

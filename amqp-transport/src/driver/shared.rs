@@ -15,6 +15,7 @@ use amqp_codec::{
 use bytes::Bytes;
 
 use super::heads::Heads;
+use super::parting::{Gate, Partings, Patience};
 use super::pending::{Pending, Survivor};
 use super::slab::Slab;
 use super::termini::{Attachment, Member, reach};
@@ -90,6 +91,8 @@ pub(crate) struct State {
     pub(crate) written_batch: u64,
     /// Whether the driver has thrown away what it had taken and not written: nothing more leaves.
     pub(crate) is_cut: bool,
+    /// Ends that wait for large messages to leave.
+    pub(crate) partings: Partings,
     /// Those who wait for the connection to open, to close or to ask for a decision.
     pub(crate) life: WaitQueue,
     pub(crate) remote_open: Option<Arc<Open>>,
@@ -222,6 +225,8 @@ pub(crate) struct LinkSlot {
     pub(crate) inbox: Inbox,
     /// Receiver: with what this side has detached it by itself.
     pub(crate) fault: Option<Box<Error>>,
+    /// Sender: whether messages may still be handed over.
+    pub(crate) gate: Gate,
     /// Sender: the peer wants its credit back once nobody waits to send.
     pub(crate) is_drain_requested: bool,
     /// Sender: who answers that.
@@ -317,6 +322,7 @@ impl State {
             taken_batch: 0,
             written_batch: 0,
             is_cut: false,
+            partings: Partings::default(),
             life: WaitQueue::default(),
             remote_open: None,
             failure: None,
@@ -361,6 +367,7 @@ impl State {
             life: WaitQueue::default(),
             inbox: Inbox::default(),
             fault: None,
+            gate: Gate::Open,
             is_drain_requested: false,
             draining: Draining::default(),
             idle: 0,
@@ -389,6 +396,7 @@ impl State {
 
     /// Ends a link for its handles.
     pub(crate) fn finish_link(&mut self, key: usize, reason: DetachReason, was_usable: WasUsable) {
+        self.partings.forget_link(key);
         // Over already: messages that have not ended wait for it to be resumed, here or elsewhere.
         if self.links.get(key).is_none_or(|slot| matches!(slot.phase, LinkPhase::Detached(..))) {
             return;
@@ -409,6 +417,7 @@ impl State {
 
     /// Ends a session for its handles. Its links have been ended before.
     pub(crate) fn finish_session(&mut self, key: usize, reason: EndReason) {
+        self.partings.forget_session(key);
         let Some(slot) = self.sessions.get_mut(key) else { return };
         if matches!(slot.phase, SessionPhase::Ended(_)) {
             return;
@@ -426,6 +435,7 @@ impl State {
             return;
         }
         self.failure = Some(reason.clone());
+        self.partings = Partings::default();
         for key in self.links.keys() {
             self.finish_link(key, DetachReason::Lost(reason.clone()), WasUsable::Yes);
         }
@@ -449,7 +459,7 @@ impl State {
         self.life.notify_all(&mut self.wakes);
     }
 
-    /// A sender or receiver handle is gone: detach, best effort.
+    /// A sender or receiver handle is gone: detach, best effort, once what was handed over has left.
     pub(crate) fn drop_link(&mut self, key: usize) {
         drop(self.take_inbox(key));
         let Some(slot) = self.links.get_mut(key) else { return };
@@ -462,13 +472,10 @@ impl State {
         }
         slot.is_orphan = true;
         slot.is_given_up = true;
-        // Stale is fine: the link's end is on its way as an event.
-        if self.engine.detach(slot.id, DetachKind::Closed, None).is_ok() {
-            self.is_touched = true;
-        }
+        self.part_link(key, DetachKind::Closed, None, Patience::Unlimited);
     }
 
-    /// A session handle is gone: end it, best effort.
+    /// A session handle is gone: end it, best effort, once what was handed over has left.
     pub(crate) fn drop_session(&mut self, key: usize) {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         if matches!(slot.phase, SessionPhase::Ended(_)) {
@@ -476,17 +483,7 @@ impl State {
             return;
         }
         slot.is_orphan = true;
-        self.end_session(key, None);
-    }
-
-    /// Ends a session; its end follows as an event.
-    pub(crate) fn end_session(&mut self, key: usize, error: Option<Error>) {
-        let Some(slot) = self.sessions.get_mut(key) else { return };
-        // Stale: it has ended already.
-        if self.engine.end(slot.id, error).is_ok() {
-            slot.is_ending = true;
-            self.is_touched = true;
-        }
+        self.part_session(key, None, Patience::Unlimited);
     }
 
     /// Whether this side is ending the session of a link.
@@ -501,12 +498,12 @@ impl State {
             return;
         }
         if self.remote_open.is_some() {
-            self.engine.close(error);
+            self.part_connection(error);
         } else {
             // Before the peer's open there is nothing to close in good order; the stream just ends.
             self.engine.abort(ConnectionError::Closed);
+            self.is_touched = true;
         }
-        self.is_touched = true;
     }
 }
 

@@ -168,6 +168,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         if state.engine.poll_timeout().is_some_and(|deadline| deadline <= now) {
             state.engine.handle_timeout(now);
         }
+        state.stop_parting(now);
         self.rest_when_idle(state, now);
         state.dispatch_all();
         self.keep_last_frames(state);
@@ -305,7 +306,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         }
         let stall = self.stalled_since.and_then(|since| since.checked_add(WRITE_STALL));
         let soonest = earliest(state.engine.poll_timeout(), stall);
-        self.wanted = earliest(soonest, self.look_for_idleness);
+        self.wanted = earliest(earliest(soonest, state.partings.due()), self.look_for_idleness);
         if state.engine.is_finished() && self.ending == Ending::Running {
             if state.failure.is_none() {
                 state.fail(&ConnectionError::Closed);

@@ -579,15 +579,6 @@ impl Connection {
             .is_some_and(|entry| entry.link == link)
     }
 
-    /// Whether a large message is still leaving a link, frame by frame.
-    #[must_use]
-    pub fn is_link_busy(&self, link: LinkId) -> bool {
-        match self.links.checked(link.index, link.generation).map(|link| &link.kind) {
-            Some(LinkKind::Sender(sender)) => sender.large.is_some(),
-            _ => false,
-        }
-    }
-
     /// Sender: the transaction under which the peer wants what it has credit for.
     #[must_use]
     pub fn link_acquiring(&self, link: LinkId) -> Option<Bytes> {

@@ -15,6 +15,10 @@ pub struct Limits {
     pub frame_time_out: Duration,
     /// Time to wait for the peer's close after ours (C-019). Default 10 s.
     pub close_time_out: Duration,
+    /// Time that large messages get to leave whose frames still wait for the peer's window or the socket when this side
+    /// detaches their link, ends their session or closes the connection. What has not left by then is cut off, and ends
+    /// as unknown. The engine alone does not wait. Default 10 s.
+    pub leave_time_out: Duration,
     /// Shortest time between two heartbeats, whatever idle time-out the peer announces. Default 100 ms.
     pub min_heartbeat_interval: Duration,
     /// Shortest time between two flows of a session that only answer echoes of the peer's; what it asks for meanwhile is
@@ -55,6 +59,7 @@ impl Default for Limits {
             handshake_time_out: Duration::from_secs(30),
             frame_time_out: Duration::from_secs(60),
             close_time_out: Duration::from_secs(10),
+            leave_time_out: Duration::from_secs(10),
             min_heartbeat_interval: Duration::from_millis(100),
             echo_interval: Duration::from_millis(10),
             sasl_rounds: 16,

@@ -15,6 +15,7 @@ mod event;
 pub mod fuzzing;
 mod ids;
 mod kept;
+mod leaving;
 mod limits;
 mod link;
 mod output;

@@ -18,7 +18,7 @@ use crate::error::ConnectionError;
 /// An open AMQP connection. Clones are the same connection.
 ///
 /// When the last handle that belongs to it is gone (connections, sessions, links, receipts and deliveries), it is
-/// closed in good order by its task, without anyone waiting for that.
+/// closed in good order by its task, without anyone waiting for that, as [`close`](Self::close) does it.
 #[derive(Clone, Debug)]
 pub struct Connection {
     inner: Arc<ConnectionInner>,
@@ -67,6 +67,9 @@ impl Connection {
             if let Some(error) = state.failure() {
                 return Err(OpenError::Lost(error));
             }
+            if state.partings.is_closing() {
+                return Err(OpenError::Lost(ConnectionError::Closed));
+            }
             let id = state.engine.begin(options.config).map_err(open_error)?;
             state.is_touched = true;
             Ok((id, state.add_session(id, SessionPhase::Beginning)))
@@ -80,6 +83,11 @@ impl Connection {
 
     /// Closes the connection and waits until the peer has answered and the stream is ended, or until the engine's
     /// close time-out. Idempotent; a connection that is over already is closed.
+    ///
+    /// Nothing more can be sent from here on, but what was handed over leaves first, for at most
+    /// [`Limits::leave_time_out`](crate::engine::Limits::leave_time_out): of a message that the peer has not taken by then
+    /// the rest is not sent, and it ends with [`SendError::OutcomeUnknown`](super::error::SendError::OutcomeUnknown), like
+    /// all whose outcome has not come.
     ///
     /// # Errors
     /// What ended the connection instead, when it was lost before the peer answered.

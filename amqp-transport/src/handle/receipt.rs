@@ -11,7 +11,10 @@ use super::error::{DetachReason, SendError};
 use crate::driver::link::LinkInner;
 use crate::driver::pending::{Conclusion, PendingPhase, undecided};
 
-/// The outcome of a message, to be awaited. Dropping it discards the outcome; the message goes its way.
+/// The outcome of a message, to be awaited. Dropping it discards the outcome; the message goes its way, whole, even if
+/// its sender, session and connection are dropped as well: they end when it has left. Only a connection that is lost, or
+/// one that closes while the peer takes nothing for
+/// [`Limits::leave_time_out`](crate::engine::Limits::leave_time_out), cuts it off.
 ///
 /// Ends exactly once: with an outcome the peer gave, with an error that proves that the message was not taken, or with
 /// [`SendError::OutcomeUnknown`].

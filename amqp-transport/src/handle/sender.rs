@@ -20,7 +20,8 @@ use crate::error::ConnectionError;
 /// A link that sends (`AMQP 1.0 §2.6`).
 ///
 /// Sends wait for the peer's credit, the session's window and room in the output, first come, first served. Dropping
-/// the sender detaches the link once its last receipt is gone, too.
+/// the sender detaches the link once its last receipt is gone, too, and what was handed over has left, however large it
+/// is: only the connection's end cuts a message off.
 #[derive(Debug)]
 pub struct Sender {
     pub(super) link: Arc<LinkInner>,
@@ -58,8 +59,8 @@ impl Sender {
     /// that it was not taken.
     ///
     /// # Cancel safety
-    /// Dropped before the message is handed over, nothing is sent; dropped after it, the message goes its way and its
-    /// outcome is discarded.
+    /// Dropped before the message is handed over, nothing is sent; dropped after it, the message goes its way, whole, and
+    /// its outcome is discarded.
     pub async fn send(&self, message: &Message) -> Result<Outcome, SendError> {
         self.send_with_receipt(message).await?.await
     }
@@ -83,7 +84,7 @@ impl Sender {
     /// its frames. The link's mode must not be unsettled.
     ///
     /// # Cancel safety
-    /// Dropped before the message is handed over, nothing is sent; dropped after it, the message goes its way.
+    /// Dropped before the message is handed over, nothing is sent; dropped after it, the message goes its way, whole.
     pub async fn send_settled(&self, message: &Message) -> Result<(), SendError> {
         let receipt = self.hand_over(Content::Message(message), Settlement::Settled).await?;
         if receipt.is_settled() {
@@ -239,8 +240,10 @@ impl Sender {
         self.settlement
     }
 
-    /// Detaches the link for good and waits for the peer's answer. Idempotent. Messages on their way end with
-    /// [`SendError::OutcomeUnknown`].
+    /// Detaches the link for good and waits for the peer's answer. Idempotent. Nothing more can be sent from here on, but
+    /// a message that was handed over leaves first, for at most
+    /// [`Limits::leave_time_out`](crate::engine::Limits::leave_time_out). Messages on their way, and one of which the peer
+    /// has not taken all by then, end with [`SendError::OutcomeUnknown`].
     ///
     /// # Errors
     /// When the connection is lost before.

@@ -194,7 +194,7 @@ impl Drop for Attempt<'_> {
 impl LinkSlot {
     /// Why nothing can be sent any more, if so.
     pub(super) fn send_error(&self) -> Option<SendError> {
-        let LinkPhase::Detached(end) = &self.phase else { return None };
+        let LinkPhase::Detached(end) = &self.phase else { return self.gate.error() };
         Some(match &end.reason {
             DetachReason::Lost(error) => SendError::Lost(error.clone()),
             other => SendError::Detached(other.clone()),

@@ -11,6 +11,7 @@ use super::options::{ReceiverOptions, SenderOptions};
 use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::driver::link::LinkInner;
+use crate::driver::parting::Patience;
 use crate::driver::pending::Before;
 use crate::driver::shared::{LinkPhase, SessionPhase, WasUsable};
 use crate::engine::{EngineError, LinkConfig, Retention, SessionId, SessionStats};
@@ -18,7 +19,8 @@ use crate::error::ConnectionError;
 
 /// A session (`AMQP 1.0 §2.5`): a pair of windows in which links exist. Clones are the same session.
 ///
-/// When the last handle that belongs to it is gone, links included, the session is ended by the connection's task.
+/// When the last handle that belongs to it is gone, links included, the session is ended by the connection's task, after
+/// the messages that were handed over have left.
 #[derive(Clone, Debug)]
 pub struct Session {
     inner: Arc<SessionInner>,
@@ -89,6 +91,11 @@ impl Session {
 
     /// Ends the session with all its links and waits for the peer's answer. Idempotent.
     ///
+    /// Nothing more can be sent from here on, but what was handed over leaves first, for at most
+    /// [`Limits::leave_time_out`](crate::engine::Limits::leave_time_out): of a message that the peer has not taken by then
+    /// the rest is not sent, and it ends with [`SendError::OutcomeUnknown`](super::error::SendError::OutcomeUnknown), like
+    /// all whose outcome has not come.
+    ///
     /// # Errors
     /// When the connection is lost before.
     ///
@@ -110,7 +117,10 @@ impl Session {
     }
 
     async fn end_inner(&self, error: Option<Error>) -> Result<(), ConnectionError> {
-        self.inner.connection.shared.with(|state| state.end_session(self.inner.key, error))?;
+        self.inner
+            .connection
+            .shared
+            .with(|state| state.part_session(self.inner.key, error, Patience::Limited))?;
         match self.ended().await {
             EndReason::Lost(error)
                 if !matches!(error, ConnectionError::Closed | ConnectionError::ClosedByPeer) =>
@@ -162,6 +172,9 @@ impl Session {
                 state.sessions.get(self.inner.key).map(|slot| &slot.phase)
             {
                 return Err((session_over(reason), Vec::new()));
+            }
+            if state.is_session_parting(self.inner.key) {
+                return Err((AttachError::SessionEnded(EndReason::Local), Vec::new()));
             }
             state.attach_resumed(config.resume.take(), before, |state, resume| {
                 config.resume = resume;

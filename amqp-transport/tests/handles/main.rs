@@ -15,6 +15,7 @@ mod idle;
 mod inbox;
 mod links;
 mod losing;
+mod parting;
 mod proxy;
 mod recovering;
 mod requests;
