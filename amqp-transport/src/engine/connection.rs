@@ -78,6 +78,8 @@ pub struct Connection {
     /// Links turned away by full output.
     pub(super) output_waiters: VecDeque<LinkId>,
     pub(super) partial_bytes: usize,
+    /// What the peer's attaches count, over all links.
+    pub(super) attach_octets: usize,
     /// Whole frames that wait because events were too many.
     pub(super) backlog: Bytes,
     /// Session slots whose answer to an echo has to wait for its time.
@@ -162,6 +164,7 @@ impl Connection {
             sending: VecDeque::new(),
             output_waiters: VecDeque::new(),
             partial_bytes: 0,
+            attach_octets: 0,
             backlog: Bytes::new(),
             late_echoes: Vec::new(),
             frames_in: 0,

@@ -18,6 +18,11 @@ impl KeptAttach {
         Self(Arc::from(&to_bytes(attach)[..]))
     }
 
+    /// Octets that it takes.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The attach as it came, decoded anew each time; `None` if that fails, which it does not for one that came.
     #[must_use]
     pub fn get(&self) -> Option<Attach> {

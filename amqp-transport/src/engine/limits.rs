@@ -48,6 +48,10 @@ pub struct Limits {
     pub credit_overrun: u32,
     /// Links of the connection, attached or on their way there. Default 16,384.
     pub links: usize,
+    /// Octets of the peer's attaches that are kept of a connection's links, above which an attach is refused with
+    /// `amqp:resource-limit-exceeded`: encoded while the link lasts, twice as much while one waits for its answer. 512
+    /// octets of each are not counted. Default 4 MiB.
+    pub attach_bytes: usize,
     /// Unsettled deliveries of a session, each direction by itself. Default 65,536.
     pub unsettled: usize,
 }
@@ -72,6 +76,7 @@ impl Default for Limits {
             transfers_per_delivery: 262_144,
             credit_overrun: 0,
             links: 16_384,
+            attach_bytes: 4 * 1024 * 1024,
             unsettled: 65_536,
         }
     }

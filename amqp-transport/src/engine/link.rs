@@ -1,5 +1,6 @@
 //! Links: attach, detach, and flow's link half, for both roles.
 
+mod holding;
 mod incoming;
 
 use amqp_codec::{
@@ -17,6 +18,7 @@ use super::receiver::ReceiverState;
 use super::retained::Termini;
 use super::sender::SenderState;
 use super::violation::{EngineError, Violation};
+use holding::Held;
 
 /// One link.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(crate) struct Link {
     pub(crate) rcv_settle_mode: ReceiverSettleMode,
     pub(crate) settling: Settling,
     pub(crate) remote_attach: Option<KeptAttach>,
+    /// What that counts against the bound on attaches.
+    attach_octets: usize,
     /// What a delivery ends in that ends without a state (L-052).
     pub(crate) default_outcome: Option<Box<DeliveryState>>,
     /// Largest message: the peer's bound for a sender, ours for a receiver.
@@ -220,6 +224,7 @@ impl Connection {
         }
         let theirs = link.remote_attach.clone();
         self.write_attach(id, &attach)?;
+        self.count_attach(id.index, Held::Once);
         let theirs = theirs.and_then(|theirs| theirs.get());
         if let Some(theirs) = theirs {
             self.begin_resuming(id, theirs.unsettled.as_ref(), theirs.incomplete_unsettled);
@@ -292,6 +297,7 @@ impl Connection {
         }
         let handle = link.local_handle;
         let index = link.session;
+        self.count_attach(id.index, Held::Name);
         let Some(session) = self.sessions.get_mut(index) else { return Err(EngineError::Stale) };
         session.flush_dispositions(&mut self.output);
         let channel = session.local_channel;
@@ -326,6 +332,7 @@ impl Connection {
             rcv_settle_mode: config.rcv_settle_mode,
             settling: config.settling,
             remote_attach: None,
+            attach_octets: 0,
             default_outcome: None,
             max_message_size: config.max_message_size.filter(|max| role == Role::Receiver && *max > 0),
             unsettled: 0,
@@ -480,6 +487,7 @@ impl Connection {
     pub(super) fn forget_link(&mut self, index: u32) {
         self.release_partial(index);
         let Some(link) = self.links.remove(index) else { return };
+        self.attach_octets = self.attach_octets.saturating_sub(link.attach_octets);
         let key = link.key();
         if self.names.get(&key) == Some(&index) {
             self.names.remove(&key);

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod attaches;
 mod connection;
 mod deciding;
 mod deliveries;

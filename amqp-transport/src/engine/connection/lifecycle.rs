@@ -264,6 +264,7 @@ impl Connection {
         self.output_waiters.clear();
         self.late_echoes.clear();
         self.partial_bytes = 0;
+        self.attach_octets = 0;
     }
 }
 

@@ -11,6 +11,7 @@ use super::super::event::{DetachCause, Event};
 use super::super::ids::LinkId;
 use super::super::session::unattached_handle;
 use super::super::violation::Violation;
+use super::holding::{Held, too_many_octets};
 use super::{LinkKind, name_key};
 use crate::engine::kept::KeptAttach;
 
@@ -77,7 +78,12 @@ impl Connection {
                 }
             }
         }
-        if is_discarding || link.is_refused {
+        let is_over = is_discarding || link.is_refused;
+        if !self.count_attach(index, Held::Once) && !is_over {
+            return self.link_fault(index, too_many_octets());
+        }
+        let Some(link) = self.links.get_mut(index) else { return Ok(()) };
+        if is_over {
             let key = link.key();
             if is_discarding && self.names.get(&key) == Some(&index) {
                 self.names.remove(&key);
@@ -125,6 +131,11 @@ impl Connection {
                 id,
                 Violation::link(ErrorCondition::NOT_ALLOWED, "this client takes no links"),
             );
+        }
+        if !self.count_attach(id.index, Held::Twice) {
+            self.refuse_unheard(id, too_many_octets())?;
+            self.strip_refused(id.index);
+            return Ok(());
         }
         let Some(session) = self.sessions.get(session).map(|session| session.id) else { return Ok(()) };
         self.events.push(Event::AttachRequested { link: id, session, attach });
