@@ -188,8 +188,9 @@ fn defaults_are_the_same_however_they_are_said() {
     assert!(composite::<Detach>(0x16, vec![]).is_err());
     let source: Source = composite(0x28, vec![]).unwrap();
     assert_eq!((source.expiry_policy, source.timeout), (TerminusExpiryPolicy::SessionEnd, 0));
-    // C-006: no hostname is none.
-    assert_eq!(composite::<Open>(0x10, vec!["c".into()]).unwrap().hostname, None);
+    // C-006: no hostname is none. C-009: no bound on channels is the largest there is.
+    let open = composite::<Open>(0x10, vec!["c".into()]).unwrap();
+    assert_eq!((open.hostname, open.channel_max), (None, 65_535));
 }
 
 // T-014 to T-016
@@ -263,10 +264,16 @@ fn choices_are_closed_and_conditions_open() {
     for (name, condition) in [
         ("amqp:connection:forced", ErrorCondition::CONNECTION_FORCED),
         ("amqp:connection:framing-error", ErrorCondition::FRAMING_ERROR),
+        ("amqp:connection:redirect", ErrorCondition::CONNECTION_REDIRECT),
         ("amqp:internal-error", ErrorCondition::INTERNAL_ERROR),
         ("amqp:session:window-violation", ErrorCondition::WINDOW_VIOLATION),
+        ("amqp:session:errant-link", ErrorCondition::ERRANT_LINK),
         ("amqp:session:handle-in-use", ErrorCondition::HANDLE_IN_USE),
+        ("amqp:session:unattached-handle", ErrorCondition::UNATTACHED_HANDLE),
         ("amqp:link:detach-forced", ErrorCondition::DETACH_FORCED),
+        ("amqp:link:transfer-limit-exceeded", ErrorCondition::TRANSFER_LIMIT_EXCEEDED),
+        ("amqp:link:message-size-exceeded", ErrorCondition::MESSAGE_SIZE_EXCEEDED),
+        ("amqp:link:redirect", ErrorCondition::LINK_REDIRECT),
         ("amqp:link:stolen", ErrorCondition::STOLEN),
     ] {
         assert_eq!(condition.as_str(), name);
@@ -335,8 +342,10 @@ fn sections_have_an_order_and_a_body_of_one_kind() {
         sequences,
         Body::Sequence([1_u32, 2].map(|item| List::from_iter([item])).into_iter().collect())
     );
-    let described = Described::new(Value::symbol("x"), Value::Null);
-    assert_eq!(message(&[section(0x77, described.clone())]).unwrap().body, Body::Value(described.into()));
+    for (_, octets, _) in READ {
+        let value: Value = read(octets).unwrap();
+        assert_eq!(message(&[section(0x77, value.clone())]).unwrap().body, Body::Value(value));
+    }
     for wrong in [
         &[properties.clone(), annotations, data.clone()][..],
         &[head.clone(), head, data.clone()],

@@ -261,11 +261,13 @@ fn a_source_keeps_what_extensions_put_into_it() {
 
 #[test]
 fn the_end_of_a_dialogue_is_read_from_a_frame_of_its_own() {
-    // one performative and no payload.
+    // one performative and no payload, whatever octets 6 and 7 are.
     let octets = Bytes::from_static(&[0, 0, 0, 16, 2, 1, 0, 0, 0, 0x53, 0x44, 0xc0, 3, 1, 0x50, 1]);
     let limits = amqp_codec::DecodeLimits::performative();
     let outcome = SaslOutcome { code: SaslCode::Auth, additional_data: None };
-    assert_eq!(SaslPerformative::decode_frame(&octets, &limits), Ok(outcome.into()));
+    assert_eq!(SaslPerformative::decode_frame(&octets, &limits), Ok(outcome.clone().into()));
+    let numbered = Bytes::from([&octets[..6], &[0xab, 0xcd], &octets[8..]].concat());
+    assert_eq!(SaslPerformative::decode_frame(&numbered, &limits), Ok(outcome.into()));
     let longer = Bytes::from([&[0, 0, 0, 17][..], &octets[4..], &[0x40]].concat());
     assert_eq!(
         SaslPerformative::decode_frame(&longer, &limits).map_err(|error| error.kind),

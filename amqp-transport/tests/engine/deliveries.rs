@@ -200,6 +200,21 @@ fn dispositions_for_unknown_deliveries_are_ignored() {
         script.frame(0, &disposition);
     }
     assert!(script.written().is_empty() && script.events().is_empty());
+    // Settled is settled: a second word, another or the same, changes nothing.
+    let settled = |state| Disposition {
+        role: Role::Receiver,
+        first: 0,
+        settled: true,
+        state: Some(state),
+        ..Disposition::default()
+    };
+    script.frame(0, &settled(DeliveryState::Accepted));
+    assert_eq!(script.end.settled(), Some((5, Some(DeliveryState::Accepted))));
+    script.events();
+    for again in [DeliveryState::Released, DeliveryState::Accepted] {
+        script.frame(0, &settled(again));
+        assert!(script.written().is_empty() && script.events().is_empty());
+    }
 }
 
 // L-052, D-028: settled without a state.

@@ -81,7 +81,7 @@ fn only_transfers_use_the_window() {
     assert_eq!(script.names(), ["flow", "attach", "detach", "end"]);
 }
 
-// S-009, S-011, C-032: ends that cross end the session, and each end said so once.
+// S-009, S-011: ends that cross end the session, and each end said so once.
 #[test]
 fn ends_that_cross_end_the_session() {
     let mut pair = Pair::opened();

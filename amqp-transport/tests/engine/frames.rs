@@ -134,7 +134,7 @@ fn frames_of(message: usize, ours: u32, theirs: u32) -> Vec<usize> {
     sizes
 }
 
-// Scenario 99, F-022, F-025, F-027: the peer's bound is what counts, never our own; frames are filled to it.
+// Scenario 99, C-004, F-022, F-025, F-027: the peer's bound is what counts, never our own; frames are filled to it.
 #[test]
 fn frames_are_as_large_as_the_peer_takes() {
     assert_eq!(frames_of(5_000, 65_536, 512).iter().max(), Some(&512));

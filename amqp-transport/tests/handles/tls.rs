@@ -1,6 +1,6 @@
 //! TLS over loopback, and what goes wrong with it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use amqp_codec::Outcome;
@@ -9,6 +9,8 @@ use amqp_transport::server::{AcceptOptions, HandshakeError, Listener, ServerConn
 use amqp_transport::{ConnectionError, Spoken};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
@@ -56,7 +58,7 @@ async fn attempt(
     tokio::join!(Connection::connect(("127.0.0.1", port), client_options().tls(tls)), serving)
 }
 
-// C-007: TLS, then AMQP; the host that was asked for, without its port, is the host that is meant.
+// C-007: TLS, then AMQP; the host that was asked for, without its port, is the host that is meant.
 #[tokio::test]
 async fn messages_cross_tls_and_it_ends_in_good_order() {
     let identity = identity();
@@ -84,6 +86,56 @@ async fn messages_cross_tls_and_it_ends_in_good_order() {
     receiving.await.unwrap();
     client.close().await.unwrap();
     assert!(matches!(server.next().await, Err(ConnectionError::ClosedByPeer)));
+}
+
+/// Keeps the name that each client asks for, and shows all of them the same certificate.
+#[derive(Debug)]
+struct Asked {
+    names: Mutex<Vec<Option<String>>>,
+    shown: Arc<CertifiedKey>,
+}
+
+impl ResolvesServerCert for Asked {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.names.lock().unwrap().push(hello.server_name().map(str::to_owned));
+        Some(Arc::clone(&self.shown))
+    }
+}
+
+// by whatever way the stream came. An address is no name, and is asked for by none.
+#[tokio::test]
+async fn tls_asks_for_the_host_that_was_asked_for() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = ["localhost", "broker.example", "127.0.0.1"].map(str::to_owned);
+    let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let shown = CertifiedKey::from_der(vec![certificate.der().clone()], private, &provider).unwrap();
+    let asked = Arc::new(Asked { names: Mutex::default(), shown: Arc::new(shown) });
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::clone(&asked) as Arc<dyn ResolvesServerCert>);
+    let trusting = || TlsOptions::trusting_pem(certificate.pem().as_bytes()).unwrap();
+    let server = || server_options().tls(Arc::new(config.clone()));
+
+    let (near, far) = tokio::io::duplex(PIPE);
+    let client = client_options().hostname("broker.example").tls(trusting());
+    let (_ours, theirs) = pair_over(near, far, client, server()).await;
+    assert_eq!(theirs.remote_open().hostname.as_deref(), Some("broker.example"));
+
+    let listener = Listener::bind(("127.0.0.1", 0), server()).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for host in ["localhost", "127.0.0.1"] {
+        let serving = async { listener.accept().await.unwrap().handshake().await };
+        let client = client_options().tls(trusting());
+        let (ours, theirs) = tokio::join!(Connection::connect((host, port), client), serving);
+        ours.unwrap();
+        assert_eq!(theirs.unwrap().remote_open().hostname.as_deref(), Some(host));
+    }
+    let asked = asked.names.lock().unwrap().clone();
+    assert_eq!(asked, [Some("broker.example".to_owned()), Some("localhost".to_owned()), None]);
 }
 
 #[tokio::test]

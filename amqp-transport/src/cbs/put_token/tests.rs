@@ -70,8 +70,12 @@ fn malformed_requests_name_their_fault_and_get_a_status() {
 fn any_2xx_is_success_and_anything_else_is_told() {
     // CBS-006, CBS-007
     let request = put().to_message(MessageId::Ulong(4), "r");
-    for code in [200, 202] {
+    for code in 200..=299 {
         assert_eq!(PutToken::read_reply(&CbsServer::response(&request, code, "OK")), Ok(()));
+    }
+    for code in [-200, 0, 100, 199, 300, 1_200] {
+        let refused = PutToken::read_reply(&CbsServer::response(&request, code, "no"));
+        assert_eq!(refused, Err(CbsError::Refused(Status::new(code, "no"))));
     }
     let refused = PutToken::read_reply(&CbsServer::response(&request, 401, "expired")).unwrap_err();
     assert_eq!(refused, CbsError::Refused(Status::new(401, "expired")));
