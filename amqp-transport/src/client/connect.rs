@@ -163,8 +163,11 @@ impl Connection {
             Some(reason) => Some(Err(reason)),
             None => state.remote_open.is_some().then_some(Ok(())),
         });
-        peer.deadline.run(ConnectStage::Amqp, opened).await???;
-        Ok(connection)
+        let opened = async { Ok::<_, ConnectError>(peer.deadline.run(ConnectStage::Amqp, opened).await???) };
+        match opened.await {
+            Ok(()) => Ok(connection),
+            Err(error) => Err(error.with_frames(connection.last_frames())),
+        }
     }
 }
 
@@ -193,7 +196,9 @@ impl Deadline {
     }
 
     async fn run<T>(self, stage: ConnectStage, future: impl Future<Output = T>) -> Result<T, ConnectError> {
-        tokio::time::timeout_at(self.0, future).await.map_err(|_| ConnectError::Timeout { stage })
+        tokio::time::timeout_at(self.0, future)
+            .await
+            .map_err(|_| ConnectError::Timeout { stage, last_frames: None })
     }
 }
 

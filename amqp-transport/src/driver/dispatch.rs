@@ -1,7 +1,5 @@
 //! The engine's events, put where their handles look for them.
 
-use std::sync::atomic::Ordering;
-
 use amqp_codec::{DeliveryTag, Error, Outcome};
 use tracing::{debug, warn};
 
@@ -166,11 +164,6 @@ impl State {
             let _ = self.engine.open();
         }
         self.remote_open = Some(remote);
-        if let Role::Listener(listener) = &mut self.role
-            && let Some(opened) = listener.opened.take()
-        {
-            opened.store(true, Ordering::Relaxed);
-        }
         self.life.notify_all(&mut self.wakes);
     }
 

@@ -78,6 +78,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             if !taken.unwrap_or(false) {
                 return Ok(());
             }
+            if let Some(trace) = &mut self.trace {
+                trace.outward(&self.out);
+            }
         }
     }
 

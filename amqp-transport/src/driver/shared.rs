@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
@@ -101,9 +100,10 @@ pub(crate) struct State {
     /// Whether the driver is done with the socket.
     pub(crate) is_socket_done: bool,
     pub(crate) stats: ConnectionStats,
-    /// Whether the heads of the last frames are kept, and those of a connection that failed.
+    /// Whether the heads of the last frames are kept, and those of a connection that failed or is not open yet.
     pub(crate) last_frames: LastFrames,
     pub(crate) heads: Option<Heads>,
+    pub(crate) are_heads_final: bool,
 }
 
 /// What differs between the two ends.
@@ -118,8 +118,6 @@ pub(crate) enum Role {
 pub(crate) struct ListenerState {
     /// How sessions that the peer begins are accepted.
     pub(crate) session_config: SessionConfig,
-    /// Set with the peer's open, for a stream below that trusts it with more from then on.
-    pub(crate) opened: Option<Arc<AtomicBool>>,
     /// What the peer said in its SASL exchange, until someone answers.
     pub(crate) sasl: Option<SaslQuestion>,
     /// Attaches that nobody has taken yet; bounded by the engine's limit on links.
@@ -330,6 +328,7 @@ impl State {
             stats: ConnectionStats::default(),
             last_frames: LastFrames::default(),
             heads: None,
+            are_heads_final: false,
         }
     }
 

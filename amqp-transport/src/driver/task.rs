@@ -38,15 +38,16 @@ pub(crate) struct Driver<IO> {
     /// When the timer goes off; never later than `wanted`.
     armed: Option<Instant>,
     wanted: Option<Instant>,
-    /// Since when nothing could be written although the peer is owed something.
+    /// Since when the stream has taken nothing of what waits to be written, and how long that may last.
     stalled_since: Option<Instant>,
+    patience: Option<Duration>,
     /// When to look whether the connection has fallen idle, so that its buffers can be given back; none once they are.
     look_for_idleness: Option<Instant>,
     /// Whether more than heartbeats has moved since that was set.
     is_used: bool,
     pub(super) ending: Ending,
     wakes: Wakes,
-    trace: Option<Box<FrameTrace>>,
+    pub(super) trace: Option<Box<FrameTrace>>,
 }
 
 /// What may be read.
@@ -110,6 +111,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             armed: None,
             wanted: None,
             stalled_since: None,
+            patience: None,
             look_for_idleness: None,
             is_used: false,
             ending: Ending::Running,
@@ -171,9 +173,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         state.stop_parting(now);
         self.rest_when_idle(state, now);
         state.dispatch_all();
-        self.keep_last_frames(state);
         self.collect(state, now);
         self.look_after_deadlines(state, now);
+        self.keep_last_frames(state);
         state.seen_output = state.engine.queued_output();
         std::mem::swap(&mut state.wakes, &mut self.wakes);
         drop(guard);
@@ -255,21 +257,28 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     /// Gives the connection up with all that it has not written, so that what was not is known not to have been.
     fn cut(&mut self, state: &mut State, reason: ConnectionError) {
         self.out = Transmit::new();
+        self.stalled_since = None;
         state.is_cut = true;
         state.engine.abort(reason);
     }
 
-    /// What was said last before a connection failed goes with its failure.
+    /// What was said last before a connection failed goes with its failure. One that is not open yet may be given up at
+    /// any moment.
     fn keep_last_frames(&self, state: &mut State) {
         let Some(heads) = self.trace.as_ref().and_then(|trace| trace.heads.as_ref()) else { return };
+        if state.failure.is_none() {
+            state.heads = state.remote_open.is_none().then(|| heads.clone());
+            return;
+        }
         let is_fault = |reason: &ConnectionError| {
             !matches!(reason, ConnectionError::Closed | ConnectionError::ClosedByPeer)
         };
         if let Some(reason) = state.failure.as_ref().filter(|reason| is_fault(reason))
-            && state.heads.is_none()
+            && !state.are_heads_final
         {
             debug!(%reason, "{heads}");
             state.heads = Some(heads.clone());
+            state.are_heads_final = true;
         }
     }
 
@@ -294,19 +303,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             Reading::Paused if !is_paused => Reading::Open,
             other => other,
         };
-        if self.read == Reading::Paused {
-            let since = *self.stalled_since.get_or_insert(now);
-            if now.saturating_duration_since(since) >= WRITE_STALL {
-                // A peer that never reads must not hold what it is owed for ever.
-                self.cut(state, ConnectionError::Timeout { what: "reading what it is owed" });
-                state.dispatch_all();
-            }
-        } else {
-            self.stalled_since = None;
+        self.patience = patience(self.read, state);
+        if self.stall_ends().is_some_and(|at| at <= now) && self.ending == Ending::Running {
+            // Nothing can be said to a peer that reads nothing, its close included.
+            self.cut(state, ConnectionError::Timeout { what: "reading what is sent to it" });
+            state.dispatch_all();
         }
-        let stall = self.stalled_since.and_then(|since| since.checked_add(WRITE_STALL));
-        let soonest = earliest(state.engine.poll_timeout(), stall);
-        self.wanted = earliest(earliest(soonest, state.partings.due()), self.look_for_idleness);
+        let soonest = earliest(state.engine.poll_timeout(), state.partings.due());
+        self.wanted = earliest(soonest, self.look_for_idleness);
         if state.engine.is_finished() && self.ending == Ending::Running {
             if state.failure.is_none() {
                 state.fail(&ConnectionError::Closed);
@@ -316,6 +320,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         if let Ending::Writing(until) | Ending::Lingering(until) = self.ending {
             self.wanted = Some(until);
         }
+    }
+
+    /// When a peer that takes nothing is given up. C-030: our heartbeats do not reach it either, so that it has heard
+    /// nothing for as long as it said it would bear.
+    fn stall_ends(&self) -> Option<Instant> {
+        self.stalled_since?.checked_add(self.patience?)
     }
 
     /// Writes all that is pending, as much at once as the stream takes.
@@ -343,6 +353,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             flushed?;
             self.needs_flush = false;
         }
+        if !self.needs_flush && !self.out.has_remaining() {
+            self.stalled_since = None;
+        } else if self.stalled_since.is_none() {
+            self.stalled_since = Some(clock::now());
+        }
         Ok(progress)
     }
 
@@ -358,7 +373,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
     /// Arms the one timer; `true` when it has gone off.
     pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(wanted) = self.wanted else { return false };
+        let stall_ends = self.stall_ends().filter(|_| self.ending == Ending::Running);
+        let Some(wanted) = earliest(self.wanted, stall_ends) else { return false };
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wanted.into())));
         // A deadline that moved away is looked at when the timer goes off, not each time it moves.
         if self.armed.is_none_or(|armed| wanted < armed) {
@@ -480,6 +496,17 @@ fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     }
 }
 
+/// How long a peer may take nothing of what is written to it: the silence that it bears by its own word, or else as much
+/// as we would bear; less where it is owed so much that we no longer read what it says.
+fn patience(read: Reading, state: &State) -> Option<Duration> {
+    if read == Reading::Paused {
+        return Some(WRITE_STALL);
+    }
+    let asked = state.remote_open.as_ref()?.idle_time_out.filter(|asked| *asked > 0);
+    let asked = asked.map(|asked| Duration::from_millis(asked.into()));
+    asked.or(state.engine.config().idle_time_out).map(|borne| borne.max(WRITE_STALL))
+}
+
 // TLS: an end without close_notify comes as `UnexpectedEof` and is a loss, not an end.
 fn lost(error: &io::Error) -> ConnectionError {
     #[cfg(feature = "tls")]
@@ -499,7 +526,7 @@ const PIECES: usize = 64;
 const HEARTBEAT: usize = 8;
 /// How often a connection that is in use is asked whether it still is.
 const LOOK_FOR_IDLENESS: Duration = Duration::from_secs(1);
-/// How long a peer may read nothing of what it is owed before the connection is given up.
+/// How long a peer may always take nothing of what is written to it, and longest where it is owed too much.
 const WRITE_STALL: Duration = Duration::from_secs(30);
 /// Time for the last octets, the shutdown and the peer's end.
 const END_WITHIN: Duration = Duration::from_secs(2);

@@ -195,24 +195,33 @@ pub enum ConnectError {
     Timeout {
         /// How far it had come.
         stage: ConnectStage,
+        /// The heads of the last frames, a line each, where
+        /// [`ConnectOptions::last_frames`](crate::client::ConnectOptions::last_frames) keeps them.
+        last_frames: Option<Box<str>>,
     },
     /// The peer does not speak AMQP 1.0 on this port, or wants TLS where none was configured.
     #[error("the peer does not speak plain AMQP 1.0 here, it sent {0}")]
     NotAmqp(Spoken),
     /// The peer answered, and the connection ended before it was open.
-    #[error(transparent)]
-    Lost(ConnectionError),
+    #[error("{reason}")]
+    Lost {
+        /// Why it ended.
+        reason: ConnectionError,
+        /// The heads of the last frames, a line each, where
+        /// [`ConnectOptions::last_frames`](crate::client::ConnectOptions::last_frames) keeps them.
+        last_frames: Option<Box<str>>,
+    },
 }
 
 impl From<ConnectionError> for ConnectError {
     // F-010: a client that is answered another header says what came instead.
-    fn from(error: ConnectionError) -> Self {
-        match error {
-            ConnectionError::HeaderMismatch { offered } => match Spoken::recognise(&offered) {
-                Spoken::Amqp { .. } => Self::Lost(ConnectionError::HeaderMismatch { offered }),
+    fn from(reason: ConnectionError) -> Self {
+        match &reason {
+            ConnectionError::HeaderMismatch { offered } => match Spoken::recognise(offered) {
+                Spoken::Amqp { .. } => Self::Lost { reason, last_frames: None },
                 other => Self::NotAmqp(other),
             },
-            other => Self::Lost(other),
+            _ => Self::Lost { reason, last_frames: None },
         }
     }
 }
@@ -260,21 +269,21 @@ impl ConnectError {
                 WebSocketError::Refused { status } => *status >= 500,
                 _ => false,
             },
-            Self::Lost(error) => error.is_retryable(),
+            Self::Lost { reason, .. } => reason.is_retryable(),
         }
     }
 
     /// Whether the peer refused who we are.
     #[must_use]
     pub fn is_auth(&self) -> bool {
-        matches!(self, Self::Lost(error) if error.is_auth())
+        matches!(self, Self::Lost { reason, .. } if reason.is_auth())
     }
 
     /// The wire condition, where there is one.
     #[must_use]
     pub fn condition(&self) -> Option<ErrorCondition> {
         match self {
-            Self::Lost(error) => error.condition(),
+            Self::Lost { reason, .. } => reason.condition(),
             _ => None,
         }
     }
@@ -283,9 +292,26 @@ impl ConnectError {
     #[must_use]
     pub fn remote(&self) -> Option<&RemoteError> {
         match self {
-            Self::Lost(error) => remote_of(error),
+            Self::Lost { reason, .. } => remote_of(reason),
             _ => None,
         }
+    }
+
+    /// The heads of the last frames of both directions, a line each, of a connection that was made with
+    /// [`LastFrames::Heads`](crate::LastFrames) and was never open. They hold neither messages nor credentials.
+    #[must_use]
+    pub fn last_frames(&self) -> Option<&str> {
+        match self {
+            Self::Timeout { last_frames, .. } | Self::Lost { last_frames, .. } => last_frames.as_deref(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn with_frames(mut self, frames: Option<String>) -> Self {
+        if let Self::Timeout { last_frames, .. } | Self::Lost { last_frames, .. } = &mut self {
+            *last_frames = frames.map(String::into_boxed_str);
+        }
+        self
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use amqp_codec::SaslCode;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::authenticator::{SaslIdentity, SaslPeer};
 use super::connection::ServerConnection;
@@ -53,16 +52,52 @@ pub enum HandshakeError {
     Refused {
         /// The mechanism it used.
         mechanism: String,
+        /// The heads of the last frames, a line each, where
+        /// [`ListenerOptions::last_frames`](super::ListenerOptions::last_frames) keeps them.
+        last_frames: Option<Box<str>>,
     },
     /// The peer took too long.
     #[error("the peer did not finish its handshake within {limit:?}")]
     Timeout {
         /// The time it had.
         limit: Duration,
+        /// The heads of the last frames, a line each, where
+        /// [`ListenerOptions::last_frames`](super::ListenerOptions::last_frames) keeps them.
+        last_frames: Option<Box<str>>,
     },
     /// The connection ended before it was open.
-    #[error(transparent)]
-    Lost(ConnectionError),
+    #[error("{reason}")]
+    Lost {
+        /// Why it ended.
+        reason: ConnectionError,
+        /// The heads of the last frames, a line each, where
+        /// [`ListenerOptions::last_frames`](super::ListenerOptions::last_frames) keeps them.
+        last_frames: Option<Box<str>>,
+    },
+}
+
+impl HandshakeError {
+    /// The heads of the last frames of both directions, a line each, of a connection that was accepted with
+    /// [`LastFrames::Heads`](crate::LastFrames) and was never open. They hold neither messages nor credentials.
+    #[must_use]
+    pub fn last_frames(&self) -> Option<&str> {
+        match self {
+            Self::Refused { last_frames, .. }
+            | Self::Timeout { last_frames, .. }
+            | Self::Lost { last_frames, .. } => last_frames.as_deref(),
+            _ => None,
+        }
+    }
+
+    fn with_frames(mut self, frames: Option<String>) -> Self {
+        if let Self::Refused { last_frames, .. }
+        | Self::Timeout { last_frames, .. }
+        | Self::Lost { last_frames, .. } = &mut self
+        {
+            *last_frames = frames.map(String::into_boxed_str);
+        }
+        self
+    }
 }
 
 impl From<TlsError> for HandshakeError {
@@ -80,8 +115,22 @@ impl From<ConnectionError> for HandshakeError {
             ConnectionError::HeaderMismatch { offered } => {
                 Self::NotAmqp { spoken: Spoken::recognise(&offered) }
             }
-            other => Self::Lost(other),
+            reason => Self::Lost { reason, last_frames: None },
         }
+    }
+}
+
+/// Until when a handshake is to be done.
+#[derive(Clone, Copy)]
+struct Deadline {
+    limit: Duration,
+    at: Instant,
+}
+
+impl Deadline {
+    async fn run<T>(self, future: impl Future<Output = T>) -> Result<T, HandshakeError> {
+        let late = |_| HandshakeError::Timeout { limit: self.limit, last_frames: None };
+        timeout_at(self.at, future).await.map_err(late)
     }
 }
 
@@ -96,8 +145,9 @@ where
 {
     let limit = options.handshake_timeout;
     // In a box of its own, so that the task that goes on to serve the connection does not keep room for it.
-    let secured = Box::pin(secure(io, peer, options));
-    timeout(limit, secured).await.map_err(|_| HandshakeError::Timeout { limit })?
+    let deadline = Deadline { limit, at: Instant::now() + limit };
+    let secured = Box::pin(secure(io, peer, options, deadline));
+    deadline.run(secured).await?
 }
 
 #[cfg(feature = "tls")]
@@ -105,17 +155,18 @@ async fn secure<IO>(
     io: IO,
     address: Option<SocketAddr>,
     options: &ListenerOptions,
+    deadline: Deadline,
 ) -> Result<ServerConnection, HandshakeError>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let Some(config) = &options.tls else {
-        return upgrade(io, SaslPeer { address, ..SaslPeer::default() }, options).await;
+        return upgrade(io, SaslPeer { address, ..SaslPeer::default() }, options, deadline).await;
     };
     let stream = driver::tls::accept(io, Arc::clone(config)).await?;
     let certificates = driver::tls::peer_certificates(&stream);
     let peer = SaslPeer { address, is_encrypted: true, certificates, ..SaslPeer::default() };
-    upgrade(stream, peer, options).await
+    upgrade(stream, peer, options, deadline).await
 }
 
 #[cfg(not(feature = "tls"))]
@@ -123,11 +174,12 @@ async fn secure<IO>(
     io: IO,
     address: Option<SocketAddr>,
     options: &ListenerOptions,
+    deadline: Deadline,
 ) -> Result<ServerConnection, HandshakeError>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    upgrade(io, SaslPeer { address, ..SaslPeer::default() }, options).await
+    upgrade(io, SaslPeer { address, ..SaslPeer::default() }, options, deadline).await
 }
 
 #[cfg(feature = "websocket")]
@@ -135,15 +187,15 @@ async fn upgrade<IO>(
     io: IO,
     peer: SaslPeer,
     options: &ListenerOptions,
+    deadline: Deadline,
 ) -> Result<ServerConnection, HandshakeError>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let Some(websocket) = &options.websocket else { return open(io, peer, options, None).await };
-    let opened = Arc::default();
-    match driver::websocket::accept(Box::new(io), websocket, &opened).await? {
-        driver::websocket::Accepted::WebSocket(stream) => open(*stream, peer, options, Some(opened)).await,
-        driver::websocket::Accepted::Plain(stream) => open(stream, peer, options, None).await,
+    let Some(websocket) = &options.websocket else { return open(io, peer, options, deadline).await };
+    match driver::websocket::accept(Box::new(io), websocket).await? {
+        driver::websocket::Accepted::WebSocket(stream) => open(*stream, peer, options, deadline).await,
+        driver::websocket::Accepted::Plain(stream) => open(stream, peer, options, deadline).await,
     }
 }
 
@@ -152,39 +204,53 @@ async fn upgrade<IO>(
     io: IO,
     peer: SaslPeer,
     options: &ListenerOptions,
+    deadline: Deadline,
 ) -> Result<ServerConnection, HandshakeError>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    open(io, peer, options, None).await
+    open(io, peer, options, deadline).await
 }
 
 async fn open<IO>(
     io: IO,
     peer: SaslPeer,
     options: &ListenerOptions,
-    opened: Option<Arc<AtomicBool>>,
+    deadline: Deadline,
 ) -> Result<ServerConnection, HandshakeError>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let engine = engine::Connection::new(Side::Listener, options.config(), clock::now());
     let session_config = options.session.config.clone();
-    let listener = ListenerState { session_config, opened, ..ListenerState::default() };
+    let listener = ListenerState { session_config, ..ListenerState::default() };
     let mut state = State::new(engine, Role::Listener(Box::new(listener)));
     state.last_frames = options.last_frames;
     let shared = Shared::new(state);
     driver::spawn(io, Arc::clone(&shared));
     // From here on dropping this future closes the connection.
     let connection = Connection::new(shared);
+    let identified = identify(&connection, &peer, options);
+    match deadline.run(identified).await.and_then(|identified| identified) {
+        Ok(identity) => Ok(ServerConnection::new(connection, identity, peer.address)),
+        Err(error) => Err(error.with_frames(connection.last_frames())),
+    }
+}
+
+/// Asks and judges the peer until its connection is open.
+async fn identify(
+    connection: &Connection,
+    peer: &SaslPeer,
+    options: &ListenerOptions,
+) -> Result<SaslIdentity, HandshakeError> {
     let (mut identity, mut exchange) = (SaslIdentity::default(), None);
     loop {
-        let step = match next_step(&connection).await? {
+        let step = match next_step(connection).await? {
             Step::Opened => {
                 if let Some(termini) = &options.termini {
-                    termini.join(&connection, identity.user.as_deref())?;
+                    termini.join(connection, identity.user.as_deref())?;
                 }
-                return Ok(ServerConnection::new(connection, identity, peer.address));
+                return Ok(identity);
             }
             Step::Sasl(SaslQuestion::Init { mechanism, initial_response, hostname }) => {
                 identity.hostname = hostname.clone();
@@ -200,11 +266,14 @@ where
             },
         };
         let mechanism = exchange.as_ref().map(|exchange| exchange.mechanism.clone()).unwrap_or_default();
-        match answer(&connection, step, options.sasl.greeting.as_ref()).await? {
+        match answer(connection, step, options.sasl.greeting.as_ref()).await? {
             Answered::Asked => {}
             Answered::LetIn(user) => (identity.user, identity.mechanism) = (user, Some(mechanism)),
             Answered::Refused => {
-                return Err(HandshakeError::Refused { mechanism: mechanism.as_str().to_owned() });
+                return Err(HandshakeError::Refused {
+                    mechanism: mechanism.as_str().to_owned(),
+                    last_frames: None,
+                });
             }
         }
     }

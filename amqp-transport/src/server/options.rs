@@ -62,7 +62,8 @@ impl ListenerOptions {
     }
 
     /// Whether the heads of the last frames are kept, 2 KiB for the connection, and can be asked for once it has failed
-    /// ([`Connection::last_frames`](crate::Connection::last_frames)). Default off.
+    /// ([`Connection::last_frames`](crate::Connection::last_frames)), or was never open
+    /// ([`HandshakeError::last_frames`](super::HandshakeError::last_frames)). Default off.
     #[must_use]
     pub fn last_frames(mut self, last_frames: LastFrames) -> Self {
         self.last_frames = last_frames;

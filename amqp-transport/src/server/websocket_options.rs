@@ -3,9 +3,6 @@
 use crate::driver::websocket::{DEFAULT_MAX_MESSAGE, Subprotocol};
 
 /// Settings of a listener's WebSockets (OASIS amqp-wsb v1.0).
-///
-/// The WebSocket library writes the frames it moves to the `log` crate at level `trace`, secrets in them included: do not
-/// record that level of target `tungstenite`.
 #[derive(Clone, Debug)]
 pub struct WebSocketAccept {
     pub(crate) paths: Option<Vec<String>>,

@@ -26,7 +26,7 @@ async fn attempt(
 
 fn failure(result: Result<Connection, ConnectError>) -> SaslFailure {
     match result.unwrap_err() {
-        ConnectError::Lost(ConnectionError::Sasl(failure)) => failure,
+        ConnectError::Lost { reason: ConnectionError::Sasl(failure), .. } => failure,
         other => panic!("not a failure of SASL: {other}"),
     }
 }
@@ -235,7 +235,10 @@ async fn a_mechanism_of_ones_own_has_its_rounds_within_the_bound() {
     assert!(client.is_err());
     assert!(matches!(
         server,
-        Err(HandshakeError::Lost(ConnectionError::Sasl(SaslFailure::TooManyRounds { limit: 16 })))
+        Err(HandshakeError::Lost {
+            reason: ConnectionError::Sasl(SaslFailure::TooManyRounds { limit: 16 }),
+            ..
+        })
     ));
     let (client, server) = attempt(countdown(201), own()).await;
     assert!(failure(client).is_auth());

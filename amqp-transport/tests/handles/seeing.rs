@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use amqp_codec::{Message, Role, Symbol, Value};
 use amqp_transport::cbs::CbsServer;
-use amqp_transport::client::{CbsClient, LastFrames};
+use amqp_transport::client::{CbsClient, ConnectError, ConnectOptions, LastFrames};
 use amqp_transport::sasl::SaslRequest;
-use amqp_transport::server::{AcceptOptions, Incoming, SaslDecision, SaslPeer, SaslPolicy, ServerConnection};
+use amqp_transport::server::{
+    AcceptOptions, HandshakeError, Incoming, ListenerOptions, SaslDecision, SaslPeer, SaslPolicy,
+    ServerConnection,
+};
 use amqp_transport::{Connection, ConnectionError, ReceiverOptions, Sasl, Secret, SenderOptions};
 use tokio::io::AsyncWriteExt;
 use tracing::field::{Field, Visit};
@@ -83,10 +86,14 @@ async fn serve(server: ServerConnection) {
 
 /// A connection on which a password, a token and a message travel.
 async fn exchange() {
+    exchange_with(client_options(), server_options()).await;
+}
+
+async fn exchange_with(client: ConnectOptions, server: ListenerOptions) {
     let anyone = |_: &SaslRequest, _: &SaslPeer| SaslDecision::accept("u");
     let policy = SaslPolicy::new([Symbol::from_static("PLAIN")], Arc::new(anyone));
-    let plain = client_options().sasl(Sasl::Plain { user: "u".into(), password: Secret::new(PASSWORD) });
-    let (client, server) = pair_with(plain, server_options().sasl(policy)).await;
+    let plain = client.sasl(Sasl::Plain { user: "u".into(), password: Secret::new(PASSWORD) });
+    let (client, server) = pair_with(plain, server.sasl(policy)).await;
     tokio::spawn(serve(server));
     let session = session(&client).await;
     let cbs = CbsClient::open(&session).await.unwrap();
@@ -152,6 +159,43 @@ fn the_environment_switches_a_trace_on_standard_error() {
     }
 }
 
+/// Keeps all that is told to the `log` crate, at every level.
+struct Logger(Mutex<Vec<String>>);
+
+impl log::Log for Logger {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        self.0.lock().unwrap().push(format!("{}: {}", record.target(), record.args()));
+    }
+
+    fn flush(&self) {}
+}
+
+static LOGGER: Logger = Logger(Mutex::new(Vec::new()));
+
+#[cfg(feature = "websocket")]
+#[tokio::test(start_paused = true)]
+async fn a_logger_at_trace_was_told_passwords_and_tokens_on_websockets() {
+    use amqp_transport::client::WebSocketOptions;
+    use amqp_transport::server::WebSocketAccept;
+
+    log::set_logger(&LOGGER).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
+    let client = client_options().websocket(WebSocketOptions::new("/?sig=hunter2-hunter2"));
+    exchange_with(client, server_options().websocket(WebSocketAccept::new())).await;
+    log::trace!("someone listens");
+    let told = LOGGER.0.lock().unwrap().join("\n");
+    assert!(told.contains("someone listens"), "{told}");
+    // As people write them, and in hex.
+    for secret in [PASSWORD, TOKEN, BODY] {
+        let hex: String = secret.bytes().map(|octet| format!("{octet:02x}")).collect();
+        assert!(!told.contains(secret) && !told.contains(&hex), "{secret} is told");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failed_connection_shows_its_last_frames_where_they_were_to_be_kept() {
     for (wanted, is_kept) in [(LastFrames::Heads, true), (LastFrames::Off, false)] {
@@ -173,12 +217,60 @@ async fn a_failed_connection_shows_its_last_frames_where_they_were_to_be_kept() 
         let lines: Vec<&str> = frames.lines().collect();
         assert!(lines[0].starts_with("the last "), "{frames}");
         assert!(lines.iter().any(|line| line.starts_with("-> 0: open ")), "{frames}");
-        assert!(lines.last().unwrap().starts_with("<- type 9: "), "{frames}");
+        // What was wrong, and what we said to it.
+        let [.., wrong, answer] = &lines[..] else { panic!("{frames}") };
+        assert!(wrong.starts_with("<- type 9: ") && answer.starts_with("-> 0: close "), "{frames}");
     }
     let (client, _server) =
         pair_with(client_options().last_frames(LastFrames::Heads), server_options()).await;
     client.close().await.unwrap();
     assert_eq!(client.last_frames(), None, "nothing failed");
+}
+
+// The failures that are looked into most have no handle yet.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_was_never_open_showed_no_last_frames() {
+    let nobody = |_: &SaslRequest, _: &SaslPeer| SaslDecision::Refuse;
+    let policy = || SaslPolicy::new([Symbol::from_static("PLAIN")], Arc::new(nobody));
+    for wanted in [LastFrames::Heads, LastFrames::Off] {
+        let is_kept = wanted == LastFrames::Heads;
+        // Refused by SASL.
+        let (near, far) = tokio::io::duplex(PIPE);
+        let plain = Sasl::Plain { user: "u".into(), password: Secret::new(PASSWORD) };
+        let client = client_options().sasl(plain).last_frames(wanted);
+        let server = server_options().sasl(policy()).last_frames(wanted);
+        let (ours, theirs) =
+            tokio::join!(Connection::over(near, client), ServerConnection::over(far, &server));
+        let (ours, theirs) = (ours.unwrap_err(), theirs.unwrap_err());
+        assert_eq!((ours.last_frames().is_some(), theirs.last_frames().is_some()), (is_kept, is_kept));
+        if let (Some(ours), Some(theirs)) = (ours.last_frames(), theirs.last_frames()) {
+            assert!(
+                ours.contains("-> sasl: sasl-init ") && ours.contains("<- sasl: sasl-outcome "),
+                "{ours}"
+            );
+            assert!(
+                theirs.contains("<- sasl: sasl-init ") && theirs.contains("-> sasl: sasl-outcome "),
+                "{theirs}"
+            );
+        }
+        // A peer that says nothing after its header, to either side.
+        let (near, mut silent) = tokio::io::duplex(PIPE);
+        silent.write_all(b"AMQP\x00\x01\x00\x00").await.unwrap();
+        let late = Connection::over(near, no_sasl().last_frames(wanted)).await.unwrap_err();
+        assert!(matches!(late, ConnectError::Timeout { .. }), "{late}");
+        assert_eq!(late.last_frames().is_some(), is_kept);
+        if let Some(frames) = late.last_frames() {
+            assert!(frames.contains("-> 0: open ") && frames.contains("<- header 0 1.0.0"), "{frames}");
+        }
+        let (mut silent, far) = tokio::io::duplex(PIPE);
+        silent.write_all(b"AMQP\x00\x01\x00\x00").await.unwrap();
+        let late = ServerConnection::over(far, &server_options().last_frames(wanted)).await.unwrap_err();
+        assert!(matches!(late, HandshakeError::Timeout { .. }), "{late}");
+        assert_eq!(late.last_frames().is_some(), is_kept);
+        if let Some(frames) = late.last_frames() {
+            assert!(frames.contains("-> header 0 1.0.0"), "{frames}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -48,7 +48,7 @@ pub(crate) fn of_connect(error: &ConnectError, address: &HostName) -> Error {
                 "check the host name and its port, and that the hub is running and not behind a firewall",
             )
         }
-        ConnectError::Timeout { stage } => {
+        ConnectError::Timeout { stage, .. } => {
             Error::new(ErrorKind::Unreachable, format!("cannot connect to {host}: {stage} took too long"))
                 .with_hint(
                     "check the host name and its port, and that the hub is running and not behind a firewall",
@@ -66,7 +66,9 @@ pub(crate) fn of_connect(error: &ConnectError, address: &HostName) -> Error {
                 .with_hint("check the host and the port: hubs serve WebSockets on 443; without --websocket none is needed")
                 .with_retry(retry)
         }
-        ConnectError::Lost(lost) => of_connection(lost).during(&format!("connecting to {host}")),
+        ConnectError::Lost { reason: lost, .. } => {
+            of_connection(lost).during(&format!("connecting to {host}"))
+        }
         other => Error::new(ErrorKind::Unreachable, format!("cannot connect to {host}: {other}")),
     }
 }

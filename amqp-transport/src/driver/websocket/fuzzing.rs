@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tungstenite::protocol::Role;
 
 use super::{Accepted, Subprotocol, WebSocketIo, upgrade};
 use crate::client::{Proxy, WebSocketOptions};
 use crate::driver::http_head::Head;
 use crate::driver::proxy;
+use crate::engine::Side;
 use crate::server::WebSocketAccept;
 
 /// The upgrade of both sides, a proxy's answer, and the frames of both sides read `data`.
@@ -31,14 +31,13 @@ pub fn fuzz_websocket(data: &[u8]) {
         let _ = upgrade::check_response(&head, KEY, &both);
     }
     for chunk in [usize::MAX, 1, 7] {
-        for role in [Role::Client, Role::Server] {
+        for side in [Side::Client, Side::Listener] {
             let (stream, _written) = Scripted::new(data, chunk);
-            frames(WebSocketIo::new(Box::new(stream), &[], role, LIMIT), data.len());
+            frames(WebSocketIo::new(Box::new(stream), &[], side, LIMIT), data.len());
         }
         let options = WebSocketAccept::new().max_message_size(LIMIT);
         let (stream, _written) = Scripted::new(data, chunk);
-        if let Ok(Accepted::WebSocket(io)) = ready(super::accept(Box::new(stream), &options, &Arc::default()))
-        {
+        if let Ok(Accepted::WebSocket(io)) = ready(super::accept(Box::new(stream), &options)) {
             frames(*io, data.len());
         }
         let (stream, _written) = Scripted::new(data, chunk);

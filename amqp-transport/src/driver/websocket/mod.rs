@@ -1,25 +1,24 @@
 //! AMQP over WebSocket (OASIS amqp-wsb v1.0, RFC 6455): the upgrade, and the stream of octets inside.
 //!
-//! Owns the two handshakes and the mapping of a stream onto binary messages. Frames, masks and the closing handshake are
-//! the library's. It knows nothing of AMQP's own frames: they and messages have no common boundaries
+//! Owns the two handshakes, the frames and the mapping of a stream onto binary messages. It never logs what a frame
+//! carries, which is why its frames are its own. It knows nothing of AMQP's own frames: they and messages have no common boundaries
 //! (WS-004), and AMQP's headers are exchanged inside as on any stream (WS-005).
 
+mod frame;
 #[cfg(any(fuzzing, feature = "__fuzzing"))]
 pub(crate) mod fuzzing;
+mod incoming;
 mod io;
 mod upgrade;
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tungstenite::protocol::Role;
 
 use super::http_head::{Head, HeadError, MAX_HEAD, read_head};
 use super::random;
 use super::stream::{BoxedStream, Prefixed};
 use crate::client::WebSocketOptions;
+use crate::engine::Side;
 use crate::handle::error::WebSocketError;
 use crate::server::WebSocketAccept;
 
@@ -47,15 +46,13 @@ pub(crate) async fn connect(
     let head = read_head(&mut io, &mut buffer).await.map_err(unread)?;
     let head = Head::parse(&head).map_err(|what| WebSocketError::Malformed { what })?;
     upgrade::check_response(&head, &key, &options.subprotocols)?;
-    Ok(WebSocketIo::new(io, &buffer, Role::Client, options.max_message_size))
+    Ok(WebSocketIo::new(io, &buffer, Side::Client, options.max_message_size))
 }
 
-/// Answers a client's upgrade, or goes on without one where that is allowed. Until `opened` is set, what the client may
-/// send at once is bounded as for a stranger.
+/// Answers a client's upgrade, or goes on without one where that is allowed.
 pub(crate) async fn accept(
     mut io: BoxedStream,
     options: &WebSocketAccept,
-    opened: &Arc<AtomicBool>,
 ) -> Result<Accepted, WebSocketError> {
     let mut buffer = BytesMut::new();
     while buffer.len() < HTTP_GET.len() && HTTP_GET.starts_with(&buffer) {
@@ -79,9 +76,8 @@ pub(crate) async fn accept(
         let _ = io.shutdown().await;
         return Err(reason);
     }
-    let limit = options.max_message_size;
-    let stream = WebSocketIo::new(io, &buffer, Role::Server, limit.min(MAX_MESSAGE_OF_STRANGERS));
-    Ok(Accepted::WebSocket(Box::new(stream.raised_when(Arc::clone(opened), limit))))
+    let stream = WebSocketIo::new(io, &buffer, Side::Listener, options.max_message_size);
+    Ok(Accepted::WebSocket(Box::new(stream)))
 }
 
 async fn answer(io: &mut BoxedStream, buffer: &mut BytesMut, options: &WebSocketAccept) -> upgrade::Answer {
@@ -111,6 +107,3 @@ const HTTP_GET: &[u8] = b"GET ";
 
 /// Octets of the longest message taken by default.
 pub(crate) const DEFAULT_MAX_MESSAGE: usize = 4 * 1024 * 1024;
-/// Octets of the longest message taken from a client before its AMQP open: room for that much is reserved on the word of
-/// a frame's header, and the handshake's frames are short.
-const MAX_MESSAGE_OF_STRANGERS: usize = 16 * 1024;

@@ -214,7 +214,8 @@ impl Net {
             }
             Meets::Unauthorized => {
                 let refused = error(amqp_codec::ErrorCondition::UNAUTHORIZED_ACCESS, "not you");
-                return Err(failed(ConnectError::Lost(ConnectionError::Remote(RemoteError::from(refused)))));
+                let reason = ConnectionError::Remote(RemoteError::from(refused));
+                return Err(failed(ConnectError::Lost { reason, last_frames: None }));
             }
             Meets::Silence => std::future::pending().await,
         };

@@ -136,7 +136,7 @@ fn connect_failure(error: &ConnectError) -> Failure {
         what = format!("{what}: {cause}");
     }
     match error {
-        ConnectError::Lost(reason) => lost(reason),
+        ConnectError::Lost { reason, .. } => lost(reason),
         ConnectError::Tls(_) => broker_failure(Class::Tls, what),
         ConnectError::NotAmqp(Spoken::Tls) => {
             broker_failure(Class::Tls, what).advice("the port speaks TLS: write amqps:// instead of amqp://")
