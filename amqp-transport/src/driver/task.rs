@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Sleep;
 use tracing::debug;
 
@@ -47,6 +48,8 @@ pub(crate) struct Driver<IO> {
     is_used: bool,
     pub(super) ending: Ending,
     wakes: Wakes,
+    /// Whether the runtime has one thread; not known before it matters.
+    is_alone: Option<bool>,
     pub(super) trace: Option<Box<FrameTrace>>,
 }
 
@@ -116,6 +119,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             is_used: false,
             ending: Ending::Running,
             wakes: Wakes::default(),
+            is_alone: None,
             trace,
         }
     }
@@ -328,6 +332,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         self.stalled_since?.checked_add(self.patience?)
     }
 
+    /// Lets all other tasks have a turn before this one is polled again.
+    fn give_turn(&mut self, cx: &mut Context<'_>) {
+        let is_alone = *self.is_alone.get_or_insert_with(|| {
+            let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
+            matches!(flavor, Ok(RuntimeFlavor::CurrentThread))
+        });
+        if is_alone {
+            // A task that only wakes itself would be run many times before the future that its runtime was entered with.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+        } else {
+            // Another worker may go on with this task while this worker's is with the application.
+            cx.waker().wake_by_ref();
+        }
+    }
+
     /// Writes all that is pending, as much at once as the stream takes.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<Progress> {
         let mut progress = Progress::None;
@@ -444,8 +463,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
                 state.dispatch_all();
             });
         }
-        // Others have their turn: a task that only wakes itself would have its runtime look at nothing else for long.
-        let _ = pin!(tokio::task::yield_now()).poll(cx);
+        // Others have their turn.
+        this.give_turn(cx);
         Poll::Pending
     }
 }

@@ -224,6 +224,20 @@ impl WaitQueue {
         }
     }
 
+    /// Lets other tasks have their turn without giving up this one's, which is woken again at once.
+    pub(crate) fn pause(&mut self, place: &mut Option<Place>, waker: &Waker, wakes: &mut Wakes) {
+        self.wait(place, waker, wakes);
+        if let Some(Place(key)) = *place
+            && let Some(node) = self.node(Key(key))
+        {
+            node.turn = Turn::Notified;
+            if let Some(waker) = node.waker.take() {
+                wakes.wake(waker);
+            }
+            self.notified = self.notified.saturating_add(1);
+        }
+    }
+
     pub(crate) fn notify_all(&mut self, wakes: &mut Wakes) {
         self.notify(usize::MAX, wakes);
     }

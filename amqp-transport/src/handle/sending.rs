@@ -212,12 +212,6 @@ impl State {
         place: &mut Option<Place>,
         waker: Option<&Waker>,
     ) -> Poll<Result<Option<usize>, SendError>> {
-        if let Some(waker) = waker
-            && self.is_burst()
-        {
-            self.wakes.wake(waker.clone());
-            return Poll::Pending;
-        }
         let Some(slot) = self.links.get_mut(key) else {
             return Poll::Ready(Err(SendError::Detached(DetachReason::Local)));
         };
@@ -233,6 +227,16 @@ impl State {
                 }
                 None => Poll::Ready(Err(SendError::WouldBlock(Blocked::Queue))),
             };
+        }
+        // Those whose turn it is, too, would go first.
+        let is_next = slot.queue.notified() <= usize::from(place.is_some());
+        if let Some(waker) = waker
+            && is_next
+            && is_burst(self.engine.queued_output(), &mut self.seen_output)
+        {
+            // The turn stays this send's: those that come meanwhile line up behind it.
+            slot.queue.pause(place, waker, &mut self.wakes);
+            return Poll::Pending;
         }
         let is_settled = outgoing.settlement == Settlement::Settled;
         let octets = outgoing.payload.len();
@@ -269,17 +273,6 @@ impl State {
                 Poll::Ready(Err(error))
             }
         }
-    }
-
-    /// Whether so much was sent since the driver last looked that it should have its turn, so that the peer works on it
-    /// while the next is sent. Once for each such stretch.
-    fn is_burst(&mut self) -> bool {
-        let waiting = self.engine.queued_output();
-        let is_burst = waiting >= self.seen_output.saturating_add(BURST);
-        if is_burst {
-            self.seen_output = waiting;
-        }
-        is_burst
     }
 
     /// A message was taken by the engine: the key under which its end is awaited, if it has one.
@@ -331,6 +324,16 @@ impl State {
             self.is_touched = true;
         }
     }
+}
+
+/// Whether so much was sent since the driver last looked that it should have its turn, so that the peer works on it while the
+/// next is sent. Once for each such stretch.
+fn is_burst(waiting: usize, seen: &mut usize) -> bool {
+    let is_burst = waiting >= seen.saturating_add(BURST);
+    if is_burst {
+        *seen = waiting;
+    }
+    is_burst
 }
 
 /// Whether waiting helps, and for what.

@@ -1,14 +1,16 @@
 //! Who works when: application, driver and peer at the same time, not one after the other. All tasks share one thread
 //! here, so that every turn is one that was given.
 
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 use amqp_codec::Message;
 use amqp_transport::client::{CreditMode, SenderOptions};
 use amqp_transport::server::AcceptOptions;
 
-use crate::support::{client_options, pair_over, sending, server_options, session};
+use crate::support::{client_options, number_of, numbered, pair_over, sending, server_options, session};
 
 /// Octets of a pipe that holds a whole burst.
 const WIDE: usize = 16 * 1024 * 1024;
@@ -60,4 +62,36 @@ async fn a_driver_with_much_to_read_lets_its_application_take_what_is_there() {
     }
     sending.await.unwrap();
     assert!(most <= 256, "{most} messages of 4 KiB waited, where a read brings 64");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_send_that_lets_the_driver_work_was_overtaken_by_those_begun_after_it() {
+    const MANY: u32 = 1_000;
+    let (near, far) = tokio::io::duplex(WIDE);
+    let (client, server) = pair_over(near, far, client_options(), server_options()).await;
+    let session = session(&client).await;
+    let accept = AcceptOptions::new().credit(CreditMode::Auto(CREDIT));
+    let (sender, receiver) = sending(&session, &server, SenderOptions::new("s", "queue"), accept).await;
+    sender.ready().await.unwrap();
+    // Large enough that several stretches are sent in one go.
+    let messages: Vec<_> = (0..MANY).map(|number| numbered(number).with_to("x".repeat(250))).collect();
+    let mut sends: Vec<_> =
+        messages.iter().map(|message| Some(Box::pin(sender.send_settled(message)))).collect();
+    poll_fn(|cx| {
+        for slot in &mut sends {
+            if let Some(send) = slot
+                && let Poll::Ready(sent) = send.as_mut().poll(cx)
+            {
+                sent.unwrap();
+                *slot = None;
+            }
+        }
+        if sends.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    for number in 0..MANY {
+        let delivery = receiver.recv().await.unwrap();
+        assert_eq!(number_of(&delivery.message().unwrap()), number);
+        delivery.accept().unwrap();
+    }
 }
