@@ -349,24 +349,6 @@ impl<L: AsRef<SuspendedLink>> TerminusStore<L> {
     }
 }
 
-impl TerminusLimits {
-    /// What a store of these bounds grants of our terminus, where the peer asks for more.
-    // L-010, L-053: an answer says what is in effect.
-    pub(crate) fn grant(
-        &self,
-        durable: &mut TerminusDurability,
-        policy: &mut TerminusExpiryPolicy,
-        seconds: &mut u32,
-    ) {
-        let most = u32::try_from(self.time.as_secs()).unwrap_or(u32::MAX);
-        *durable = (*durable).min(self.durability);
-        *seconds = (*seconds).min(most);
-        if *policy == TerminusExpiryPolicy::Never && most < u32::MAX {
-            (*policy, *seconds) = (TerminusExpiryPolicy::ConnectionClose, most);
-        }
-    }
-}
-
 impl SuspendedLink {
     /// What of our terminus is to survive the loss of this container; whoever writes links down asks this
     /// (AMQP 1.0 §3.5.5).

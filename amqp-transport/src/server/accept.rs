@@ -4,7 +4,7 @@
 
 use amqp_codec::{
     Fields, Multiple, ReceiverSettleMode, Role, SenderSettleMode, Source, Str, Symbol, Target,
-    TargetArchetype,
+    TargetArchetype, TerminusDurability, TerminusExpiryPolicy,
 };
 
 use crate::engine::{AttachReply, Retention, Settling, TerminusLimits};
@@ -210,10 +210,10 @@ impl AcceptOptions {
     pub(crate) fn grant(&self, peer: Role, reply: &mut AttachReply, limits: &TerminusLimits) {
         match (peer, &mut reply.source, &mut reply.target) {
             (Role::Receiver, Some(own), _) if self.source.is_none() => {
-                limits.grant(&mut own.durable, &mut own.expiry_policy, &mut own.timeout);
+                grant(limits, &mut own.durable, &mut own.expiry_policy, &mut own.timeout);
             }
             (Role::Sender, _, Some(TargetArchetype::Target(own))) if self.target.is_none() => {
-                limits.grant(&mut own.durable, &mut own.expiry_policy, &mut own.timeout);
+                grant(limits, &mut own.durable, &mut own.expiry_policy, &mut own.timeout);
             }
             _ => {}
         }
@@ -253,5 +253,47 @@ impl AcceptOptions {
             *asked =
                 core::mem::take(asked).into_iter().filter(|asked| capabilities.contains(asked)).collect();
         }
+    }
+}
+
+/// Leaves of what a peer asks of our terminus what a store of these bounds does.
+// L-010, L-053: an answer says what is in effect.
+fn grant(
+    limits: &TerminusLimits,
+    durable: &mut TerminusDurability,
+    policy: &mut TerminusExpiryPolicy,
+    seconds: &mut u32,
+) {
+    let most = u32::try_from(limits.time.as_secs()).unwrap_or(u32::MAX);
+    *durable = (*durable).min(limits.durability);
+    *seconds = (*seconds).min(most);
+    if *policy == TerminusExpiryPolicy::Never && most < u32::MAX {
+        (*policy, *seconds) = (TerminusExpiryPolicy::ConnectionClose, most);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    // L-010, L-053: nothing is promised that is not kept.
+    #[test]
+    fn what_is_granted_is_what_is_kept() {
+        use TerminusDurability::{Configuration, None as Nothing, UnsettledState};
+        use TerminusExpiryPolicy::{ConnectionClose, Never, SessionEnd};
+        let day = 24 * 60 * 60;
+        let granted = |limits: &TerminusLimits, durable, policy, seconds| {
+            let mut granted = (durable, policy, seconds);
+            grant(limits, &mut granted.0, &mut granted.1, &mut granted.2);
+            granted
+        };
+        let mut limits = TerminusLimits::default();
+        assert_eq!(granted(&limits, UnsettledState, SessionEnd, 9), (Nothing, SessionEnd, 9));
+        assert_eq!(granted(&limits, Nothing, SessionEnd, u32::MAX), (Nothing, SessionEnd, day));
+        assert_eq!(granted(&limits, Nothing, Never, 0), (Nothing, ConnectionClose, day));
+        (limits.durability, limits.time) = (Configuration, Duration::MAX);
+        assert_eq!(granted(&limits, UnsettledState, Never, 0), (Configuration, Never, 0));
     }
 }

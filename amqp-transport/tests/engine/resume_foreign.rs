@@ -82,8 +82,11 @@ fn stolen(script: &mut Script, link: LinkId) -> SuspendedLink {
     state
 }
 
+/// A transfer or disposition: which, of what number, whether settled, and in what state.
+type Said = (&'static str, Option<u32>, Option<bool>, Option<DeliveryState>);
+
 /// The transfers and dispositions that were written.
-fn said(script: &mut Script) -> Vec<(&'static str, Option<u32>, Option<bool>, Option<DeliveryState>)> {
+fn said(script: &mut Script) -> Vec<Said> {
     let told = |performative: Performative| match performative {
         Performative::Transfer(transfer) => Some((
             if transfer.resume { "resume" } else { "send" },

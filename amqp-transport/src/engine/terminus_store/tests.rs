@@ -209,25 +209,6 @@ fn a_time_without_end_never_expires() {
     assert_eq!(store.next_deadline(), Some(start + SECOND));
 }
 
-// L-010, L-053: nothing is promised that is not kept.
-#[test]
-fn what_is_granted_is_what_is_kept() {
-    use TerminusDurability::{Configuration, None as Nothing, UnsettledState};
-    use TerminusExpiryPolicy::{ConnectionClose, Never, SessionEnd};
-    let day = 24 * 60 * 60;
-    let granted = |limits: &TerminusLimits, durable, policy, seconds| {
-        let mut granted = (durable, policy, seconds);
-        limits.grant(&mut granted.0, &mut granted.1, &mut granted.2);
-        granted
-    };
-    let limits = TerminusLimits::default();
-    assert_eq!(granted(&limits, UnsettledState, SessionEnd, 9), (Nothing, SessionEnd, 9));
-    assert_eq!(granted(&limits, Nothing, SessionEnd, u32::MAX), (Nothing, SessionEnd, day));
-    assert_eq!(granted(&limits, Nothing, Never, 0), (Nothing, ConnectionClose, day));
-    let limits = TerminusLimits { durability: Configuration, time: Duration::MAX, ..limits };
-    assert_eq!(granted(&limits, UnsettledState, Never, 0), (Configuration, Never, 0));
-}
-
 // L-053
 #[test]
 fn durability_is_that_of_our_own_terminus() {
