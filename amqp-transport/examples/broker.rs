@@ -156,7 +156,7 @@ impl Broker {
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let mut limits = Limits::default();
-    limits.partial_delivery_bytes = 2 * MAX_MESSAGE;
+    (limits.partial_delivery_bytes, limits.inbox_bytes) = (2 * MAX_MESSAGE, 2 * MAX_MESSAGE);
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:5672".to_owned());
     let listener = Listener::bind(address, ListenerOptions::new("broker").limits(limits)).await?;
     eprintln!("listening on {}", listener.local_addr()?);

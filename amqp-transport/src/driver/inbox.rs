@@ -1,19 +1,23 @@
 //! What has been received and not taken: its bound, and the credit that follows from it.
 //!
 //! Credit counts messages, not octets, and each link has its own, so that a peer with many links and large messages
-//! could fill the memory with what it was granted. Hence a bound over all links of a connection. Reading is not paused
-//! for it: what a task waits for may lie behind messages that nobody takes. Instead, above the bound, links that are
-//! granted credit by themselves give it back, and a link whose messages are all taken gets one more at a time, so that
-//! whoever reads goes on. What was on its way still comes; a link that goes on beyond the ceiling is detached, and the
-//! message that was too much stays with the peer.
+//! could fill the memory with what it was granted. Hence a bound over all links of a connection. Credit that is granted by
+//! itself is no more than what there is room for, shared among the links: at first each message may be as large as the
+//! link allows; what it takes credit for later are messages as they came lately. Reading is never paused: what a task waits
+//! for may lie behind messages that nobody takes. Instead, above the bound, links that are granted credit by themselves
+//! give it back, and a link whose messages are all taken gets one more at a time, so that whoever reads goes on. What was on
+//! its way still comes; what goes beyond the ceiling, of a peer whose messages grew suddenly, is released: it stays with
+//! the peer. Where that cannot be said, or the application granted the credit itself, the link is detached.
 
 use std::collections::VecDeque;
 
-use amqp_codec::{Error, ErrorCondition, Str};
+use amqp_codec::{DeliveryState, Error, ErrorCondition, Str};
+use tracing::debug;
 
 use super::shared::{Drain, Inbox, LinkPhase, State};
-use crate::engine::{DetachKind, IncomingDelivery, LinkId};
+use crate::engine::{DetachKind, IncomingDelivery, LinkId, Settlement};
 use crate::handle::options::CreditMode;
+use crate::transaction::transaction_of;
 
 impl Inbox {
     /// What the messages here count against the bound.
@@ -32,6 +36,18 @@ impl Inbox {
             }
             CreditMode::Manual => None,
         }
+    }
+
+    /// Learns, from what the link has received in all, how large its messages are lately, on average; what was large once is
+    /// forgotten by halves. Asked for when credit is granted, so that no message costs anything.
+    fn expect(&mut self, octets: u64) {
+        let waiting = u32::try_from(self.deliveries.len()).unwrap_or(u32::MAX);
+        let came = self.taken.saturating_add(waiting).saturating_sub(self.before);
+        if let Some(average) = octets.saturating_sub(self.octets).checked_div(u64::from(came)) {
+            self.expected = average.saturating_add(DELIVERY_COST).max(self.expected / 2);
+        }
+        self.octets = octets;
+        self.before = waiting;
     }
 
     /// Learns from the size of a message; `true` when far too much credit was granted for messages like it.
@@ -54,7 +70,7 @@ impl State {
         let bound = self.engine.config().limits.inbox_bytes;
         let total = self.inbox_octets.saturating_add(cost(&delivery));
         if self.inbox_octets > 0 && total > bound.saturating_mul(CEILING) {
-            self.refuse_more(key);
+            self.turn_away(key, &delivery);
             return;
         }
         self.inbox_octets = total;
@@ -78,12 +94,38 @@ impl State {
         }
     }
 
+    /// Chooses how a receiver is granted credit, and grants the first.
+    pub(crate) fn start_granting(&mut self, key: usize, credit: CreditMode) {
+        let limits = &self.engine.config().limits;
+        let frame = usize::try_from(self.engine.config().max_frame_size).unwrap_or(usize::MAX);
+        let held = u64::try_from(limits.partial_delivery_bytes.max(frame)).unwrap_or(u64::MAX);
+        let Some(slot) = self.links.get_mut(key) else { return };
+        slot.inbox.credit = credit;
+        if credit != CreditMode::Manual && slot.inbox.expected == 0 {
+            let largest = self.engine.link_max_message_size(slot.id).unwrap_or(u64::MAX).min(held);
+            slot.inbox.expected = largest.saturating_add(DELIVERY_COST);
+            self.granting = self.granting.saturating_add(1);
+        }
+        self.grant(key);
+    }
+
+    /// The octets that one of the links which are granted credit by themselves may have on its way and waiting. All of them
+    /// together may have half of what is held at all, so that those which are attached later find room.
+    fn share(&self) -> u64 {
+        let room = self.engine.config().limits.inbox_bytes.saturating_mul(CEILING / 2);
+        u64::try_from(room / self.granting.max(1)).unwrap_or(u64::MAX)
+    }
+
     /// Grants a receiver credit for what it has room for.
     // L-029
     pub(crate) fn grant(&mut self, key: usize) {
         let is_over = self.inbox_octets > self.engine.config().limits.inbox_bytes;
+        let share = self.share();
         let Some(slot) = self.links.get_mut(key) else { return };
         if let Some(credit) = slot.inbox.target() {
+            slot.inbox.expect(self.engine.link_stats(slot.id).map_or(0, |stats| stats.octets));
+            let room = (share / slot.inbox.expected.max(1)).max(1);
+            let credit = credit.min(u32::try_from(room).unwrap_or(u32::MAX));
             let waiting = u32::try_from(slot.inbox.deliveries.len()).unwrap_or(u32::MAX);
             slot.inbox.taken = 0;
             slot.inbox.ahead = credit;
@@ -165,6 +207,24 @@ impl State {
         }
     }
 
+    /// Gives a message back for which there is no room, so that its sender keeps it and the link goes on.
+    fn turn_away(&mut self, key: usize, delivery: &IncomingDelivery) {
+        let Some(slot) = self.links.get(key) else { return };
+        let is_ours_to_say = !delivery.is_settled
+            && slot.inbox.credit != CreditMode::Manual
+            && delivery.state.as_deref().and_then(transaction_of).is_none();
+        if !is_ours_to_say {
+            self.refuse_more(key);
+            return;
+        }
+        debug!(link = ?slot.id, "a message was released, too many octets wait for the application");
+        self.stats.messages_turned_away = self.stats.messages_turned_away.saturating_add(1);
+        // Stale: it stays with the peer all the same.
+        let _ = self.engine.settle(slot.id, delivery.id, DeliveryState::Released, Settlement::Settled);
+        self.is_touched = true;
+        self.withhold(key);
+    }
+
     /// Detaches a link that goes on although far too much is waiting.
     fn refuse_more(&mut self, key: usize) {
         let Some(slot) = self.links.get_mut(key) else { return };
@@ -182,13 +242,13 @@ impl State {
 
 /// What a waiting message counts against the bound, in octets: itself, and what is kept beside it.
 fn cost(delivery: &IncomingDelivery) -> usize {
-    delivery.message.len().saturating_add(DELIVERY_COST)
+    delivery.message.len().saturating_add(usize::try_from(DELIVERY_COST).unwrap_or(usize::MAX))
 }
 
 /// Messages ahead at most where their octets are counted: so many are enough for any size.
 const MOST_AHEAD: u64 = 10_000;
 /// The memory of a delivery without its message, about, in octets.
-const DELIVERY_COST: usize = 256;
-/// How many times the bound may be waiting before a link that goes on is detached. Far above what is on its way when a
-/// link's credit is taken back: peers queue as much as they were granted.
+const DELIVERY_COST: u64 = 256;
+/// How many times the bound may be waiting at most. Peers queue as much as they were granted, and that still comes when a
+/// link's credit is taken back.
 const CEILING: usize = 4;

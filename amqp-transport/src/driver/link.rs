@@ -103,12 +103,7 @@ impl LinkInner {
     /// Chooses how credit is granted, and grants the first.
     pub(crate) fn start_receiving(&self, credit: CreditMode) {
         // Poisoned: nothing will be received.
-        let _ = self.connection.shared.with(|state| {
-            if let Some(slot) = state.links.get_mut(self.key) {
-                slot.inbox.credit = credit;
-            }
-            state.grant(self.key);
-        });
+        let _ = self.connection.shared.with(|state| state.start_granting(self.key, credit));
     }
 
     /// Tells the sender what became of a delivery.

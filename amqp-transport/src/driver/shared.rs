@@ -83,6 +83,8 @@ pub(crate) struct State {
     /// What all inboxes hold, and the links whose credit is withheld for it.
     pub(crate) inbox_octets: usize,
     pub(crate) withheld: BTreeSet<usize>,
+    /// How many attached links are granted credit by themselves.
+    pub(crate) granting: usize,
     /// Messages handed to the engine whose outcome someone may ask for.
     pub(crate) pending: Slab<Pending>,
     /// Number of the last batch taken from the engine, and of the last one of which an octet reached the socket.
@@ -279,6 +281,11 @@ pub(crate) struct Inbox {
     /// last granted.
     pub(crate) largest: u64,
     pub(crate) ahead: u32,
+    /// Where credit is granted by itself: the octets that each message is expected to take, and how many octets had come and
+    /// how many messages waited when that was last learned.
+    pub(crate) expected: u64,
+    pub(crate) octets: u64,
+    pub(crate) before: u32,
     pub(crate) drain: Drain,
     pub(crate) mode: ReceiverSettleMode,
     /// Outcomes told in second mode that wait for the sender's settlement.
@@ -316,6 +323,7 @@ impl State {
             link_keys: Vec::new(),
             inbox_octets: 0,
             withheld: BTreeSet::new(),
+            granting: 0,
             pending: Slab::default(),
             taken_batch: 0,
             written_batch: 0,
@@ -404,6 +412,9 @@ impl State {
         let Some(slot) = self.links.get_mut(key) else { return };
         let (is_orphan, end) = (slot.is_orphan, reach(&reason));
         slot.phase = LinkPhase::Detached(Box::new(Detachment { reason, was_usable }));
+        if slot.inbox.expected > 0 {
+            self.granting = self.granting.saturating_sub(1);
+        }
         slot.queue.notify_all(&mut self.wakes);
         slot.life.notify_all(&mut self.wakes);
         if slot.terminus.is_some() {

@@ -36,7 +36,10 @@ pub struct Limits {
     pub buffered_bytes: usize,
     /// Octets of whole messages that wait in the inboxes of a connection's receivers, each with a little for its
     /// keeping, above which no link is granted credit by itself but one that has nothing waiting, and that one message at
-    /// a time. At four times as much, a link that goes on is detached. The engine alone has no inboxes. Default 16 MiB.
+    /// a time. Twice as much is what links are granted credit for by themselves, all together: messages as large as a link
+    /// takes them at first, later as large as they came. Four times as much is held at most: what comes then is released,
+    /// and where its sender has settled it, or the application granted the credit itself, the link is detached. The engine
+    /// alone has no inboxes. Default 16 MiB.
     pub inbox_bytes: usize,
     /// Octets held of deliveries whose last frame has not come yet, over all links. Default 4 MiB.
     pub partial_delivery_bytes: usize,

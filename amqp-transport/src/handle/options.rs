@@ -235,11 +235,14 @@ impl ReceiverOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CreditMode {
     /// Keeps messages on their way and waiting to be taken at this number together, and renews at half of it as the
-    /// application takes them. A receiver that does not take stops its sender.
+    /// application takes them. A receiver that does not take stops its sender. Fewer where so many might not find room:
+    /// at first, messages as large as the link takes them; later, as large as they came lately
+    /// ([`Limits::inbox_bytes`](crate::engine::Limits)).
     Auto(u32),
     /// As [`Auto`](Self::Auto), with a number that follows from the sizes of the messages: those on their way and waiting
     /// are to take about so many bytes together, whatever their number. Begins with one message and learns; a peer whose
-    /// messages grow suddenly may exceed it once by what it was granted. At least one message is always granted.
+    /// messages grow suddenly may exceed it once by what it was granted. At least one message is always granted, and never
+    /// more than [`Auto`](Self::Auto) would find room for.
     Bytes(u64),
     /// Only what [`Receiver::add_credit`](crate::Receiver::add_credit) grants.
     Manual,

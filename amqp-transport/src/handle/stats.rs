@@ -20,6 +20,9 @@ pub struct ConnectionStats {
     pub messages_sent: u64,
     /// Whole messages received.
     pub messages_received: u64,
+    /// Messages among them that were released because too many octets waited for the application
+    /// ([`Limits::inbox_bytes`](crate::engine::Limits)): their senders keep them.
+    pub messages_turned_away: u64,
     /// Gauge: messages handed over that have no outcome yet.
     pub undecided_messages: usize,
     /// Gauge: octets of messages received that the application has not taken, over all links.
