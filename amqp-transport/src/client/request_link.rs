@@ -215,6 +215,8 @@ fn not_received(error: RecvError) -> RequestError {
     match error {
         RecvError::Detached(reason) => detached(reason),
         RecvError::Lost(error) => RequestError::Lost(error),
+        // Its credit is granted by itself and never taken back.
+        RecvError::Regranted => RequestError::Detached(None),
     }
 }
 

@@ -97,17 +97,33 @@ impl State {
             Event::LinkDetached { link, cause, error, .. } => self.on_link_detached(link, cause, error),
             Event::DrainRequested { link } => self.on_drain_requested(link),
             Event::Drained { link } => {
-                if let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) {
+                let slot = self.link_key(link).and_then(|key| self.links.get_mut(key));
+                // Credit that was granted meanwhile has ended it.
+                if let Some(slot) = slot.filter(|slot| slot.inbox.drain == Drain::Asked) {
                     slot.inbox.drain = Drain::Done;
+                    slot.inbox.drained = slot.inbox.drained.wrapping_add(1);
                     slot.life.notify_all(&mut self.wakes);
                 }
             }
-            Event::RemoteSettled { link, delivery, state } => {
+            Event::FlowAnswered { link, number } => {
                 if let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) {
-                    for waiting in slot.inbox.confirmations.iter_mut().filter(|c| c.delivery == delivery) {
-                        waiting.settled = Some(state.clone());
-                    }
+                    slot.inbox.answered = number;
                     slot.life.notify_all(&mut self.wakes);
+                }
+            }
+            // Nobody need wait for the peer's answer to know that nothing more comes.
+            Event::LinkFailed { link, error } => {
+                if let Some(key) = self.link_key(link) {
+                    self.finish_link(key, DetachReason::Violation(error.into()), WasUsable::Yes);
+                }
+            }
+            Event::RemoteSettled { link, delivery, state } => {
+                let slot = self.link_key(link).and_then(|key| self.links.get_mut(key));
+                if let Some(waiting) = slot.and_then(|slot| slot.inbox.confirmations.get_mut(&delivery)) {
+                    waiting.settled = Some(state);
+                    if let Some(waker) = waiting.waker.take() {
+                        self.wakes.wake(waker);
+                    }
                 }
             }
             Event::Closed { reason } => self.on_closed(&reason),
@@ -182,10 +198,7 @@ impl State {
         let reason = if cause == DetachCause::SessionEnded && self.is_session_ending(key) {
             DetachReason::SessionEnded(EndReason::Local)
         } else {
-            match self.links.get_mut(key).and_then(|slot| slot.fault.take()) {
-                Some(fault) if cause == DetachCause::Local => DetachReason::Violation((*fault).into()),
-                _ => detach_reason(cause, error),
-            }
+            detach_reason(cause, error)
         };
         let session = self.links.get(key).and_then(|slot| slot.session);
         self.finish_link(key, reason, was_usable);

@@ -14,8 +14,9 @@ use std::collections::VecDeque;
 use amqp_codec::{DeliveryState, Error, ErrorCondition, Str};
 use tracing::debug;
 
-use super::shared::{Drain, Inbox, LinkPhase, State};
+use super::shared::{Drain, Inbox, LinkPhase, State, WasUsable};
 use crate::engine::{DetachKind, IncomingDelivery, LinkId, Settlement};
+use crate::handle::error::DetachReason;
 use crate::handle::options::CreditMode;
 use crate::transaction::transaction_of;
 
@@ -227,16 +228,16 @@ impl State {
 
     /// Detaches a link that goes on although far too much is waiting.
     fn refuse_more(&mut self, key: usize) {
-        let Some(slot) = self.links.get_mut(key) else { return };
+        let Some(slot) = self.links.get(key) else { return };
         let fault = Error {
             condition: ErrorCondition::RESOURCE_LIMIT_EXCEEDED,
             description: Some(Str::from("too many octets of messages wait for the application".to_owned())),
             info: None,
         };
-        slot.fault = Some(Box::new(fault.clone()));
         // Stale: the link's end is on its way as an event.
-        let _ = self.engine.detach(slot.id, DetachKind::Closed, Some(fault));
+        let _ = self.engine.detach(slot.id, DetachKind::Closed, Some(fault.clone()));
         self.is_touched = true;
+        self.finish_link(key, DetachReason::Violation(fault.into()), WasUsable::Yes);
     }
 }
 

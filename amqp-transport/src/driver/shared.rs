@@ -223,8 +223,6 @@ pub(crate) struct LinkSlot {
     /// Those who wait for attach, detach, drain or a confirmation.
     pub(crate) life: WaitQueue,
     pub(crate) inbox: Inbox,
-    /// Receiver: with what this side has detached it by itself.
-    pub(crate) fault: Option<Box<Error>>,
     /// Sender: whether messages may still be handed over.
     pub(crate) gate: Gate,
     /// Sender: the peer wants its credit back once nobody waits to send.
@@ -287,22 +285,32 @@ pub(crate) struct Inbox {
     pub(crate) octets: u64,
     pub(crate) before: u32,
     pub(crate) drain: Drain,
+    /// How many drains have come to their end.
+    pub(crate) drained: u32,
+    /// The last of our questions for the sender's flow that was answered.
+    pub(crate) answered: u32,
     pub(crate) mode: ReceiverSettleMode,
     /// Outcomes told in second mode that wait for the sender's settlement.
-    pub(crate) confirmations: Vec<Confirmation>,
+    pub(crate) confirmations: BTreeMap<DeliveryId, Confirmation>,
 }
 
+/// Whether the credit of a receiver is taken back, and renewed by itself no more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Drain {
     #[default]
     Off,
+    /// The sender is asked to use it up or give it back.
     Asked,
+    /// It has; who waits for a message next grants anew.
     Done,
+    /// It is taken back until the application says otherwise.
+    Stopped,
 }
 
-#[derive(Debug)]
+/// An outcome that waits for the sender's settlement, and who waits for that.
+#[derive(Debug, Default)]
 pub(crate) struct Confirmation {
-    pub(crate) delivery: DeliveryId,
+    pub(crate) waker: Option<Waker>,
     /// What the sender said when it settled, once it has.
     pub(crate) settled: Option<Option<DeliveryState>>,
 }
@@ -373,7 +381,6 @@ impl State {
             queue: WaitQueue::default(),
             life: WaitQueue::default(),
             inbox: Inbox::default(),
-            fault: None,
             gate: Gate::Open,
             is_drain_requested: false,
             draining: Draining::default(),
@@ -414,6 +421,9 @@ impl State {
         slot.phase = LinkPhase::Detached(Box::new(Detachment { reason, was_usable }));
         if slot.inbox.expected > 0 {
             self.granting = self.granting.saturating_sub(1);
+        }
+        for waker in slot.inbox.confirmations.values_mut().filter_map(|waiting| waiting.waker.take()) {
+            self.wakes.wake(waker);
         }
         slot.queue.notify_all(&mut self.wakes);
         slot.life.notify_all(&mut self.wakes);

@@ -423,6 +423,16 @@ impl Connection {
         Ok(())
     }
 
+    /// Asks the sender to answer this side's next flow of the link, which leaves with the next output (AMQP 1.0 §2.6.10).
+    /// Once [`Event::FlowAnswered`] has come with the number that is returned, or a later one, the sender has seen the
+    /// credit that was told, and what it said it has available is of that time.
+    ///
+    /// # Errors
+    /// When the link is gone or no receiver.
+    pub fn ask(&mut self, link: LinkId) -> Result<u32, EngineError> {
+        self.ask_link(link)
+    }
+
     /// Asks the sender to use the credit up or give it back; [`Event::Drained`] follows.
     ///
     /// # Errors

@@ -150,6 +150,21 @@ pub enum Event {
         /// The link.
         link: LinkId,
     },
+    /// Receiver: the sender answered a flow that asked for it.
+    FlowAnswered {
+        /// The link.
+        link: LinkId,
+        /// What [`ask`](super::Connection::ask) returned, at the last time before that flow.
+        number: u32,
+    },
+    /// Receiver: the peer broke a rule of the link, which is being detached: nothing more comes on it.
+    /// [`Event::LinkDetached`] follows when the peer has answered.
+    LinkFailed {
+        /// The link.
+        link: LinkId,
+        /// What the peer is told.
+        error: Error,
+    },
     /// The peer's flow for a link carried properties: what both ends agreed to tell each other beside credit
     /// (AMQP 1.0 §2.7.4).
     LinkState {
@@ -333,6 +348,12 @@ impl fmt::Debug for Event {
             }
             Self::DrainRequested { link } => f.debug_struct("DrainRequested").field("link", link).finish(),
             Self::Drained { link } => f.debug_struct("Drained").field("link", link).finish(),
+            Self::FlowAnswered { link, number } => {
+                f.debug_struct("FlowAnswered").field("link", link).field("number", number).finish()
+            }
+            Self::LinkFailed { link, error } => {
+                f.debug_struct("LinkFailed").field("link", link).field("error", error).finish()
+            }
             Self::LinkState { link, properties } => {
                 f.debug_struct("LinkState").field("link", link).field("properties", properties).finish()
             }

@@ -21,7 +21,7 @@ pub struct LinkId {
 }
 
 /// A delivery: its delivery-id on the wire, unique within a session and direction while unsettled (D-002).
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct DeliveryId(pub u32);
 
 impl SessionId {

@@ -451,10 +451,16 @@ impl Connection {
     pub(super) fn link_fault(&mut self, index: u32, fault: Violation) -> Result<(), Violation> {
         let Some(link) = self.links.get(index) else { return Ok(()) };
         let id = link.id;
+        let is_receiver = link.kind.role() == Role::Receiver;
         self.release_partial(index);
+        let error = fault.to_wire();
         // An unanswered attach has nothing to detach yet; the session bears the fault.
-        self.detach_link(id, DetachKind::Closed, Some(fault.to_wire()), DetachCause::Violation)
-            .map_err(|_| fault)
+        self.detach_link(id, DetachKind::Closed, Some(error.clone()), DetachCause::Violation)
+            .map_err(|_| fault)?;
+        if is_receiver {
+            self.events.push(Event::LinkFailed { link: id, error });
+        }
+        Ok(())
     }
 
     pub(super) fn finish_link(&mut self, index: u32, cause: DetachCause, error: Option<Error>) {
@@ -566,7 +572,7 @@ impl Connection {
         let Some(session) = self.sessions.get_mut(session) else { return false };
         let mut flow = session.flow();
         flow.handle = Some(link.local_handle);
-        match &link.kind {
+        match &mut link.kind {
             LinkKind::Sender(sender) => {
                 flow.delivery_count = Some(sender.credit.delivery_count());
                 flow.link_credit = Some(sender.credit.credit());
@@ -579,6 +585,7 @@ impl Connection {
                     (link.endpoint.remote != Half::Idle).then(|| receiver.credit.delivery_count());
                 flow.link_credit = Some(receiver.credit.credit());
                 flow.drain = receiver.credit.draining;
+                flow.echo = receiver.echo.on_flow();
                 if receiver.credit.credit() > 0 {
                     let id = receiver.acquiring.clone().map(Value::Binary);
                     flow.properties = id.map(|id| Fields::default().with("txn-id", id));

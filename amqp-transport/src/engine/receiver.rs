@@ -33,6 +33,30 @@ pub(crate) struct ReceiverState {
     pub(crate) acquiring: Option<Bytes>,
     /// Octets of whole messages that came.
     pub(crate) octets: u64,
+    pub(crate) echo: Echo,
+}
+
+/// What we ask the sender to answer. One flow at a time asks, so that an answer is known to be one of what was told before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Echo {
+    /// How often was asked.
+    asked: u32,
+    /// What the flow asked that has left and is not answered.
+    sent: Option<u32>,
+    /// Whether one is to ask that has not left.
+    is_owed: bool,
+}
+
+impl Echo {
+    /// Whether the flow that leaves now is to ask.
+    pub(crate) fn on_flow(&mut self) -> bool {
+        let is_due = self.is_owed && self.sent.is_none();
+        if is_due {
+            self.sent = Some(self.asked);
+            self.is_owed = false;
+        }
+        is_due
+    }
 }
 
 /// A delivery whose last frame has not come.
@@ -85,6 +109,7 @@ impl ReceiverState {
             highest_tag: HighestTag::default(),
             acquiring: None,
             octets: 0,
+            echo: Echo::default(),
         }
     }
 }
@@ -370,6 +395,12 @@ impl Connection {
         let Some(link) = self.links.get_mut(index) else { return };
         if let LinkKind::Receiver(receiver) = &mut link.kind {
             receiver.credit.on_flow(flow.delivery_count, flow.available);
+            if let Some(number) = receiver.echo.sent.take() {
+                self.events.push(Event::FlowAnswered { link: link.id, number });
+                if receiver.echo.is_owed {
+                    self.owe_link_flow(index);
+                }
+            }
         }
         self.note_drained(index);
     }
@@ -454,6 +485,16 @@ impl Connection {
         receiver.credit.draining = false;
         self.owe_link_flow(id.index);
         Ok(())
+    }
+
+    // L-030: an echo tells when a credit stands.
+    pub(super) fn ask_link(&mut self, id: LinkId) -> Result<u32, EngineError> {
+        let receiver = self.link_mut(id)?.receiver()?;
+        receiver.echo.asked = receiver.echo.asked.wrapping_add(1);
+        receiver.echo.is_owed = true;
+        let number = receiver.echo.asked;
+        self.owe_link_flow(id.index);
+        Ok(number)
     }
 
     // L-028: a credit that nothing came for is given back.

@@ -1,7 +1,9 @@
 //! A received message and its settlement.
 
+use std::future::poll_fn;
 use std::mem::discriminant;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use amqp_codec::{
     DecodeError, DecodeLimits, DeliveryState, DeliveryTag, Error, Message, MessageView, Modified,
@@ -12,7 +14,7 @@ use bytes::Bytes;
 use super::error::{DetachReason, SettleError};
 use super::options::OnDrop;
 use crate::driver::link::{LinkInner, too_late};
-use crate::driver::shared::{Confirmation, LinkPhase};
+use crate::driver::shared::{Confirmation, LinkPhase, State};
 use crate::engine::{DeliveryId, DetachKind, IncomingDelivery, Settlement};
 use crate::transaction::transaction_of;
 
@@ -254,7 +256,7 @@ impl<'a> Waiting<'a> {
                     Err(SettleError::Overruled(None))
                 }
                 Some(slot) => {
-                    slot.inbox.confirmations.push(Confirmation { delivery, settled: None });
+                    slot.inbox.confirmations.insert(delivery, Confirmation::default());
                     Ok(Self { link, delivery })
                 }
                 None => Err(SettleError::Detached(DetachReason::Local)),
@@ -263,17 +265,28 @@ impl<'a> Waiting<'a> {
     }
 
     async fn settled(self) -> Result<Option<DeliveryState>, SettleError> {
-        let settled = self.link.wait(|slot| {
-            let told = slot.inbox.confirmations.iter().find(|waiting| waiting.delivery == self.delivery);
-            if let Some(state) = told.and_then(|waiting| waiting.settled.clone()) {
-                return Some(Ok(state));
-            }
-            match &slot.phase {
-                LinkPhase::Detached(end) => Some(Err(too_late(&end.reason))),
-                _ => None,
-            }
-        });
-        settled.await.unwrap_or_else(|error| Err(SettleError::Lost(error)))
+        poll_fn(|cx| {
+            let polled = self.link.connection.shared.with(|state| self.poll(state, cx));
+            polled.unwrap_or_else(|error| Poll::Ready(Err(SettleError::Lost(error))))
+        })
+        .await
+    }
+
+    /// Looks for its own settlement alone, however many wait.
+    fn poll(&self, state: &mut State, cx: &Context<'_>) -> Poll<Result<Option<DeliveryState>, SettleError>> {
+        let gone = || Poll::Ready(Err(SettleError::Detached(DetachReason::Local)));
+        let Some(slot) = state.links.get_mut(self.link.key) else { return gone() };
+        let Some(waiting) = slot.inbox.confirmations.get_mut(&self.delivery) else { return gone() };
+        if let Some(settled) = waiting.settled.take() {
+            return Poll::Ready(Ok(settled));
+        }
+        if let LinkPhase::Detached(end) = &slot.phase {
+            return Poll::Ready(Err(too_late(&end.reason)));
+        }
+        if let Some(old) = waiting.waker.replace(cx.waker().clone()) {
+            state.wakes.discard(old);
+        }
+        Poll::Pending
     }
 }
 
@@ -282,8 +295,9 @@ impl Drop for Waiting<'_> {
         let (key, id) = (self.link.key, self.delivery);
         // Poisoned: nobody waits any more.
         let _ = self.link.connection.shared.with(|state| {
-            if let Some(slot) = state.links.get_mut(key) {
-                slot.inbox.confirmations.retain(|waiting| waiting.delivery != id);
+            let slot = state.links.get_mut(key);
+            if let Some(old) = slot.and_then(|slot| slot.inbox.confirmations.remove(&id)?.waker) {
+                state.wakes.discard(old);
             }
         });
     }

@@ -600,6 +600,10 @@ pub enum RecvError {
     /// The link is detached, and everything received before has been taken.
     #[error("the link is detached: {0}")]
     Detached(DetachReason),
+    /// Credit was granted while it was being taken back ([`Receiver::drain`](crate::Receiver::drain),
+    /// [`Receiver::stop`](crate::Receiver::stop)): it is not.
+    #[error("credit was granted anew before the peer had given back what it held")]
+    Regranted,
     /// The connection is gone.
     #[error(transparent)]
     Lost(#[from] ConnectionError),
@@ -611,6 +615,7 @@ impl RecvError {
     pub fn remote(&self) -> Option<&RemoteError> {
         match self {
             Self::Detached(reason) => reason.remote(),
+            Self::Regranted => None,
             Self::Lost(error) => remote_of(error),
         }
     }
@@ -620,6 +625,7 @@ impl RecvError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Detached(reason) => reason.is_retryable(),
+            Self::Regranted => true,
             Self::Lost(error) => error.is_retryable(),
         }
     }

@@ -11,7 +11,7 @@ use super::delivery::Delivery;
 use super::error::{DetachReason, RecvError};
 use super::options::OnDrop;
 use crate::driver::link::LinkInner;
-use crate::driver::shared::{Drain, LinkPhase, State};
+use crate::driver::shared::{Drain, LinkPhase, LinkSlot, State};
 use crate::driver::wait::Place;
 use crate::engine::{DetachKind, IncomingDelivery, LinkStats};
 use crate::error::ConnectionError;
@@ -39,7 +39,8 @@ impl Receiver {
     /// Waits for the next message. Credit is renewed as messages are taken, see [`CreditMode`](super::options::CreditMode).
     ///
     /// # Errors
-    /// When the link is detached or the connection is gone, and all messages received before have been taken.
+    /// When the link is detached or the connection is gone, and all messages received before have been taken. A link that
+    /// this side detaches for a fault of the peer's is detached at once, without the peer's answer.
     ///
     /// # Cancel safety
     /// Safe: no message is lost when the future is dropped.
@@ -55,11 +56,26 @@ impl Receiver {
     }
 
     /// Grants the peer credit for so many further messages. For [`CreditMode::Manual`](super::options::CreditMode::Manual); with
-    /// [`CreditMode::Auto`](super::options::CreditMode::Auto) the extra credit lasts until the next renewal.
+    /// [`CreditMode::Auto`](super::options::CreditMode::Auto) the extra credit lasts until the next renewal. Ends a
+    /// [`drain`](Self::drain) and a [`stop`](Self::stop). The application answers for it that what it grants finds room
+    /// ([`Limits::inbox_bytes`](crate::engine::Limits)).
     ///
     /// # Errors
     /// When the link is detached.
     pub fn add_credit(&self, messages: u32) -> Result<(), RecvError> {
+        self.grant(|credit| credit.saturating_add(messages))
+    }
+
+    /// Sets the peer's credit: so many messages may come from now on, besides those on their way. Otherwise as
+    /// [`add_credit`](Self::add_credit). To take all of it back and know when that stands, use [`stop`](Self::stop).
+    ///
+    /// # Errors
+    /// When the link is detached.
+    pub fn set_credit(&self, messages: u32) -> Result<(), RecvError> {
+        self.grant(|_| messages)
+    }
+
+    fn grant(&self, credit: impl FnOnce(u32) -> u32) -> Result<(), RecvError> {
         self.link
             .connection
             .shared
@@ -68,14 +84,104 @@ impl Receiver {
                 if let LinkPhase::Detached(end) = &slot.phase {
                     return Err(over(&end.reason));
                 }
-                slot.inbox.drain = Drain::Off;
-                let credit = state.engine.link_credit(slot.id).saturating_add(messages);
+                let credit = credit(state.engine.link_credit(slot.id));
+                if slot.inbox.drain != Drain::Off {
+                    // It is renewed when half of this is used, where that is done by itself.
+                    (slot.inbox.ahead, slot.inbox.taken) = (credit, 0);
+                    slot.inbox.drain = Drain::Off;
+                    slot.life.notify_all(&mut state.wakes);
+                }
                 // Stale: the link's end is on its way as an event.
                 let _ = state.engine.set_credit(slot.id, credit);
                 state.is_touched = true;
                 Ok(())
             })
             .unwrap_or_else(|error| Err(RecvError::Lost(error)))
+    }
+
+    /// Takes the peer's credit back and waits until it knows (`AMQP 1.0 §2.6.10`). Afterwards everything that was sent is
+    /// there for [`try_recv`](Self::try_recv), and no more comes, whatever the [`CreditMode`](super::options::CreditMode),
+    /// until [`start`](Self::start), [`add_credit`](Self::add_credit) or [`set_credit`](Self::set_credit). Unlike with
+    /// [`drain`](Self::drain), the peer sends nothing more that it has not sent already.
+    ///
+    /// There is no bound on the peer's answer but the connection's end.
+    ///
+    /// # Errors
+    /// [`RecvError::Regranted`] when credit was granted meanwhile; otherwise when the link is detached or the connection is
+    /// gone before the peer answered.
+    ///
+    /// # Cancel safety
+    /// Safe; the link stays stopped.
+    // L-030
+    pub async fn stop(&self) -> Result<(), RecvError> {
+        let asked = self.ask(|state| {
+            let Some(slot) = state.links.get_mut(self.link.key) else { return };
+            slot.inbox.drain = Drain::Stopped;
+            slot.life.notify_all(&mut state.wakes);
+            // Stale: the link's end is on its way as an event.
+            let _ = state.engine.set_credit(slot.id, 0);
+        })?;
+        self.answered(asked, |slot| slot.inbox.drain == Drain::Stopped).await
+    }
+
+    /// Grants credit again after a [`stop`](Self::stop), as the link's
+    /// [`CreditMode`](super::options::CreditMode) says; none in the manual mode.
+    ///
+    /// # Errors
+    /// When the link is detached.
+    pub fn start(&self) -> Result<(), RecvError> {
+        self.link.connection.shared.with(|state| {
+            let Some(slot) = state.links.get_mut(self.link.key) else { return Ok(()) };
+            if let LinkPhase::Detached(end) = &slot.phase {
+                return Err(over(&end.reason));
+            }
+            if slot.inbox.drain == Drain::Stopped {
+                slot.inbox.drain = Drain::Off;
+                slot.life.notify_all(&mut state.wakes);
+                state.grant(self.link.key);
+            }
+            Ok(())
+        })?
+    }
+
+    /// Asks the peer how many messages it has for this link, and waits for its answer (`AMQP 1.0 §2.6.7`). Senders that do
+    /// not know say 0.
+    ///
+    /// There is no bound on the peer's answer but the connection's end.
+    ///
+    /// # Errors
+    /// When the link is detached or the connection is gone before the peer answered.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    // L-024
+    pub async fn available(&self) -> Result<u32, RecvError> {
+        let asked = self.ask(|_| ())?;
+        self.answered(asked, |_| true).await?;
+        Ok(self.link.connection.shared.with(|state| state.engine.link_available(self.link.id))?)
+    }
+
+    /// Asks the peer to answer, after `first` was done.
+    fn ask(&self, first: impl FnOnce(&mut State)) -> Result<u32, RecvError> {
+        let asked = self.link.connection.shared.with(|state| {
+            first(state);
+            state.is_touched = true;
+            // Stale: the link's end is on its way as an event.
+            state.engine.ask(self.link.id).unwrap_or_default()
+        });
+        Ok(asked?)
+    }
+
+    /// Waits for that answer, as long as `is_wanted` says so.
+    async fn answered(&self, asked: u32, is_wanted: impl Fn(&LinkSlot) -> bool) -> Result<(), RecvError> {
+        self.link
+            .wait(|slot| match &slot.phase {
+                LinkPhase::Detached(end) => Some(Err(over(&end.reason))),
+                _ if !is_wanted(slot) => Some(Err(RecvError::Regranted)),
+                // Numbers that are answered wrap, and none of them is far from the last.
+                _ => (slot.inbox.answered.wrapping_sub(asked) < u32::MAX / 2).then_some(Ok(())),
+            })
+            .await?
     }
 
     /// Grants credit for messages that are acquired under a transaction.
@@ -94,29 +200,38 @@ impl Receiver {
     /// (`AMQP 1.0 §2.6.7`). Afterwards no credit is left, and everything sent is there for
     /// [`try_recv`](Self::try_recv). With [`CreditMode::Auto`](super::options::CreditMode::Auto) the next waiting [`recv`](Self::recv) grants anew.
     ///
+    /// There is no bound on the peer's answer but the connection's end.
+    ///
     /// # Errors
-    /// When the link is detached or the connection is gone before the peer answered.
+    /// [`RecvError::Regranted`] when credit was granted meanwhile, which ends the drain; otherwise when the link is detached
+    /// or the connection is gone before the peer answered.
     ///
     /// # Cancel safety
     /// Safe; the drain itself goes on.
+    // L-025
     pub async fn drain(&self) -> Result<(), RecvError> {
-        self.link.connection.shared.with(|state| {
-            let Some(slot) = state.links.get_mut(self.link.key) else { return };
+        let before = self.link.connection.shared.with(|state| {
+            let slot = state.links.get_mut(self.link.key)?;
             slot.inbox.drain = Drain::Asked;
+            slot.life.notify_all(&mut state.wakes);
+            let before = slot.inbox.drained;
             // Stale: the link's end is on its way as an event.
             let _ = state.engine.drain(slot.id);
             state.is_touched = true;
+            Some(before)
         })?;
         self.link
             .wait(|slot| match &slot.phase {
                 LinkPhase::Detached(end) => Some(Err(over(&end.reason))),
-                _ => (slot.inbox.drain != Drain::Asked).then_some(Ok(())),
+                _ if before.is_some_and(|before| before != slot.inbox.drained) => Some(Ok(())),
+                _ => (slot.inbox.drain != Drain::Asked).then_some(Err(RecvError::Regranted)),
             })
             .await?
     }
 
     /// Detaches the link for good and waits for the peer's answer. Idempotent. Unsettled deliveries can no longer be
-    /// settled afterwards; the peer decides what becomes of them.
+    /// settled afterwards; the peer decides what becomes of them. There is no bound on the peer's answer but the
+    /// connection's end: who cannot wait for it puts a time-out around this, and the detach goes on.
     ///
     /// # Errors
     /// When the connection is lost before.

@@ -200,6 +200,26 @@ impl Sender {
         }
     }
 
+    /// Says how many messages wait for this link, which the peer is told with the next flow, at the latest when it asks
+    /// (`AMQP 1.0 §2.6.7`). It is not counted down as messages are sent: whoever says it keeps it true. Default 0.
+    ///
+    /// # Errors
+    /// When the link is detached or the connection is gone.
+    // L-024
+    pub fn set_available(&self, messages: u32) -> Result<(), SendError> {
+        self.link
+            .connection
+            .shared
+            .with(|state| match state.links.get(self.link.key).map(|slot| &slot.phase) {
+                Some(LinkPhase::Detached(end)) => Err(SendError::Detached(end.reason.clone())),
+                _ => {
+                    let told = state.engine.set_available(self.link.id, messages);
+                    told.map_err(|_| SendError::Detached(DetachReason::Local))
+                }
+            })
+            .unwrap_or_else(|error| Err(SendError::Lost(error)))
+    }
+
     /// As [`try_send`](Self::try_send), for a message that is encoded already, in this format. Large payloads are not
     /// copied.
     ///

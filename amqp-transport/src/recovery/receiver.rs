@@ -92,7 +92,7 @@ impl<H: Hooks, B: Blueprint<H, Options = ReceiverOptions>> RecoveringReceiver<H,
             };
             self.link.forget(&attached);
             let verdict = match &error {
-                RecvError::Lost(_) => LinkVerdict::Reconnect,
+                RecvError::Lost(_) | RecvError::Regranted => LinkVerdict::Reconnect,
                 RecvError::Detached(reason) => self.link.verdict(&attached.address, reason),
             };
             match verdict {

@@ -6,11 +6,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use amqp_codec::{
-    Attach, Begin, ErrorCondition, Flow, Message, Open, Role, Source, Target, TargetArchetype, encode_frame,
+    Attach, Begin, DeliveryTag, ErrorCondition, Flow, Message, Open, Role, Source, Target, TargetArchetype,
+    Transfer, encode_frame,
 };
-use amqp_transport::client::{Connection, SenderOptions, SessionOptions};
+use amqp_transport::client::{Connection, DetachReason, ReceiverOptions, SenderOptions, SessionOptions};
 use amqp_transport::server::{AcceptOptions, ServerConnection};
-use amqp_transport::{ConnectionError, Receipt, SendError, Sender};
+use amqp_transport::{ConnectionError, Receipt, RecvError, SendError, Sender};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 
@@ -256,6 +257,7 @@ async fn a_stream_that_is_always_ready_does_not_put_the_end_off() {
 
 const BEGIN: &[u8] = &[0, 0x53, 0x11];
 const ATTACH: &[u8] = &[0, 0x53, 0x12];
+const FLOW: &[u8] = &[0, 0x53, 0x13];
 
 // L-039: it was told to every message that was on its way.
 #[tokio::test(start_paused = true)]
@@ -278,4 +280,57 @@ async fn a_detach_for_a_message_too_large_is_told_to_the_largest_only() {
         errors.push((error.condition().cloned(), error.is_retryable()));
     }
     assert_eq!(errors, [(None, true), (Some(ErrorCondition::MESSAGE_SIZE_EXCEEDED), false), (None, true)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_waited_for_the_answer_to_a_detach_of_its_own() {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let script = tokio::spawn(async move {
+        let mut far = far;
+        let mut seen = Vec::new();
+        let mut frames = BytesMut::from(&b"AMQP\x00\x01\x00\x00"[..]);
+        encode_frame(&mut frames, 0, &Open::new("peer"), &[]);
+        far.write_all(&frames).await.unwrap();
+        until(&mut far, &mut seen, BEGIN).await;
+        let begin = Begin { remote_channel: Some(0), incoming_window: 100, ..Begin::default() };
+        let mut frames = BytesMut::new();
+        encode_frame(&mut frames, 0, &begin, &[]);
+        far.write_all(&frames).await.unwrap();
+        until(&mut far, &mut seen, ATTACH).await;
+        let mut attach = Attach::new("r", 0, Role::Sender);
+        attach.source = Some(Source::new("/x"));
+        attach.target = Some(TargetArchetype::Target(Target::default()));
+        attach.initial_delivery_count = Some(0);
+        let transfer = |id: u8, size| {
+            let transfer = Transfer {
+                delivery_id: Some(id.into()),
+                delivery_tag: DeliveryTag::new(&[id]),
+                ..Transfer::default()
+            };
+            (transfer, vec![0; size])
+        };
+        let mut frames = BytesMut::new();
+        encode_frame(&mut frames, 0, &attach, &[]);
+        far.write_all(&frames).await.unwrap();
+        until(&mut far, &mut seen, FLOW).await;
+        let mut frames = BytesMut::new();
+        // A message, and one that is larger than the link takes.
+        for (transfer, payload) in [transfer(0, 10), transfer(1, 101)] {
+            encode_frame(&mut frames, 0, &transfer, &payload);
+        }
+        far.write_all(&frames).await.unwrap();
+        far
+    });
+    let client = Connection::over(near, no_sasl()).await.unwrap();
+    let session = client.begin(SessionOptions::new()).await.unwrap();
+    let receiver =
+        session.attach_receiver(ReceiverOptions::new("r", "/x").max_message_size(100)).await.unwrap();
+    let _far = script.await.unwrap();
+    drop(receiver.recv().await.unwrap());
+    let over = tokio::time::timeout(Duration::from_secs(1), receiver.recv()).await.expect("bounded");
+    let Err(RecvError::Detached(DetachReason::Violation(error))) = over else { panic!("{over:?}") };
+    assert_eq!(error.condition, ErrorCondition::MESSAGE_SIZE_EXCEEDED);
+    assert!(!receiver.is_attached());
+    drop(receiver);
+    assert!(client.is_open());
 }

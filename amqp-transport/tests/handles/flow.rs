@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use amqp_codec::{Message, Outcome};
 use amqp_transport::client::{CreditMode, ReceiverOptions, SenderOptions};
-use amqp_transport::server::AcceptOptions;
-use amqp_transport::{Blocked, SendError, Settlement};
+use amqp_transport::server::{AcceptOptions, Draining};
+use amqp_transport::{Blocked, RecvError, SendError, Settlement};
 use bytes::Bytes;
 
 use crate::support::*;
@@ -328,6 +328,83 @@ async fn several_tasks_receive_from_one_link() {
         total += task.await.unwrap();
     }
     assert_eq!(total, 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_new_credit_ends_never_returned() {
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let options = ReceiverOptions::new("r", "/x").credit(CreditMode::Manual);
+    let accept = AcceptOptions::new().draining(Draining::ByApplication);
+    let (receiver, _sender) = receiving(&session, &server, options, accept).await;
+    receiver.add_credit(5).unwrap();
+    let mut draining = Box::pin(receiver.drain());
+    assert!(is_stuck(&mut draining).await, "the sender does not say that it has nothing");
+    receiver.add_credit(1).unwrap();
+    assert!(matches!(draining.await, Err(RecvError::Regranted)));
+}
+
+// L-030: stopped, nothing more comes, and what was sent before is here.
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_is_stopped_gets_nothing_until_it_starts_again() {
+    for credit in [CreditMode::Auto(10), CreditMode::Manual] {
+        let (client, server) = pair().await;
+        let session = session(&client).await;
+        let options = ReceiverOptions::new("r", "/x").credit(credit);
+        let (receiver, sender) = receiving(&session, &server, options, AcceptOptions::new()).await;
+        if credit == CreditMode::Manual {
+            receiver.set_credit(10).unwrap();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for number in 0..3 {
+            sender.send_settled(&numbered(number)).await.unwrap();
+        }
+        receiver.stop().await.unwrap();
+        assert_eq!((receiver.waiting(), sender.credit()), (3, 0), "{credit:?}");
+        for number in 0..3 {
+            assert_eq!(number_of(&receiver.recv().await.unwrap().message().unwrap()), number);
+        }
+        let mut waiting = Box::pin(receiver.recv());
+        assert!(is_stuck(&mut waiting).await);
+        assert!(matches!(sender.try_send(&numbered(3)), Err(SendError::WouldBlock(Blocked::Credit))));
+        match credit {
+            CreditMode::Manual => receiver.set_credit(2).unwrap(),
+            _ => receiver.start().unwrap(),
+        }
+        sender.send_settled(&numbered(3)).await.unwrap();
+        assert_eq!(number_of(&waiting.await.unwrap().message().unwrap()), 3);
+        assert!(sender.credit() > 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_is_overtaken_by_new_credit_says_so() {
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let options = ReceiverOptions::new("r", "/x").credit(CreditMode::Auto(10));
+    let (receiver, sender) = receiving(&session, &server, options, AcceptOptions::new()).await;
+    let (stopped, ()) = tokio::join!(receiver.stop(), async { receiver.set_credit(4).unwrap() });
+    assert!(matches!(stopped, Err(RecvError::Regranted)));
+    // Credit that was set by hand is renewed by itself all the same.
+    for number in 0..20 {
+        sender.send_settled(&numbered(number)).await.unwrap();
+        drop(receiver.recv().await.unwrap());
+    }
+}
+
+// L-024: the sender's application says what it has, and the receiver's may ask.
+#[tokio::test(start_paused = true)]
+async fn a_receiver_asks_how_much_its_sender_has() {
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let options = ReceiverOptions::new("r", "/x").credit(CreditMode::Manual);
+    let (receiver, sender) = receiving(&session, &server, options, AcceptOptions::new()).await;
+    assert_eq!(receiver.available().await.unwrap(), 0);
+    sender.set_available(42).unwrap();
+    assert_eq!(receiver.available().await.unwrap(), 42);
+    sender.detach().await.unwrap();
+    assert!(matches!(sender.set_available(1), Err(SendError::Detached(_))));
+    assert!(receiver.available().await.is_err());
 }
 
 // L-029: credit in octets. Small messages come many at a time, large ones few, and one always.

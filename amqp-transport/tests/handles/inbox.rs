@@ -107,7 +107,7 @@ async fn sent(
     let mut receipts = Vec::new();
     for _ in 0..messages {
         let receipt = sender.send_with_receipt(&Message::data(vec![0; size])).await.unwrap();
-        receipts.push(tokio::spawn(async move { receipt.await }));
+        receipts.push(tokio::spawn(receipt));
     }
     receipts
 }
@@ -120,6 +120,7 @@ async fn a_peer_that_only_uses_the_credit_it_was_given_is_not_detached() {
     limits.inbox_bytes = 1024 * 1024;
     let (client, server) = pair_with(client_options(), server_options().limits(limits)).await;
     let session = session(&client).await;
+    let mut kept = Vec::new();
     for links in 0..3 {
         let accept = AcceptOptions::new().max_message_size(64 * 1024);
         let options = SenderOptions::new(format!("s{links}"), "/x");
@@ -140,7 +141,7 @@ async fn a_peer_that_only_uses_the_credit_it_was_given_is_not_detached() {
             assert_eq!(receipt.await.unwrap().unwrap(), Outcome::Accepted);
         }
         assert!(sender.is_attached());
-        std::mem::forget((sender, receiver));
+        kept.push((sender, receiver));
     }
     assert_eq!(server.connection().stats().messages_turned_away, 0);
 }
@@ -191,10 +192,8 @@ async fn messages_that_grow_suddenly_go_back_to_their_sender_and_the_link_stays(
     assert!(granted >= 50, "{granted}: what came lately is small");
     // Written in one go, before the peer has read that its credit is taken back.
     let large = Message::data(vec![0; 30 * 1024]);
-    let receipts: Vec<_> = (0..granted)
-        .map(|_| sender.try_send(&large).unwrap())
-        .map(|receipt| tokio::spawn(async move { receipt.await }))
-        .collect();
+    let receipts: Vec<_> =
+        (0..granted).map(|_| sender.try_send(&large).unwrap()).map(|receipt| tokio::spawn(receipt)).collect();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let stats = server.connection().stats();
     assert!(stats.inbox_octets <= 4 * BOUND, "{} octets wait", stats.inbox_octets);

@@ -296,6 +296,7 @@ async fn suspending_a_receiver_takes_no_time_for_each_pair_of_waiting_and_unsett
     const MANY: u32 = 20_000;
     let (_client, server, session, relay) = breakable().await;
     let accept = AcceptOptions::new().keep_unsettled(0).credit(CreditMode::Auto(2 * MANY));
+    let accept = accept.max_message_size(1_000);
     let (sender, receiver) =
         sending(&session, &server, SenderOptions::new("s", "/x").keep_unsettled(0), accept).await;
     for number in 0..MANY {

@@ -151,8 +151,8 @@ async fn a_failed_message_can_be_sent_again_with_its_count() {
 async fn a_loss_while_dispositions_wait_ends_the_receiver() {
     let (client, server, is_broken) = breakable_pair().await;
     let session = session(&client).await;
-    let (receiver, sender) =
-        receiving(&session, &server, ReceiverOptions::new("r", "/q"), AcceptOptions::new()).await;
+    let options = ReceiverOptions::new("r", "/q").max_message_size(1_000);
+    let (receiver, sender) = receiving(&session, &server, options, AcceptOptions::new()).await;
     for number in 0..50 {
         drop(sender.send_with_receipt(&numbered(number)).await.unwrap());
     }

@@ -1,5 +1,10 @@
 //! Outcomes, settle modes and dropped deliveries.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use amqp_codec::{
@@ -133,6 +138,51 @@ async fn lending() -> (Receiver, Sender, impl Sized) {
     let accept = AcceptOptions::new().settling(Settling::ByApplication);
     let (receiver, sender) = receiving(&session, &server, options, accept).await;
     (receiver, sender, (client, server, session))
+}
+
+/// How often a future was polled.
+struct Polled<F>(F, Arc<AtomicUsize>);
+
+impl<F: Future + Unpin> Future for Polled<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_settlement_woke_everyone_who_waited_for_another() {
+    const WAITING: u32 = 300;
+    let (receiver, sender, _rest) = lending().await;
+    receiver.add_credit(2 * WAITING).unwrap();
+    let polls = Arc::new(AtomicUsize::new(0));
+    let (mut receipts, mut confirmations) = (Vec::new(), Vec::new());
+    for number in 0..WAITING {
+        receipts.push(sender.send_with_receipt(&numbered(number)).await.unwrap());
+        let confirmed = receiver.recv().await.unwrap().accept_confirmed();
+        confirmations.push(tokio::spawn(Polled(Box::pin(confirmed), Arc::clone(&polls))));
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    // Settled one by one, the last one first.
+    while let (Some(mut receipt), Some(confirmed)) = (receipts.pop(), confirmations.pop()) {
+        assert!(receipt.decide().await.unwrap().settle(DeliveryState::Accepted));
+        confirmed.await.unwrap().unwrap();
+    }
+    let polls = polls.load(Ordering::Relaxed);
+    assert!(polls <= 900, "{polls} polls for {WAITING}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_settlement_hears_of_the_links_end() {
+    let (receiver, sender, _rest) = lending().await;
+    let _receipt = sender.send_with_receipt(&numbered(1)).await.unwrap();
+    let mut confirmed = Box::pin(receiver.recv().await.unwrap().accept_confirmed());
+    assert!(is_stuck(&mut confirmed).await);
+    let (confirmed, detached) = tokio::join!(confirmed, sender.detach());
+    assert!(matches!(confirmed, Err(SettleError::Detached(_))), "{confirmed:?}");
+    detached.unwrap();
 }
 
 fn lost() -> DeliveryState {

@@ -51,7 +51,7 @@ async fn ten_thousand(mode: SenderSettleMode) {
 async fn a_burst_leaves_in_one_batch() {
     let (client, server) = over_tcp().await;
     let session = session(&client).await;
-    let accept = AcceptOptions::new().credit(CreditMode::Auto(1_000));
+    let accept = AcceptOptions::new().credit(CreditMode::Auto(1_000)).max_message_size(1_024);
     let (sender, receiver) = sending(&session, &server, SenderOptions::new("s", "/x"), accept).await;
     // The first message shows that the credit has come.
     let first = sender.send_with_receipt(&numbered(0)).await.unwrap();

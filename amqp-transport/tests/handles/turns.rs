@@ -21,7 +21,7 @@ async fn a_sender_with_much_credit_lets_its_peer_work_before_it_has_sent_it_all(
     let (near, far) = tokio::io::duplex(WIDE);
     let (client, server) = pair_over(near, far, client_options(), server_options()).await;
     let session = session(&client).await;
-    let accept = AcceptOptions::new().credit(CreditMode::Auto(CREDIT));
+    let accept = AcceptOptions::new().credit(CreditMode::Auto(CREDIT)).max_message_size(8 * 1_024);
     let (sender, receiver) = sending(&session, &server, SenderOptions::new("s", "queue"), accept).await;
     let taken = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&taken);
@@ -45,7 +45,7 @@ async fn a_driver_with_much_to_read_lets_its_application_take_what_is_there() {
     let (near, far) = tokio::io::duplex(WIDE);
     let (client, server) = pair_over(near, far, client_options(), server_options()).await;
     let session = session(&client).await;
-    let accept = AcceptOptions::new().credit(CreditMode::Auto(CREDIT));
+    let accept = AcceptOptions::new().credit(CreditMode::Auto(CREDIT)).max_message_size(8 * 1_024);
     let (sender, receiver) = sending(&session, &server, SenderOptions::new("s", "queue"), accept).await;
     let sending = tokio::spawn(async move {
         let message = Message::data(vec![7; 4 * 1024]);

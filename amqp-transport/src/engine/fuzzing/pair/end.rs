@@ -498,7 +498,10 @@ impl End {
                 assert!(!has_left || self.is_resumed(link, ledger), "message {user} leaves twice");
             }
             Event::DrainRequested { link } => self.known(link).is_drain_asked = true,
-            Event::Drained { link } | Event::LinkState { link, .. } => {
+            Event::Drained { link }
+            | Event::FlowAnswered { link, .. }
+            | Event::LinkFailed { link, .. }
+            | Event::LinkState { link, .. } => {
                 self.known(link);
             }
             Event::Delivery { link, delivery } => self.delivered(link, delivery, ledger),
