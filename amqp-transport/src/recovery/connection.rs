@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::blueprint::Blueprint;
 use super::hooks::{Direct, Hooks};
 use super::keeper::{self, Core, Progress};
-use super::link::Blueprint;
 use super::live::Live;
 use super::options::{PeerAddress, RecoveryOptions};
 use super::receiver::RecoveringReceiver;

@@ -80,6 +80,8 @@
 
 mod backoff;
 #[cfg(feature = "tokio")]
+mod blueprint;
+#[cfg(feature = "tokio")]
 mod connection;
 #[cfg(feature = "tokio")]
 mod error;
@@ -105,10 +107,10 @@ mod status;
 pub use backoff::{Backoff, FirstRetry};
 #[cfg(feature = "tokio")]
 pub use {
+    blueprint::{Blueprint, LinkOptions},
     connection::RecoveringConnection,
     error::{RecoveryError, SendFailure},
     hooks::{Attempt, Direct, Established, Hooks, LinkEnd, LinkVerdict, Parting, Verdict},
-    link::{Blueprint, LinkOptions},
     live::{InFlight, Live},
     options::{PeerAddress, RecoveryOptions, WhileDown},
     receiver::{Received, RecoveringReceiver},

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::blueprint::Blueprint;
 use super::connection::RecoveringConnection;
 use super::hooks::{Direct, Hooks, LinkVerdict};
-use super::link::{Blueprint, Restored};
+use super::link::Restored;
 use super::live::Live;
 use crate::handle::delivery::Delivery;
 use crate::handle::error::RecvError;

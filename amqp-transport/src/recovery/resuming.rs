@@ -9,9 +9,10 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::{OwnedMutexGuard, oneshot};
 use tokio::time::{Instant, timeout};
 
+use super::blueprint::{Blueprint, LinkOptions};
 use super::error::RecoveryError;
 use super::hooks::{Hooks, LinkVerdict};
-use super::link::{Attached, Blueprint, LinkOptions, NotAttached, Restored};
+use super::link::{Attached, NotAttached, Restored};
 use super::live::Live;
 use super::status::RecoveryStatus;
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use amqp_codec::{Message, Outcome};
 use tokio::time::timeout;
 
+use super::blueprint::{Blueprint, Keeping};
 use super::connection::RecoveringConnection;
 use super::error::SendFailure;
 use super::hooks::{Direct, Hooks, LinkVerdict};
-use super::link::{Blueprint, Keeping, Restored};
+use super::link::Restored;
 use crate::handle::error::{DetachReason, SendError};
 use crate::handle::options::SenderOptions;
 use crate::handle::receipt::Receipt;
