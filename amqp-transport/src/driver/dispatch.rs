@@ -1,10 +1,10 @@
 //! The engine's events, put where their handles look for them.
 
-use amqp_codec::{DeliveryTag, Error, Outcome};
+use amqp_codec::{Error, Outcome};
 use tracing::{debug, warn};
 
-use super::pending::Word;
 use super::shared::{AttachRequest, Drain, LinkPhase, Role, SaslQuestion, SessionPhase, State, WasUsable};
+use super::survivors::Word;
 use crate::engine::{DetachCause, EndCause, Event, LinkId};
 use crate::error::{ConnectionError, RemoteError};
 use crate::handle::error::{DetachReason, EndReason, SendError};
@@ -129,15 +129,6 @@ impl State {
             Event::Closed { reason } => self.on_closed(&reason),
             // Nothing waits for these: SASL success shows as an open, and non-terminal states are not outcomes.
             _ => {}
-        }
-    }
-
-    fn on_survivor(&mut self, link: LinkId, tag: DeliveryTag, word: Word) {
-        let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) else { return };
-        // Only what the application has whole is awaited by somebody.
-        if let Some(survivor) = slot.survivors.get_mut(&tag) {
-            survivor.word = word;
-            slot.life.notify_all(&mut self.wakes);
         }
     }
 

@@ -1,7 +1,7 @@
 //! A link's hold on the shared state: what sender, receiver, receipts and deliveries have in common.
 
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use amqp_codec::{Attach, DeliveryState, Error, ReceiverSettleMode};
@@ -13,6 +13,7 @@ use crate::engine::{DeliveryId, DetachKind, LinkId, Settlement};
 use crate::error::ConnectionError;
 use crate::handle::connection::ConnectionInner;
 use crate::handle::error::{DetachReason, SettleError};
+use crate::handle::line::Line;
 use crate::handle::options::CreditMode;
 use crate::handle::session::SessionInner;
 
@@ -24,6 +25,8 @@ pub(crate) struct LinkInner {
     _session: Option<Arc<SessionInner>>,
     pub(crate) key: usize,
     pub(crate) id: LinkId,
+    /// Receiver: the line of links that go on with its deliveries, where it is of one.
+    line: OnceLock<Arc<Line>>,
 }
 
 impl Drop for LinkInner {
@@ -40,7 +43,16 @@ impl LinkInner {
         key: usize,
         id: LinkId,
     ) -> Self {
-        Self { connection, _session: session, key, id }
+        Self { connection, _session: session, key, id, line: OnceLock::new() }
+    }
+
+    pub(crate) fn line(&self) -> Option<&Arc<Line>> {
+        self.line.get()
+    }
+
+    /// Makes the link one of a line, for good.
+    pub(crate) fn join(&self, line: &Arc<Line>) -> &Arc<Line> {
+        self.line.get_or_init(|| Arc::clone(line))
     }
 
     /// Looks at the slot; `None` when the state is lost.

@@ -21,6 +21,7 @@ pub(crate) mod random;
 pub(crate) mod shared;
 mod slab;
 pub(crate) mod stream;
+pub(crate) mod survivors;
 mod task;
 pub(crate) mod termini;
 #[cfg(feature = "tls")]

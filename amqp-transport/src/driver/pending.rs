@@ -1,17 +1,18 @@
 //! Messages handed to the engine whose outcome someone may ask for, and how each of them ends exactly once: with what the
 //! peer said, with a proof that it was not taken, or as unknown.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::mem;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::Waker;
 
-use amqp_codec::{DeliveryState, DeliveryTag, Error, ErrorCondition, Outcome, Str};
+use amqp_codec::{DeliveryState, Error, ErrorCondition, Outcome, Str};
 use bytes::Bytes;
 
 use super::link::LinkInner;
 use super::shared::State;
+use super::survivors::Births;
 use crate::engine::{DeliveryId, SuspendedLink};
 use crate::handle::error::{DetachReason, SendError};
 use crate::transaction::transaction_of;
@@ -82,28 +83,6 @@ pub(crate) struct Origin {
     pub(crate) key: usize,
 }
 
-/// A delivery that a resumed receiver has held since before.
-#[derive(Debug)]
-pub(crate) struct Survivor {
-    /// The link that it came on: a tag alone may have been given to another delivery since.
-    pub(crate) birth: Weak<LinkInner>,
-    pub(crate) word: Word,
-}
-
-/// What a sender has said of a delivery of before its link was resumed.
-#[derive(Debug)]
-pub(crate) enum Word {
-    /// Nothing yet.
-    Awaited,
-    /// It may be settled under this id.
-    Resumed(DeliveryId),
-    /// It is settled.
-    Settled(Option<DeliveryState>),
-}
-
-/// The links on which the deliveries came that a suspended receiver holds.
-pub(crate) type Births = BTreeMap<DeliveryTag, Weak<LinkInner>>;
-
 /// What a link that is resumed brings along from those before it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Before<'a> {
@@ -111,13 +90,6 @@ pub(crate) struct Before<'a> {
     pub(crate) origins: &'a [Origin],
     /// Receiver: where its deliveries came from.
     pub(crate) births: Option<&'a Births>,
-}
-
-impl Survivor {
-    /// Whether it came on this link.
-    pub(crate) fn is_of(&self, link: &Arc<LinkInner>) -> bool {
-        std::ptr::eq(self.birth.as_ptr(), Arc::as_ptr(link))
-    }
 }
 
 impl fmt::Debug for Origin {
@@ -450,11 +422,8 @@ impl State {
                     }
                     self.enlist(key);
                 }
-                if let (Some(births), Some(slot)) = (before.births, self.links.get_mut(link)) {
-                    let awaited = |(tag, birth): (&DeliveryTag, &Weak<LinkInner>)| {
-                        (*tag, Survivor { birth: Weak::clone(birth), word: Word::Awaited })
-                    };
-                    slot.survivors = births.iter().map(awaited).collect();
+                if let Some(births) = before.births {
+                    self.await_survivors(link, births);
                 }
                 Ok(attached)
             }

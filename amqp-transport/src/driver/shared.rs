@@ -15,8 +15,9 @@ use bytes::Bytes;
 
 use super::heads::Heads;
 use super::parting::{Gate, Partings, Patience};
-use super::pending::{Pending, Survivor};
+use super::pending::Pending;
 use super::slab::Slab;
+use super::survivors::Survivor;
 use super::termini::{Attachment, Member, reach};
 use super::trace::LastFrames;
 use super::wait::{WaitQueue, Wakes};

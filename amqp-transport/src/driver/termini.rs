@@ -20,7 +20,7 @@ use crate::engine::{
 };
 use crate::handle::error::DetachReason;
 use crate::handle::suspended::SuspendedSender;
-use crate::handle::suspended_receiver::SuspendedReceiver;
+use crate::handle::suspended_receiver::{SuspendedReceiver, Waiting};
 
 /// The links of all connections that share it.
 #[derive(Debug)]
@@ -289,7 +289,8 @@ impl State {
         let session = slot.session;
         let left = match slot.suspended.as_ref().map(|suspended| suspended.role) {
             Some(LinkRole::Receiver) => {
-                SuspendedReceiver::left_of(self, key, &attachment.link).map(Suspended::Receiver)
+                SuspendedReceiver::left_of(self, key, &attachment.link, Waiting::GoesAlong)
+                    .map(Suspended::Receiver)
             }
             // Its handle is being dropped, and waits for the lock: nobody may resume it.
             Some(LinkRole::Sender) => attachment.link.upgrade().and_then(|link| {
@@ -335,7 +336,8 @@ impl State {
         }
         match self.links.get(link.key)?.suspended.as_ref()?.role {
             LinkRole::Receiver => {
-                SuspendedReceiver::left_of(self, link.key, &Arc::downgrade(link)).map(Suspended::Receiver)
+                SuspendedReceiver::left_of(self, link.key, &Arc::downgrade(link), Waiting::GoesAlong)
+                    .map(Suspended::Receiver)
             }
             LinkRole::Sender => self.take_sender(link),
         }

@@ -179,13 +179,12 @@ impl Connection {
                 }
                 Action::Resume(place) => {
                     let message = delivery.payload.as_ref();
-                    let before = message.and_then(|message| match place {
-                        Some(place) => octets_before(message, place),
-                        None => Some(0),
-                    });
-                    match before {
-                        Some(before) => Step::Resume(place, before),
-                        None => {
+                    let before = place.and_then(|place| octets_before(message?, place));
+                    match (message, before) {
+                        (Some(_), Some(before)) => Step::Resume(place, before),
+                        // From its start, too where the message has no such place, as some tell of one they have whole.
+                        (Some(_), None) if delivery.state.is_none() => Step::Resume(None, 0),
+                        _ => {
                             self.events.push(Event::Unresolved { link: id, user });
                             Step::Abort
                         }

@@ -15,6 +15,7 @@ use super::error::{DetachReason, SettleError};
 use super::options::OnDrop;
 use crate::driver::link::{LinkInner, too_late};
 use crate::driver::shared::{Confirmation, LinkPhase, State};
+use crate::driver::survivors::by_mode;
 use crate::engine::{DeliveryId, DetachKind, IncomingDelivery, Settlement};
 use crate::transaction::transaction_of;
 
@@ -164,13 +165,39 @@ impl Delivery {
         let Some(link) = &self.link else { return Ok(()) };
         let mode = link.look(|slot| slot.inbox.mode).unwrap_or_default();
         if mode == ReceiverSettleMode::First {
-            return link.settle(self.inner.id, &state, |_| Settlement::Settled);
+            return self.tell(&state, by_mode);
         }
+        let Some(line) = link.line().cloned() else { return self.confirmed(link, &state).await };
+        loop {
+            let Some(link) = &self.link else { return Ok(()) };
+            match self.confirmed(link, &state).await {
+                // A link that goes on with it can tell.
+                Err(SettleError::Lost(_) | SettleError::Detached(_)) => {
+                    let mut leaving = Leaving { delivery: &self, state: Some(&state) };
+                    let adopted = line.adopt(link, self.inner.tag).await;
+                    leaving.state = None;
+                    drop(leaving);
+                    let (link, id) = match adopted {
+                        Err(SettleError::Overruled(Some(other))) if goes_along(&other, &state) => {
+                            return Ok(());
+                        }
+                        other => other?,
+                    };
+                    self = self.moved_to(link, id);
+                    self.is_done = true;
+                }
+                end => return end,
+            }
+        }
+    }
+
+    /// Tells an outcome in mode second and waits for the sender's settlement.
+    async fn confirmed(&self, link: &LinkInner, state: &DeliveryState) -> Result<(), SettleError> {
         let confirmation = Waiting::begin(link, self.inner.id)?;
-        link.settle(self.inner.id, &state, |_| Settlement::Unsettled)?;
+        link.settle(self.inner.id, state, |_| Settlement::Unsettled)?;
         match confirmation.settled().await? {
             // The sender's last word counts: it may have given the message to somebody else meanwhile.
-            Some(other) if !goes_along(&other, &state) => Err(SettleError::Overruled(Some(other))),
+            Some(other) if !goes_along(&other, state) => Err(SettleError::Overruled(Some(other))),
             _ => Ok(()),
         }
     }
@@ -206,23 +233,29 @@ impl Delivery {
 
     fn settle(mut self, state: &DeliveryState) -> Result<(), SettleError> {
         self.is_done = true;
+        self.tell(state, by_mode)
+    }
+
+    /// Tells an outcome on the link that it came on, or on the one that goes on with it.
+    fn tell(
+        &self,
+        state: &DeliveryState,
+        settlement: impl FnOnce(ReceiverSettleMode) -> Settlement,
+    ) -> Result<(), SettleError> {
         let Some(link) = &self.link else { return Ok(()) };
-        // D-015: in mode second the receiver tells its outcome and the sender settles first.
-        link.settle(self.inner.id, state, |mode| match mode {
-            ReceiverSettleMode::First => Settlement::Settled,
-            ReceiverSettleMode::Second => Settlement::Unsettled,
-        })
+        let told = link.settle(self.inner.id, state, settlement);
+        match (told, link.line()) {
+            (Err(error), Some(line)) => line.decide(link, &self.inner.tag, state.clone(), error),
+            (told, _) => told,
+        }
     }
 }
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if let Some(link) = &self.link
-            && !self.is_done
-            && self.on_drop == OnDrop::Release
-        {
+        if !self.is_done && self.on_drop == OnDrop::Release {
             // Gone already: the peer delivers again by itself.
-            let _ = link.settle(self.inner.id, &DeliveryState::Released, |_| Settlement::Settled);
+            let _ = self.tell(&DeliveryState::Released, |_| Settlement::Settled);
         }
     }
 }
@@ -235,6 +268,21 @@ fn goes_along(settled: &DeliveryState, told: &DeliveryState) -> bool {
             settled.error.is_none() || settled.error == told.error
         }
         _ => discriminant(settled) == discriminant(told),
+    }
+}
+
+/// An outcome that waits for a link to be told on. Dropped before, it is told as soon as there is one.
+struct Leaving<'a> {
+    delivery: &'a Delivery,
+    state: Option<&'a DeliveryState>,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if let Some(state) = self.state {
+            // Over: nobody waits for it any more.
+            let _ = self.delivery.tell(state, by_mode);
+        }
     }
 }
 

@@ -641,9 +641,10 @@ pub enum SettleError {
     /// The connection is gone.
     #[error("not settled, the connection is gone: {0}")]
     Lost(ConnectionError),
-    /// Mode second only: the sender settled the message before, or settled it otherwise than it was told. The state is
-    /// the sender's, where it gave one.
-    #[error("the sender settled the message in its own way{}", .0.as_ref().map(|state| format!(": {state:?}")).unwrap_or_default())]
+    /// In mode second, and for a delivery of a link that was resumed: the sender settled the message before, or settled it
+    /// otherwise than it was told. The state is the sender's, where it gave one; without, nobody knows: perhaps it took this
+    /// very outcome, and was lost before it could say so.
+    #[error("the sender settled the message{}", .0.as_ref().map_or_else(|| ", how is not known".to_owned(), |state| format!(" in its own way: {state:?}")))]
     Overruled(Option<DeliveryState>),
 }
 

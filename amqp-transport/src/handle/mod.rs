@@ -8,6 +8,7 @@ mod batch;
 pub(crate) mod connection;
 pub(crate) mod delivery;
 pub(crate) mod error;
+pub(crate) mod line;
 pub(crate) mod options;
 pub(crate) mod receipt;
 pub(crate) mod receiver;

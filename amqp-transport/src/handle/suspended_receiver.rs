@@ -12,15 +12,17 @@ use amqp_codec::{DeliveryState, DeliveryTag};
 
 use super::delivery::Delivery;
 use super::error::{DetachReason, SettleError};
+use super::line::Decisions;
 use super::options::ReceiverOptions;
 use super::receiver::Receiver;
 use super::session::Session;
 use super::suspended::ResumeError;
 use crate::driver::link::{LinkInner, too_late};
-use crate::driver::pending::{Before, Births, Survivor, Word};
+use crate::driver::pending::Before;
 use crate::driver::shared::{LinkPhase, State};
+use crate::driver::survivors::{Births, Survivor, Word};
 use crate::driver::termini::Suspended;
-use crate::engine::{DetachKind, IncomingDelivery, SuspendedLink};
+use crate::engine::{DeliveryId, DetachKind, IncomingDelivery, SuspendedLink};
 
 /// A receiver that is not attached, with the deliveries that its application holds unsettled: hand it to
 /// [`Session::resume_receiver`]. Messages that nobody had taken are not among them: they come again, unless they came
@@ -46,7 +48,7 @@ impl Receiver {
     /// Dropped before it is ready, the receiver is gone, and with it what it kept.
     pub async fn suspended(self) -> Result<SuspendedReceiver, DetachReason> {
         let reason = self.link().detached().await;
-        SuspendedReceiver::take(self.link()).ok_or(reason)
+        SuspendedReceiver::take(self.link(), Waiting::GoesAlong).ok_or(reason)
     }
 
     /// Detaches the link without closing it, waits for the peer's answer, and takes what is left of it
@@ -73,63 +75,108 @@ impl Receiver {
     /// # Cancel safety
     /// Dropped, the delivery stays unsettled.
     pub async fn adopt(&self, delivery: Delivery) -> Result<Delivery, SettleError> {
-        let tag = *delivery.tag();
-        let found = self.link().wait(|slot| {
-            let survivor = slot
-                .survivors
-                .get(&tag)
-                .filter(|survivor| delivery.link().is_some_and(|link| survivor.is_of(link)));
-            let word = match (survivor.map(|survivor| &survivor.word), &slot.phase) {
-                (Some(Word::Resumed(id)), _) => Ok(*id),
-                (Some(Word::Settled(state)), _) => Err(SettleError::Overruled(state.clone())),
-                (_, LinkPhase::Detached(end)) => return Some(Err(too_late(&end.reason))),
-                (Some(Word::Awaited), _) => return None,
-                (None, _) => return Some(Err(SettleError::Overruled(None))),
-            };
-            slot.survivors.remove(&tag);
-            Some(word)
-        });
-        let id = found.await.unwrap_or_else(|error| Err(SettleError::Lost(error)))?;
+        let id = adopted(self.link(), delivery.link(), *delivery.tag()).await?;
         Ok(delivery.moved_to(Arc::clone(self.link()), id))
     }
 }
 
+/// Waits until a resumed link's sender has said of a delivery of before under which id it goes on.
+pub(crate) async fn adopted(
+    link: &LinkInner,
+    own: Option<&Arc<LinkInner>>,
+    tag: DeliveryTag,
+) -> Result<DeliveryId, SettleError> {
+    let found = link.wait(|slot| {
+        let survivor = slot.survivors.get(&tag).filter(|survivor| own.is_some_and(|own| survivor.is_of(own)));
+        let word = match (survivor.map(|survivor| &survivor.word), &slot.phase) {
+            (Some(Word::Resumed(id)), _) => Ok(*id),
+            (Some(Word::Settled(state)), _) => Err(SettleError::Overruled(state.clone())),
+            (_, LinkPhase::Detached(end)) => return Some(Err(too_late(&end.reason))),
+            (Some(Word::Awaited | Word::Decided(_)), _) => return None,
+            (None, _) => return Some(Err(SettleError::Overruled(None))),
+        };
+        slot.survivors.remove(&tag);
+        Some(word)
+    });
+    found.await.unwrap_or_else(|error| Err(SettleError::Lost(error)))
+}
+
+/// What becomes of messages that nobody has taken when what is left of their link is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Waiting {
+    /// They leave the link: those that were settled are kept, the others come again.
+    GoesAlong,
+    /// They stay on the link, to be taken from there, and count as held.
+    Stay,
+}
+
 impl SuspendedReceiver {
     /// Takes what is left of a link that is detached, where nobody has taken it but the listener's termini.
-    fn take(link: &Arc<LinkInner>) -> Option<Self> {
+    pub(crate) fn take(link: &Arc<LinkInner>, waiting: Waiting) -> Option<Self> {
         let taken = link.connection.shared.with(|state| {
-            let mut left = match Self::left_of(state, link.key, &Arc::downgrade(link)) {
+            let mut left = match Self::left_of(state, link.key, &Arc::downgrade(link), waiting) {
                 Some(left) => left,
                 None => match state.reclaim(link.key)? {
                     Suspended::Receiver(kept) => kept,
                     Suspended::Sender(_) => return None,
                 },
             };
-            left.settled = state.take_inbox(link.key);
+            if waiting == Waiting::GoesAlong {
+                left.settled = state.take_inbox(link.key);
+            }
             Some(left)
         });
         taken.ok().flatten()
     }
 
     /// What is left of a link that is detached, but what had come settled: that is left in its inbox.
-    pub(crate) fn left_of(shared: &mut State, key: usize, link: &Weak<LinkInner>) -> Option<Self> {
+    pub(crate) fn left_of(
+        shared: &mut State,
+        key: usize,
+        link: &Weak<LinkInner>,
+        waiting: Waiting,
+    ) -> Option<Self> {
         let slot = shared.links.get_mut(key)?;
         let LinkPhase::Detached(end) = &slot.phase else { return None };
         let reason = end.reason.clone();
         let mut state = slot.suspended.take()?;
         let mut survivors = mem::take(&mut slot.survivors);
-        let waiting = shared.take_inbox(key);
-        let settled = keep_settled(&mut state, waiting);
-        shared.inherit_inbox(key, settled);
+        if waiting == Waiting::GoesAlong {
+            let waiting = shared.take_inbox(key);
+            let settled = keep_settled(&mut state, waiting);
+            shared.inherit_inbox(key, settled);
+        }
         let is_carried = |survivor: &Survivor| !matches!(survivor.word, Word::Settled(_));
+        let mut decided = Decisions::new();
         let whole = state.deliveries.iter().filter(|delivery| delivery.is_whole).map(|delivery| delivery.tag);
         let births = whole
             .map(|tag| match survivors.remove(&tag).filter(is_carried) {
-                Some(survivor) => (tag, survivor.birth),
+                Some(Survivor { birth, word }) => {
+                    if let Word::Decided(state) = word {
+                        decided.insert(tag, (Weak::clone(&birth), state));
+                    }
+                    (tag, birth)
+                }
                 None => (tag, Weak::clone(link)),
             })
             .collect();
-        Some(Self { state, reason, births, settled: VecDeque::new() })
+        let mut left = Self { state, reason, births, settled: VecDeque::new() };
+        left.decide(decided);
+        Some(left)
+    }
+
+    /// Notes what was decided about deliveries, each of which came on the link named beside its outcome.
+    pub(crate) fn decide(&mut self, mut decisions: Decisions) {
+        if decisions.is_empty() {
+            return;
+        }
+        for delivery in &mut self.state.deliveries {
+            let Some((birth, outcome)) = decisions.remove(&delivery.tag) else { continue };
+            // Its tag may be another delivery's by now.
+            if self.births.get(&delivery.tag).is_some_and(|known| Weak::ptr_eq(known, &birth)) {
+                delivery.state = Some(outcome);
+            }
+        }
     }
 
     pub(crate) fn look(&self) -> &SuspendedLink {

@@ -1,12 +1,12 @@
 //! How links of either role are attached, resumed and given up, so that one machinery restores both.
 
-use std::convert::Infallible;
 use std::fmt;
 
 use super::hooks::Hooks;
 use super::live::Live;
 use super::sender::Resend;
 use crate::handle::error::{AttachError, DetachReason};
+use crate::handle::line::{Line, LineRest};
 use crate::handle::options::{CreditMode, ReceiverOptions, SenderOptions};
 use crate::handle::receiver::Receiver;
 use crate::handle::sender::Sender;
@@ -80,6 +80,29 @@ pub trait LinkOptions: sealed::Sealed + fmt::Debug + Send + 'static {
     #[doc(hidden)]
     fn suspended(link: &Self::Handle, keeping: Keeping) -> Option<Self::Suspended>;
 
+    /// Deliveries that what is left holds unsettled.
+    #[doc(hidden)]
+    fn unsettled(suspended: &Self::Suspended) -> usize;
+
+    /// A link was attached that others may go on with.
+    #[doc(hidden)]
+    fn begun(link: &Self::Handle) {
+        let _ = link;
+    }
+
+    /// Nothing will go on with a link.
+    #[doc(hidden)]
+    fn over(link: &Self::Handle) {
+        let _ = link;
+    }
+
+    /// Nobody will take the messages that wait on a link; returns how many.
+    #[doc(hidden)]
+    fn let_go(link: &Self::Handle) -> usize {
+        let _ = link;
+        0
+    }
+
     /// Whether the link to be attached has the name of what is left.
     #[doc(hidden)]
     fn goes_on(&self, suspended: &Self::Suspended) -> bool;
@@ -92,7 +115,7 @@ pub trait LinkOptions: sealed::Sealed + fmt::Debug + Send + 'static {
     ) -> impl Future<Output = Result<Self::Handle, ResumeError<Self::Suspended>>> + Send;
 }
 
-/// What a recovering link keeps of messages on their way when it is lost.
+/// What a recovering link keeps of what is unsettled when it is lost; a receiver keeps no messages.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 #[expect(unnameable_types, reason = "only this crate's recovering links hand it to their options")]
@@ -149,6 +172,10 @@ impl LinkOptions for SenderOptions {
         Some(suspended)
     }
 
+    fn unsettled(suspended: &SuspendedSender) -> usize {
+        suspended.undecided_messages()
+    }
+
     fn goes_on(&self, suspended: &SuspendedSender) -> bool {
         self.config.name == *suspended.name()
     }
@@ -187,29 +214,43 @@ impl LinkOptions for ReceiverOptions {
         link.waiting()
     }
 
-    type Suspended = Infallible;
+    type Suspended = LineRest;
 
     fn keep(self, _keeping: Keeping) -> Self {
-        self
+        self.keep_unsettled()
     }
 
     async fn detached(link: &Receiver) -> DetachReason {
         link.link().detached().await
     }
 
-    fn suspended(_link: &Receiver, _keeping: Keeping) -> Option<Infallible> {
-        None
+    fn suspended(link: &Receiver, _keeping: Keeping) -> Option<LineRest> {
+        LineRest::take(link)
     }
 
-    fn goes_on(&self, suspended: &Infallible) -> bool {
-        match *suspended {}
+    fn unsettled(suspended: &LineRest) -> usize {
+        suspended.unsettled()
     }
 
-    async fn resume(
-        self,
-        _session: &Session,
-        suspended: Infallible,
-    ) -> Result<Receiver, ResumeError<Infallible>> {
-        match suspended {}
+    fn begun(link: &Receiver) {
+        Line::begin(link);
+    }
+
+    fn over(link: &Receiver) {
+        if let Some(line) = link.link().line() {
+            line.end();
+        }
+    }
+
+    fn let_go(link: &Receiver) -> usize {
+        std::iter::from_fn(|| link.try_recv()).map(drop).count()
+    }
+
+    fn goes_on(&self, suspended: &LineRest) -> bool {
+        suspended.name() == Some(self.config.name.as_str())
+    }
+
+    async fn resume(self, session: &Session, rest: LineRest) -> Result<Receiver, ResumeError<LineRest>> {
+        rest.resume(session, self).await
     }
 }

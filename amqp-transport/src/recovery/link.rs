@@ -35,6 +35,8 @@ pub(super) struct Slot<H: Hooks, B: Blueprint<H>> {
     keeping: Option<Keeping>,
     /// Links in a row that were resumed and soon detached.
     pub(super) detached: u32,
+    /// How much was unsettled when a link was last found detached.
+    rest: usize,
     /// What is left of the last link, until the next is attached.
     pub(super) left: Option<Left<<B::Options as LinkOptions>::Suspended>>,
     /// Credit granted by hand and not used: the next link is granted it, too.
@@ -46,6 +48,15 @@ pub(super) struct Slot<H: Hooks, B: Blueprint<H>> {
 pub(super) struct Left<S> {
     suspended: S,
     address: Arc<str>,
+}
+
+/// Which link was forgotten.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Forgotten {
+    /// One from which messages were still taken.
+    Former,
+    /// The last.
+    Last,
 }
 
 /// A link and the connection it is on.
@@ -85,6 +96,7 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
             former: VecDeque::new(),
             keeping: None,
             detached: 0,
+            rest: 0,
             left: None,
             credit: 0,
         });
@@ -186,26 +198,32 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
         self.connection.hooks().link_verdict(address, LinkEnd::Detached(reason))
     }
 
-    /// Forgets a link that has ended, so that the next call attaches it anew.
-    pub(super) fn forget(&self, ended: &Attached<H, B>) {
+    /// Forgets a link that has ended, so that the next call attaches it anew. Messages that wait on it are still given.
+    pub(super) fn forget(&self, ended: &Attached<H, B>) -> Forgotten {
         let is_it = |other: &Attached<H, B>| Arc::ptr_eq(&other.link, &ended.link);
         let mut slot = self.slot();
-        let at = slot.former.iter().position(is_it);
-        let gone = match at.and_then(|at| slot.former.remove(at)) {
-            None if slot.attached.as_ref().is_some_and(is_it) => {
-                let gone = slot.attached.take();
-                if let (Some(gone), Some(keeping)) = (&gone, slot.keeping) {
-                    let suspended = <B::Options as LinkOptions>::suspended(&gone.link, keeping);
-                    slot.left =
-                        suspended.map(|suspended| Left { suspended, address: Arc::clone(&gone.address) });
-                }
-                gone
-            }
-            former => former,
+        if let Some(at) = slot.former.iter().position(is_it) {
+            let gone = slot.former.remove(at);
+            // Dropping the link's last handle takes the connection's lock.
+            drop(slot);
+            drop(gone);
+            return Forgotten::Former;
+        }
+        let Some(gone) = slot.attached.take_if(|attached| is_it(attached)) else {
+            return Forgotten::Last;
         };
-        // Dropping the link's last handle takes the connection's lock.
+        if let Some(keeping) = slot.keeping {
+            let suspended = <B::Options as LinkOptions>::suspended(&gone.link, keeping);
+            slot.left = suspended.map(|suspended| Left { suspended, address: Arc::clone(&gone.address) });
+        }
+        let is_over = slot.left.is_none();
+        let too_many = keep_former(&mut slot, gone.clone());
         drop(slot);
-        drop(gone);
+        if is_over {
+            <B::Options as LinkOptions>::over(&gone.link);
+        }
+        give_up(too_many);
+        Forgotten::Last
     }
 
     /// Takes the link out, for detaching it.
@@ -215,7 +233,18 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
         // Messages end with what is dropped.
         drop(slot);
         drop(left);
+        if let Some(attached) = &attached {
+            <B::Options as LinkOptions>::over(&attached.link);
+        }
         attached
+    }
+
+    /// Whether less is left of the last link than was of the one before it: resuming it got on.
+    pub(super) fn is_getting_on(&self) -> bool {
+        let mut slot = self.slot();
+        let left =
+            slot.left.as_ref().map_or(0, |left| <B::Options as LinkOptions>::unsettled(&left.suspended));
+        std::mem::replace(&mut slot.rest, left) > left
     }
 
     /// The link, on whatever connection it is, or was.
@@ -260,17 +289,9 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
 
     /// Puts a link in the place of the one before it, which is kept while it has messages that nobody has taken.
     fn install(&self, attached: &Attached<H, B>) {
-        let waiting = |link: &Attached<H, B>| <B::Options as LinkOptions>::waiting(&link.link);
         let mut slot = self.slot();
         let former = slot.attached.replace(attached.clone());
-        let (kept, mut gone) = match former {
-            Some(former) if waiting(&former) > 0 => (Some(former), None),
-            former => (None, former),
-        };
-        slot.former.extend(kept);
-        if slot.former.len() > MAX_FORMER {
-            gone = slot.former.pop_front();
-        }
+        let gone = former.and_then(|former| keep_former(&mut slot, former));
         // What waits there has used its share of the credit up and is yet to be counted.
         let used: usize = slot.former.iter().map(waiting).sum();
         let credit = slot.credit.saturating_sub(u32::try_from(used).unwrap_or(u32::MAX));
@@ -278,12 +299,7 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
             <B::Options as LinkOptions>::grant(&attached.link, credit);
         }
         drop(slot);
-        if let Some(gone) = gone {
-            match waiting(&gone) {
-                0 => {}
-                lost => warn!(lost, address = %gone.address, "messages of a lost link were never taken"),
-            }
-        }
+        give_up(gone);
     }
 
     pub(super) fn slot(&self) -> MutexGuard<'_, Slot<H, B>> {
@@ -337,7 +353,11 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
         let options = options.keep(keeping);
         let left = self.slot().left.take();
         match left.filter(|left| options.goes_on(&left.suspended) && *left.address == *address) {
-            None => options.attach(live.session()).await,
+            None => {
+                let link = options.attach(live.session()).await?;
+                <B::Options as LinkOptions>::begun(&link);
+                Ok(link)
+            }
             Some(left) => options.resume(live.session(), left.suspended).await.map_err(|refused| {
                 let address = left.address;
                 self.slot().left = refused.suspended.map(|suspended| Left { suspended: *suspended, address });
@@ -363,6 +383,31 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
         let fault = is_at_fault.then(|| RecoveryError::attach(address, error.clone()).into());
         NotAttached { verdict, fault }
     }
+}
+
+/// Puts a link among those that messages are still taken from, where some wait; returns one whose messages are not.
+fn keep_former<H: Hooks, B: Blueprint<H>>(
+    slot: &mut Slot<H, B>,
+    former: Attached<H, B>,
+) -> Option<Attached<H, B>> {
+    if waiting(&former) == 0 {
+        return Some(former);
+    }
+    slot.former.push_back(former);
+    if slot.former.len() > MAX_FORMER { slot.former.pop_front() } else { None }
+}
+
+/// Lets go of a link, without a lock.
+fn give_up<H: Hooks, B: Blueprint<H>>(gone: Option<Attached<H, B>>) {
+    let Some(gone) = gone else { return };
+    match <B::Options as LinkOptions>::let_go(&gone.link) {
+        0 => {}
+        lost => warn!(lost, address = %gone.address, "messages of a lost link were never taken"),
+    }
+}
+
+fn waiting<H: Hooks, B: Blueprint<H>>(link: &Attached<H, B>) -> usize {
+    <B::Options as LinkOptions>::waiting(&link.link)
 }
 
 /// Links left with messages on them that nobody has taken; only a receiver that is attached again and again without

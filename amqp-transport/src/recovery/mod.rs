@@ -13,9 +13,9 @@
 //! | a message handed over of which no octet has left | sent again by [`RecoveringSender::send`]; its [`Receipt`](crate::Receipt) says `Lost` |
 //! | a message on its way | [`SendError::OutcomeUnknown`](crate::SendError::OutcomeUnknown), unless the sender [resends](Resend) or [resumes](Unsettled::Resume) |
 //! | `recv` | goes on with the next connection, with the credit that was granted |
-//! | settling a delivery of the old link | [`SettleError::Lost`](crate::SettleError::Lost); the peer delivers again |
+//! | settling a delivery of the old link | [`SettleError::Lost`](crate::SettleError::Lost), and the peer delivers again, unless the receiver [resumes](RecoveringReceiver::unsettled) |
 //!
-//! Deliveries that are unsettled at a loss are not resumed, each link begins anew, unless its sender chose
+//! Deliveries that are unsettled at a loss are not resumed, each link begins anew, unless its sender or receiver chose
 //! [`Unsettled::Resume`]: then what both ends remember decides. One session carries all links of a
 //! connection; when the peer ends it, the connection is replaced.
 //!

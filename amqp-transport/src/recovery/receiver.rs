@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::blueprint::Blueprint;
+use super::blueprint::{Blueprint, Keeping};
 use super::connection::RecoveringConnection;
 use super::hooks::{Direct, Hooks, LinkVerdict};
-use super::link::Restored;
+use super::link::{Forgotten, Restored};
 use super::live::Live;
+use super::sender::{Resend, Unsettled};
 use crate::handle::delivery::Delivery;
 use crate::handle::error::RecvError;
 use crate::handle::options::ReceiverOptions;
@@ -21,7 +22,8 @@ pub struct RecoveringReceiver<H: Hooks = Direct, B: Blueprint<H, Options = Recei
 
 /// A delivery and the connection it came on.
 pub struct Received<C> {
-    /// The delivery. Settling it fails once its connection is lost.
+    /// The delivery. Settling it fails once its connection is lost, unless the receiver
+    /// [resumes](RecoveringReceiver::unsettled) its link.
     pub delivery: Delivery,
     /// The connection it came on.
     pub live: Arc<Live<C>>,
@@ -34,9 +36,39 @@ impl<C> fmt::Debug for Received<C> {
     }
 }
 
+impl<H: Hooks, B: Blueprint<H, Options = ReceiverOptions>> Drop for RecoveringReceiver<H, B> {
+    fn drop(&mut self) {
+        self.link.abandon();
+    }
+}
+
 impl<H: Hooks, B: Blueprint<H, Options = ReceiverOptions>> RecoveringReceiver<H, B> {
     pub(super) fn new(connection: RecoveringConnection<H>, blueprint: B) -> Self {
         Self { link: Arc::new(Restored::new(connection, blueprint)) }
+    }
+
+    /// What becomes of deliveries that the application holds unsettled when the link is lost. Default
+    /// [`Unsettled::Forget`]: settling them fails, and the peer delivers again. For links attached from here on.
+    ///
+    /// With [`Unsettled::Resume`] the link is resumed on the next connection (`AMQP 1.0 §2.6.13`), whether anybody receives
+    /// or not, and the deliveries stay the application's, those not yet taken included. An outcome is told on the link that
+    /// goes on, or noted while there is none and told when it comes. Where the sender has settled or forgotten the delivery
+    /// meanwhile, deciding about it says [`SettleError::Overruled`](crate::SettleError::Overruled) once that is known; an
+    /// outcome that was noted before comes to nothing then, as one that did not reach the peer always does.
+    /// [`Delivery::accept_confirmed`] on a link in mode second waits until the sender has settled, on whichever link that
+    /// is. Where no link goes on, because recovery gave up, none was attached within the
+    /// [operation time-out](super::RecoveryOptions::operation_timeout) or this receiver is gone, settling fails as without
+    /// resuming.
+    ///
+    /// In mode first an outcome that was told and did not reach the peer has the peer send the message again; in mode second
+    /// nothing is received twice from a peer that resumes.
+    #[must_use]
+    pub fn unsettled(self, unsettled: Unsettled) -> Self {
+        self.link.keep(match unsettled {
+            Unsettled::Forget => None,
+            Unsettled::Resume { .. } => Some(Keeping { bytes: 0, resend: Resend::Never }),
+        });
+        self
     }
 
     /// How the link is attached.
@@ -91,7 +123,10 @@ impl<H: Hooks, B: Blueprint<H, Options = ReceiverOptions>> RecoveringReceiver<H,
                 }
                 Err(error) => error,
             };
-            self.link.forget(&attached);
+            if self.link.forget(&attached) == Forgotten::Former {
+                // All that came on it is taken; another goes on already, or is waited for.
+                continue;
+            }
             let verdict = match &error {
                 RecvError::Lost(_) | RecvError::Regranted => LinkVerdict::Reconnect,
                 RecvError::Detached(reason) => self.link.verdict(&attached.address, reason),

@@ -43,6 +43,9 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
     /// Stops what goes on: the owner is gone.
     pub(super) fn abandon(&self) {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        if let Some(last) = self.last() {
+            <B::Options as LinkOptions>::over(&last.link);
+        }
     }
 
     fn go_on(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -96,7 +99,9 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
     /// there were too many of those.
     async fn pause(&self, since: Instant, error: H::Error) -> Result<(), H::Error> {
         let has_lasted = since.elapsed() >= self.connection.options().settled_after;
-        let mut attempt = if has_lasted { 0 } else { self.slot().detached };
+        // what is told in parts takes as many links.
+        let is_sound = self.is_getting_on() || has_lasted;
+        let mut attempt = if is_sound { 0 } else { self.slot().detached };
         let paused = self.wait(&mut attempt, error).await;
         self.slot().detached = attempt;
         paused

@@ -29,6 +29,8 @@ impl<H: Hooks, B: Blueprint<H, Options = SenderOptions>> Drop for RecoveringSend
 }
 
 /// What becomes of messages that are on their way when a link is lost.
+///
+/// For a receiver: of deliveries that its application holds, see [`RecoveringReceiver::unsettled`](super::RecoveringReceiver::unsettled).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Unsettled {
@@ -47,7 +49,8 @@ pub enum Unsettled {
     /// [`ReceiverSettleMode::Second`](amqp_codec::ReceiverSettleMode) and [`Resend::UntilKnown`] has each message taken
     /// exactly once.
     Resume {
-        /// Bytes of messages that are kept to be sent again; those beyond end as unknown where they would have to be.
+        /// Bytes of messages that are kept to be sent again; those beyond end as unknown where they would have to be. A
+        /// receiver keeps none.
         kept_bytes: usize,
     },
 }
@@ -191,6 +194,10 @@ impl<H: Hooks, B: Blueprint<H, Options = SenderOptions>> RecoveringSender<H, B> 
                 _ => return Err(SendFailure::Send(error)),
             };
             self.link.forget(&attached);
+            if matches!(&error, SendError::Detached(DetachReason::Incomplete)) {
+                // The next link goes on with the rest, as long as that becomes less.
+                continue;
+            }
             match verdict {
                 LinkVerdict::Reconnect => {
                     if let SendError::Detached(reason) = &error {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use amqp_codec::{
-    Attach, DeliveryState, DeliveryTag, Detach, Disposition, Flow, Map, Performative, Role, Transfer, Value,
-    to_bytes,
+    Attach, DeliveryState, DeliveryTag, Detach, Disposition, Flow, Map, Performative, Received, Role,
+    Transfer, Value, to_bytes,
 };
 use amqp_transport::engine::{
     AttachReply, DetachCause, Event, LinkId, Outgoing, SessionConfig, Settlement, SuspendedLink,
@@ -193,6 +193,34 @@ fn messages_in_flight_on_a_stolen_link_ended_as_unknown() {
     );
     script.frame(0, &Disposition { first: 3, last: None, ..late });
     assert_eq!(news(&mut script.end), ["settled accepted"]);
+}
+
+// seen of fe2o3-amqp, which tells of a whole message that it has one section and all octets of a second.
+#[test]
+fn a_message_told_to_have_come_beyond_its_end_was_aborted() {
+    let mut script = listener();
+    let beyond = DeliveryState::Received(Received { section_number: 1, section_offset: 8 });
+    script.frame(0, &Attach { unsettled: telling([(&tag(), Some(beyond))]), ..attach(Role::Receiver, 0) });
+    accept(&mut script, Some(holding(Role::Sender, None)));
+    let flow = Flow {
+        handle: Some(0),
+        delivery_count: Some(0),
+        link_credit: Some(10),
+        next_incoming_id: Some(0),
+        incoming_window: 100,
+        outgoing_window: 100,
+        ..Flow::default()
+    };
+    script.frame(0, &flow);
+    assert_eq!(news(&mut script.end), Vec::<String>::new());
+    let frames = script.frames();
+    let sent = frames.iter().find_map(|frame| match &frame.performative {
+        Some(Performative::Transfer(transfer)) => Some((transfer.clone(), frame.payload.clone())),
+        _ => None,
+    });
+    let (transfer, payload) = sent.unwrap();
+    assert_eq!((transfer.resume, transfer.aborted, transfer.state), (true, false, None));
+    assert_eq!(payload, message());
 }
 
 // L-036: at about 341 entries the attach had more values than a performative may have, and cost the connection.

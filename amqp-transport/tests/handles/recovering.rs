@@ -1,6 +1,7 @@
 //! Connections that come back: who is told what, in which order, after which time.
 
 pub(crate) mod net;
+mod receiving;
 mod resuming;
 
 use std::time::Duration;

@@ -150,3 +150,31 @@ async fn whatever_is_dropped_on_the_way_to_a_resumed_receiver_nothing_is_accepte
         .await;
     }
 }
+
+// cancels handle::suspended_receiver: suspend, suspended
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_is_dropped_on_its_way_to_be_suspended_accepts_nothing() {
+    for way in 0..2 {
+        at_every_await_point(async |polls| {
+            let (client, server) = pair().await;
+            let session = session(&client).await;
+            let accept = AcceptOptions::new().keep_unsettled(1 << 20);
+            let (receiver, sender) = receiving(&session, &server, keeping_receiver(), accept).await;
+            let receipt = sender.send_with_receipt(&numbered(1)).await.unwrap();
+            let held = receiver.recv().await.unwrap();
+            let is_ready = match way {
+                0 => dropped_after(polls, receiver.suspend()).await.map(|left| left.unwrap()).is_some(),
+                // It waits for the end of a link that nobody ends.
+                _ => dropped_after(polls.min(1), receiver.suspended()).await.is_some() || polls == 1,
+            };
+            held.leave_unsettled();
+            settle_down().await;
+            assert_eq!(client.stats().engine.links, 0, "dropped after {polls}");
+            drop(sender);
+            let outcome = timeout(PATIENCE, receipt).await.expect("it ends");
+            assert!(matches!(outcome, Err(SendError::OutcomeUnknown(_))), "{outcome:?}");
+            is_ready
+        })
+        .await;
+    }
+}
