@@ -520,3 +520,43 @@ async fn a_dropped_wait_for_a_loss_forgets_none() {
     })
     .await;
 }
+
+// L-002: locks of connections and of what they share are taken in one order, whoever steals from whom.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn connections_that_steal_one_link_from_each_other_do_not_wait_for_ever() {
+    let termini = termini();
+    let fights = (0..4_u32).map(|number| {
+        let termini = termini.clone();
+        tokio::spawn(async move {
+            for round in 0..25 {
+                let Joined { client, server, session, relay } = join(&termini).await;
+                let accepting = async {
+                    let attach = next_attach(&server).await;
+                    match attach.take_kept_receiver() {
+                        Some(kept) => attach.resume_receiver(keep(), kept).ok(),
+                        None => attach.accept_receiver(keep()).ok(),
+                    }
+                };
+                let attaching = session.attach_sender(target(Policy::ConnectionClose, MINUTE));
+                let (sender, receiver) = tokio::join!(attaching, accepting);
+                if let (Ok(sender), Some(receiver)) = (sender, receiver) {
+                    // Stolen by then, or not.
+                    let _ = sender.send_with_receipt(&numbered(round)).await;
+                    let _ = timeout(Duration::from_millis(1), receiver.recv()).await;
+                }
+                match (number + round) % 3 {
+                    0 => relay.abort(),
+                    1 => drop(client.close().await),
+                    _ => drop(server),
+                }
+            }
+        })
+    });
+    for fight in fights.collect::<Vec<_>>() {
+        timeout(Duration::from_secs(60), fight).await.expect("it goes on").unwrap();
+    }
+    let Joined { client: _client, server, session, .. } = join(&termini).await;
+    let (_sender, receiver) =
+        sending(&session, &server, target(Policy::ConnectionClose, MINUTE), keep()).await;
+    assert!(receiver.is_attached());
+}
