@@ -523,7 +523,7 @@ fn patience(read: Reading, state: &State) -> Option<Duration> {
     }
     let asked = state.remote_open.as_ref()?.idle_time_out.filter(|asked| *asked > 0);
     let asked = asked.map(|asked| Duration::from_millis(asked.into()));
-    asked.or(state.engine.config().idle_time_out).map(|borne| borne.max(WRITE_STALL))
+    asked.or_else(|| state.engine.config().idle_time_out).map(|borne| borne.max(WRITE_STALL))
 }
 
 // TLS: an end without close_notify comes as `UnexpectedEof` and is a loss, not an end.
