@@ -403,3 +403,23 @@ fn peer(words: &'static [u8]) -> u16 {
     });
     port
 }
+
+// What is wrong is named with its cause, and with what can be done about it.
+#[test]
+fn a_wrong_scheme_proxy_or_count_says_what_to_change() {
+    let broker = Broker::start();
+    let tls = format!("amqps://127.0.0.1:{}/q", broker.port);
+    run(&["amqp", "send", &tls, "--body", "x"]).fails_with(4, &["does not speak TLS", "write amqp://"]);
+    let unused = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound");
+    let proxy = format!("http://{unused}");
+    let ran = broker.send("q", &["--body", "x", "--proxy", &proxy]);
+    ran.fails_with(5, &["cannot reach the proxy", "refused", "--proxy gives"]);
+    let websocket = format!("ws://127.0.0.1:{}/$broker", broker.port);
+    run(&["amqp", "receive", &websocket]).fails_with(2, &["with --address", "the WebSocket's"]);
+    for verb in ["send", "receive"] {
+        let mut arguments = vec!["amqp", verb, &tls, "--count", "0"];
+        arguments.extend(["--body", "x"].iter().filter(|_| verb == "send"));
+        run(&arguments).fails_with(2, &["--count"]);
+    }
+    assert_eq!(broker.held("q"), 0);
+}

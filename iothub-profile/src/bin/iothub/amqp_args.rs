@@ -107,7 +107,7 @@ pub(crate) struct AmqpSendArgs {
     #[arg(long)]
     pub(crate) lines: bool,
     /// Send the message N times; with --lines, stop after N lines
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
     /// Hand over at most N messages a second
     #[arg(long, value_name = "N", value_parser = rate)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use amqp_codec::{ErrorCondition, ReceiverSettleMode};
-use amqp_transport::client::{Proxy, ProxyRules, TlsOptions, WebSocketOptions};
+use amqp_transport::client::{Proxy, ProxyRules, TlsError, TlsOptions, WebSocketOptions};
 use amqp_transport::sasl::scram::ScramHash;
 use amqp_transport::{
     AttachError, ConnectError, ConnectOptions, Connection, ConnectionError, DetachReason, Sasl, SaslFailure,
@@ -46,9 +46,12 @@ impl Broker {
             Some(address) => address.clone(),
             None if !url.path.is_empty() && !url.scheme.is_websocket() => url.path.clone(),
             None => {
-                return Err(Failure::new(Class::Usage, "no address is given").advice(
-                    "put the queue, or another node, behind the host, amqp://HOST/QUEUE, or give --address",
-                ));
+                let advice = if url.scheme.is_websocket() {
+                    "name the queue, or another node, with --address; the URL's path is the WebSocket's"
+                } else {
+                    "put the queue, or another node, behind the host, amqp://HOST/QUEUE, or give --address"
+                };
+                return Err(Failure::new(Class::Usage, "no address is given").advice(advice));
             }
         };
         if let Some(path) = &args.password_file {
@@ -132,15 +135,25 @@ pub(crate) fn unanswered(what: &str) -> Failure {
 /// What a failed connect means.
 fn connect_failure(error: &ConnectError) -> Failure {
     let mut what = error.to_string();
-    if let Some(cause) = error.source().map(ToString::to_string).filter(|cause| !what.contains(cause)) {
-        what = format!("{what}: {cause}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !what.contains(&text) {
+            what = format!("{what}: {text}");
+        }
+        source = cause.source();
     }
     match error {
         ConnectError::Lost { reason, .. } => lost(reason),
+        ConnectError::Tls(TlsError::NotTls(_)) => broker_failure(Class::Tls, what)
+            .fault("the URL's scheme, or its port")
+            .advice("write amqp:// or ws:// for a port without TLS, or give the port that has it"),
         ConnectError::Tls(_) => broker_failure(Class::Tls, what),
         ConnectError::NotAmqp(Spoken::Tls) => {
             broker_failure(Class::Tls, what).advice("the port speaks TLS: write amqps:// instead of amqp://")
         }
+        ConnectError::Proxy(_) => broker_failure(Class::Unreachable, what)
+            .advice("check the host, the port and the credentials that --proxy gives"),
         _ => broker_failure(Class::Unreachable, what)
             .advice("check the URL's host and port, and that the broker is running"),
     }

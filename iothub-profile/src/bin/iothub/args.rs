@@ -275,7 +275,7 @@ pub(crate) struct SendArgs {
     #[arg(long)]
     pub(crate) lines: bool,
     /// Send the message N times; with --lines, stop after N lines
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
     #[command(flatten)]
     pub(crate) properties: PropertyArgs,
@@ -381,7 +381,7 @@ pub(crate) struct C2dSendArgs {
     #[command(flatten)]
     pub(crate) body: BodyArgs,
     /// Send it N times
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: u64,
     /// Which ends of the message the hub reports as feedback
     #[arg(long, value_name = "WHICH", default_value = "none")]

@@ -14,6 +14,7 @@ use crate::input::{Bodies, Cut, MAX_BODY};
 use crate::interrupt::Interrupt;
 use crate::output::{Output, Record, ended, note};
 use crate::properties;
+use crate::sending::Place;
 use crate::tally::Tally;
 
 /// Sends the message as often as asked, and stops at the first that the hub does not take.
@@ -71,7 +72,7 @@ async fn send(
         }
         tally.hand_over();
         if let Err(error) = client.send_command(&args.device, &command).await {
-            tally.fail(&error, None);
+            tally.fail(&error, Place::default());
             return Ok(());
         }
         tally.accept(bytes);

@@ -33,6 +33,7 @@ mod progress;
 mod properties;
 mod receive;
 mod records;
+mod sending;
 mod tally;
 mod token;
 mod values;

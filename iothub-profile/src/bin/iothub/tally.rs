@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::connect::failure;
 use crate::exit::{Class, Failure};
+use crate::sending::Place;
 
 /// What became of the messages so far.
 #[derive(Clone, Debug, Default)]
@@ -82,14 +83,10 @@ impl Tally {
         self.stop(failure);
     }
 
-    /// A message that was handed over failed; what the error proves decides the column. `line` is its number in the
-    /// input, where it has one. Tells whether the connection still serves the next message.
-    pub(crate) fn fail(&mut self, error: &Error, line: Option<u64>) -> bool {
-        let told = failure(error);
-        let told = match line {
-            Some(line) => told.during(&format!("line {line}")),
-            None => told,
-        };
+    /// A message that was handed over failed; what the error proves decides the column. `place` is where it is in the
+    /// input. Tells whether the connection still serves the next message.
+    pub(crate) fn fail(&mut self, error: &Error, place: Place) -> bool {
+        let told = place.during(failure(error));
         match error.fate() {
             Some(Fate::Refused) => {
                 self.rejected = self.rejected.saturating_add(1);
@@ -108,8 +105,7 @@ impl Tally {
 
     /// The hub has not answered for a message, and is not waited for any longer.
     pub(crate) fn give_up(&mut self, why: &str) {
-        self.unknown = self.unknown.saturating_add(1);
-        self.keep(Failure::new(Class::OutcomeUnknown, why));
+        self.lose(Failure::new(Class::OutcomeUnknown, why));
     }
 
     /// Remembers the failure that ends the run, besides the one to report.
@@ -243,6 +239,10 @@ mod tests {
         Error::new(kind, what).with_fate(fate)
     }
 
+    fn line(number: u64) -> Place {
+        Place { index: 0, line: Some(number) }
+    }
+
     #[test]
     fn every_message_is_in_one_column() {
         let mut tally = Tally::default();
@@ -250,10 +250,10 @@ mod tests {
         tally.accept(10);
         tally.accept(10);
         let big = error(ErrorKind::TooLarge, Fate::Refused, "big");
-        assert!(tally.fail(&big, None), "the next message may still be sent");
-        assert!(!tally.fail(&error(ErrorKind::OutcomeUnknown, Fate::Unknown, "gone"), None));
+        assert!(tally.fail(&big, Place::default()), "the next message may still be sent");
+        assert!(!tally.fail(&error(ErrorKind::OutcomeUnknown, Fate::Unknown, "gone"), Place::default()));
         assert_eq!((tally.accepted, tally.rejected, tally.unknown, tally.waiting()), (2, 1, 1, 1));
-        assert!(!tally.fail(&error(ErrorKind::Unreachable, Fate::NotSent, "down"), None));
+        assert!(!tally.fail(&error(ErrorKind::Unreachable, Fate::NotSent, "down"), Place::default()));
         assert_eq!(
             (tally.sent, tally.not_sent, tally.waiting()),
             (4, 1, 0),
@@ -269,11 +269,15 @@ mod tests {
     fn a_message_not_sent_over_a_stolen_link_is_not_counted_as_rejected() {
         let mut tally = Tally::default();
         tally.hand_over();
-        assert!(!tally.fail(&error(ErrorKind::Refused, Fate::NotSent, "not sent: link stolen"), None));
+        assert!(
+            !tally.fail(&error(ErrorKind::Refused, Fate::NotSent, "not sent: link stolen"), Place::default())
+        );
         assert_eq!((tally.sent, tally.rejected, tally.not_sent), (0, 0, 1));
         let mut tally = Tally::default();
         tally.hand_over();
-        assert!(tally.fail(&error(ErrorKind::Unreachable, Fate::Refused, "internal error"), None));
+        assert!(
+            tally.fail(&error(ErrorKind::Unreachable, Fate::Refused, "internal error"), Place::default())
+        );
         assert_eq!((tally.sent, tally.rejected, tally.not_sent), (1, 1, 0), "rejected, whatever the reason");
     }
 
@@ -281,8 +285,8 @@ mod tests {
     fn the_failure_that_stopped_the_run_is_named_beside_the_first() {
         let mut tally = Tally::default();
         (0..3).for_each(|_| tally.hand_over());
-        tally.fail(&error(ErrorKind::TooLarge, Fate::Refused, "big"), Some(7));
-        tally.fail(&error(ErrorKind::Refused, Fate::NotSent, "stolen"), Some(8));
+        tally.fail(&error(ErrorKind::TooLarge, Fate::Refused, "big"), line(7));
+        tally.fail(&error(ErrorKind::Refused, Fate::NotSent, "stolen"), line(8));
         let text = tally.failure().unwrap().to_string();
         assert!(
             text.starts_with("error: line 7: big\n") && text.contains("stopped by: line 8: stolen\n"),
@@ -293,9 +297,9 @@ mod tests {
     #[test]
     fn an_unknown_outcome_is_reported_before_an_earlier_refusal_and_with_its_number() {
         let mut tally = Tally::default();
-        tally.fail(&error(ErrorKind::TooLarge, Fate::Refused, "big"), None);
-        tally.fail(&error(ErrorKind::OutcomeUnknown, Fate::Unknown, "gone"), None);
-        tally.fail(&error(ErrorKind::OutcomeUnknown, Fate::Unknown, "gone too"), None);
+        tally.fail(&error(ErrorKind::TooLarge, Fate::Refused, "big"), Place::default());
+        tally.fail(&error(ErrorKind::OutcomeUnknown, Fate::Unknown, "gone"), Place::default());
+        tally.fail(&error(ErrorKind::OutcomeUnknown, Fate::Unknown, "gone too"), Place::default());
         let failure = tally.failure().unwrap();
         assert_eq!(failure.class(), Class::OutcomeUnknown);
         let text = failure.to_string();
