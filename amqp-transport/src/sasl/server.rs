@@ -4,7 +4,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
-/// What a SASL server says. One value serves one connection.
+/// What a SASL server says. One value serves one connection. It must not block; one that has to ask others is an
+/// [`AskingMechanism`](crate::server::AskingMechanism).
 ///
 /// `Debug` must not show secrets.
 pub trait ServerMechanism: fmt::Debug + Send {

@@ -1,24 +1,29 @@
 //! Who is let in: the application's word on a peer's SASL exchange.
 
 use std::fmt;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use amqp_codec::{Str, Symbol};
 use bytes::Bytes;
 
+#[cfg(feature = "scram")]
+use super::asking::scram::{AskingScram, Find};
+use super::asking::{AskingFactory, AskingMechanism, Decide};
 use crate::sasl::{SaslRequest, ServerMechanism};
 #[cfg(feature = "scram")]
 use crate::{
     driver::random,
-    sasl::scram::{ScramDecoy, ScramHash, ScramServer, ScramStore},
+    sasl::scram::{ScramDecoy, ScramHash, ScramKeys, ScramServer, ScramStore},
 };
 
 /// Decides on credentials (`AMQP 1.0 §5.3`) of the mechanisms that [`SaslRequest`] knows.
 pub trait Authenticator: Send + Sync {
     /// Decides on what a peer presented.
     ///
-    /// Called once for each connection from the task that runs its handshake. It must not block for long.
+    /// Called once for each connection from the task that runs its handshake. It must not block for long; one that has
+    /// to ask others decides by [`SaslPolicy::asking`].
     fn authenticate(&self, request: &SaslRequest, peer: &SaslPeer) -> SaslDecision;
 }
 
@@ -72,27 +77,53 @@ impl SaslDecision {
 #[derive(Clone)]
 pub struct SaslPolicy {
     pub(crate) mechanisms: Vec<Symbol>,
-    pub(crate) authenticator: Arc<dyn Authenticator>,
-    pub(crate) custom: Vec<(Symbol, MechanismFactory)>,
+    pub(crate) decider: Decider,
+    pub(crate) custom: Vec<(Symbol, Factory)>,
     pub(crate) allows_no_sasl: bool,
     pub(crate) greeting: Option<Bytes>,
 }
 
+/// Who decides on the mechanisms that are nobody's own.
+#[derive(Clone)]
+pub(crate) enum Decider {
+    AtOnce(Arc<dyn Authenticator>),
+    Asking(Arc<Decide>),
+}
+
+type MechanismFactory = Box<dyn Fn(&SaslPeer) -> Option<Box<dyn ServerMechanism>> + Send + Sync>;
+
 /// Makes one mechanism for one connection; `None` when that is not possible at the moment.
-pub(crate) type MechanismFactory = Arc<dyn Fn(&SaslPeer) -> Option<Box<dyn ServerMechanism>> + Send + Sync>;
+#[derive(Clone)]
+pub(crate) enum Factory {
+    AtOnce(Arc<MechanismFactory>),
+    Asking(Arc<AskingFactory>),
+}
 
 impl SaslPolicy {
     /// Offers these mechanisms in this order, and refuses peers that leave SASL out.
     ///
     /// A listener that offers none and does not [allow to leave SASL out](Self::allow_no_sasl) lets nobody in.
     pub fn new(mechanisms: impl IntoIterator<Item = Symbol>, authenticator: Arc<dyn Authenticator>) -> Self {
-        Self {
-            mechanisms: mechanisms.into_iter().collect(),
-            authenticator,
-            custom: Vec::new(),
-            allows_no_sasl: false,
-            greeting: None,
-        }
+        Self::deciding(mechanisms.into_iter().collect(), Decider::AtOnce(authenticator))
+    }
+
+    /// As [`new`](Self::new), with decisions that may wait for others: a database, a directory, a token endpoint. The
+    /// connection waits meanwhile, and no other does.
+    ///
+    /// # Cancel safety
+    /// The future is dropped when the connection ends, or when the listener's
+    /// [`handshake_timeout`](super::ListenerOptions::handshake_timeout) is over: the peer is not let in then.
+    pub fn asking<F, D>(mechanisms: impl IntoIterator<Item = Symbol>, decide: F) -> Self
+    where
+        F: Fn(SaslRequest, SaslPeer) -> D + Send + Sync + 'static,
+        D: Future<Output = SaslDecision> + Send + 'static,
+    {
+        let decide: Decide = Box::new(move |request, peer| Box::pin(decide(request, peer)));
+        Self::deciding(mechanisms.into_iter().collect(), Decider::Asking(Arc::new(decide)))
+    }
+
+    fn deciding(mechanisms: Vec<Symbol>, decider: Decider) -> Self {
+        Self { mechanisms, decider, custom: Vec::new(), allows_no_sasl: false, greeting: None }
     }
 
     /// Offers nothing yet and refuses peers that leave SASL out: to be followed by [`mechanism`](Self::mechanism) or
@@ -106,14 +137,27 @@ impl SaslPolicy {
     /// Offers one more mechanism, of the application's own making. `make` makes one for every exchange; `None` tells the
     /// peer to try later. It goes before one of the same name that the authenticator would decide on.
     #[must_use]
-    pub fn mechanism<F>(mut self, name: Symbol, make: F) -> Self
+    pub fn mechanism<F>(self, name: Symbol, make: F) -> Self
     where
         F: Fn(&SaslPeer) -> Option<Box<dyn ServerMechanism>> + Send + Sync + 'static,
     {
+        self.custom(name, Factory::AtOnce(Arc::new(Box::new(make))))
+    }
+
+    /// As [`mechanism`](Self::mechanism), for one whose steps may wait for others.
+    #[must_use]
+    pub fn asking_mechanism<F>(self, name: Symbol, make: F) -> Self
+    where
+        F: Fn(&SaslPeer) -> Option<Box<dyn AskingMechanism>> + Send + Sync + 'static,
+    {
+        self.custom(name, Factory::Asking(Arc::new(Box::new(make))))
+    }
+
+    fn custom(mut self, name: Symbol, factory: Factory) -> Self {
         if !self.mechanisms.contains(&name) {
             self.mechanisms.push(name.clone());
         }
-        self.custom.push((name, Arc::new(make)));
+        self.custom.push((name, factory));
         self
     }
 
@@ -132,6 +176,34 @@ impl SaslPolicy {
                 let nonce = random::text::<18>()?;
                 let server = ScramServer::new(hash, Arc::clone(&store), decoy.clone(), nonce).ok()?;
                 Some(Box::new(server))
+            });
+        }
+        self
+    }
+
+    /// As [`scram`](Self::scram), with keys that have to be asked for. `find` is given the user, should take as long for
+    /// users that do not exist, and gives `None` for them.
+    ///
+    /// # Cancel safety
+    /// As [`asking`](Self::asking).
+    #[cfg(feature = "scram")]
+    #[must_use]
+    pub fn scram_asking<F, K>(
+        mut self,
+        hashes: impl IntoIterator<Item = ScramHash>,
+        find: F,
+        decoy: &ScramDecoy,
+    ) -> Self
+    where
+        F: Fn(String, ScramHash) -> K + Send + Sync + 'static,
+        K: Future<Output = Option<ScramKeys>> + Send + 'static,
+    {
+        let find: Find = Arc::new(move |user, hash| Box::pin(find(user, hash)));
+        for hash in hashes {
+            let (find, decoy) = (Arc::clone(&find), decoy.clone());
+            self = self.asking_mechanism(Symbol::from_static(hash.mechanism()), move |_| {
+                let nonce = random::text::<18>()?;
+                Some(Box::new(AskingScram::new(hash, Arc::clone(&find), decoy.clone(), nonce)))
             });
         }
         self

@@ -1,7 +1,10 @@
 //! From an accepted stream to an open connection.
 
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use amqp_codec::SaslCode;
@@ -255,13 +258,13 @@ async fn identify(
             Step::Sasl(SaslQuestion::Init { mechanism, initial_response, hostname }) => {
                 identity.hostname = hostname.clone();
                 let peer = SaslPeer { hostname, ..peer.clone() };
-                let (begun, step) =
-                    Exchange::start(&options.sasl, peer, mechanism, initial_response.as_deref());
+                let start = Exchange::start(&options.sasl, peer, mechanism, initial_response.as_deref());
+                let (begun, step) = unless_lost(connection, start).await?;
                 exchange = Some(begun);
                 step
             }
             Step::Sasl(SaslQuestion::Response(response)) => match &mut exchange {
-                Some(exchange) => exchange.step(&response),
+                Some(exchange) => unless_lost(connection, exchange.step(&response)).await?,
                 None => ServerStep::Refuse,
             },
         };
@@ -297,6 +300,19 @@ async fn next_step(connection: &Connection) -> Result<Step, HandshakeError> {
         state.remote_open.is_some().then_some(Ok(Step::Opened))
     });
     Ok(step.await??)
+}
+
+/// Waits for an answer that may have to be asked for, for as long as there is somebody to tell it.
+async fn unless_lost<T>(
+    connection: &Connection,
+    answer: impl Future<Output = T>,
+) -> Result<T, HandshakeError> {
+    let (mut answer, mut lost) = (pin!(answer), pin!(connection.closed()));
+    poll_fn(|cx| match answer.as_mut().poll(cx) {
+        Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+        Poll::Pending => lost.as_mut().poll(cx).map(|reason| Err(reason.into())),
+    })
+    .await
 }
 
 enum Answered {

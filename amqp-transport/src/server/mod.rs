@@ -4,6 +4,7 @@
 //! handles'. It never decides by itself who is let in.
 
 mod accept;
+mod asking;
 mod authenticator;
 mod connection;
 mod control;
@@ -18,6 +19,7 @@ mod termini;
 mod websocket_options;
 
 pub use accept::AcceptOptions;
+pub use asking::{AskingMechanism, PendingStep};
 pub use authenticator::{Authenticator, SaslDecision, SaslIdentity, SaslPeer, SaslPolicy};
 pub use connection::ServerConnection;
 pub use control::{ControlDemand, ControlReceiver};

@@ -1,13 +1,14 @@
 //! SASL from end to end: every mechanism, the client's choice, and what is refused rather than weakened.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use amqp_codec::{ProtocolHeader, Symbol};
-use amqp_transport::client::{ConnectError, Connection, CustomSasl, Sasl};
+use amqp_transport::client::{ConnectError, ConnectOptions, Connection, CustomSasl, Sasl};
 use amqp_transport::sasl::{ClientMechanism, Exposure};
 use amqp_transport::server::{
-    HandshakeError, Listener, ListenerOptions, SaslDecision, SaslPeer, SaslPolicy, SaslRequest,
-    ServerConnection, ServerMechanism, ServerStep,
+    AskingMechanism, HandshakeError, Listener, ListenerOptions, PendingStep, SaslDecision, SaslPeer,
+    SaslPolicy, SaslRequest, ServerConnection, ServerMechanism, ServerStep,
 };
 use amqp_transport::{ConnectionError, SaslFailure, Secret};
 use bytes::Bytes;
@@ -311,5 +312,137 @@ mod scram {
     async fn credentials_that_scram_cannot_prepare_are_refused_before_anything_is_sent() {
         let (client, _) = attempt(scram(ScramHash::Sha256, "\u{e4}nn", "right"), users()).await;
         assert!(failure(client).to_string().contains("ascii"));
+    }
+}
+
+/// A SCRAM or other answer that comes after a while of asking, and tells when its asking is given up.
+struct Asking(tokio::sync::mpsc::UnboundedSender<()>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        // Nobody looks.
+        let _ = self.0.send(());
+    }
+}
+
+/// Decides after so long.
+fn asking(after: Duration) -> (SaslPolicy, tokio::sync::mpsc::UnboundedReceiver<()>) {
+    let (over, is_over) = tokio::sync::mpsc::unbounded_channel();
+    let policy = SaslPolicy::asking([Symbol::from_static("PLAIN")], move |request, _| {
+        let asking = Asking(over.clone());
+        async move {
+            let _asking = asking;
+            tokio::time::sleep(after).await;
+            match request {
+                SaslRequest::Plain { authcid, password, .. } if password.expose() == "right" => {
+                    SaslDecision::accept(authcid)
+                }
+                _ => SaslDecision::Refuse,
+            }
+        }
+    });
+    (policy, is_over)
+}
+
+fn over_anything(sasl: Sasl) -> ConnectOptions {
+    client_options().sasl(sasl).allow_secrets_without_tls()
+}
+
+async fn attempt_asking(
+    sasl: Sasl,
+    policy: SaslPolicy,
+) -> (Result<Connection, ConnectError>, Result<ServerConnection, HandshakeError>) {
+    let (near, far) = tokio::io::duplex(PIPE);
+    let server = server_options().sasl(policy);
+    tokio::join!(Connection::over(near, over_anything(sasl)), ServerConnection::over(far, &server))
+}
+
+// A password database could not be asked but by blocking the task.
+#[tokio::test(start_paused = true)]
+async fn who_is_let_in_may_be_asked_of_others_while_the_connection_waits() {
+    let (policy, _over) = asking(Duration::from_secs(5));
+    let (client, server) = attempt_asking(plain("right"), policy.clone()).await;
+    client.unwrap();
+    assert!(server.unwrap().identity().user.is_some());
+    let (client, server) = attempt_asking(plain("wrong"), policy).await;
+    assert!(failure(client).is_auth());
+    assert!(matches!(server, Err(HandshakeError::Refused { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn asking_is_given_up_when_the_handshake_takes_too_long() {
+    let (policy, mut over) = asking(Duration::from_secs(1_000));
+    let (near, far) = tokio::io::duplex(PIPE);
+    let options = server_options().sasl(policy).handshake_timeout(Duration::from_secs(7));
+    let client = tokio::spawn(Connection::over(near, over_anything(plain("right"))));
+    let began = tokio::time::Instant::now();
+    let refused = ServerConnection::over(far, &options).await;
+    assert!(matches!(refused, Err(HandshakeError::Timeout { .. })), "{refused:?}");
+    assert_eq!(began.elapsed(), Duration::from_secs(7));
+    over.recv().await.unwrap();
+    assert!(client.await.unwrap().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn asking_is_given_up_when_the_peer_has_gone() {
+    let (policy, mut over) = asking(Duration::from_secs(1_000));
+    let (near, far) = tokio::io::duplex(PIPE);
+    let options = server_options().sasl(policy);
+    let leaving =
+        tokio::time::timeout(Duration::from_secs(2), Connection::over(near, over_anything(plain("right"))));
+    let began = tokio::time::Instant::now();
+    let (_, lost) = tokio::join!(leaving, ServerConnection::over(far, &options));
+    assert!(matches!(lost, Err(HandshakeError::Lost { .. })), "{lost:?}");
+    over.recv().await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(3));
+}
+
+/// The countdown, which looks every number up.
+#[derive(Debug)]
+struct SlowCountdown(Countdown);
+
+impl AskingMechanism for SlowCountdown {
+    fn start<'a>(&'a mut self, initial_response: Option<&'a [u8]>) -> PendingStep<'a> {
+        self.step(initial_response.unwrap_or_default())
+    }
+
+    fn step<'a>(&'a mut self, response: &'a [u8]) -> PendingStep<'a> {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            ServerMechanism::step(&mut self.0, response)
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mechanism_of_ones_own_may_ask_others_at_every_step() {
+    let policy = SaslPolicy::empty().asking_mechanism(Symbol::from_static("X-COUNTDOWN"), |_| {
+        Some(Box::new(SlowCountdown(Countdown(0))))
+    });
+    let (client, server) = attempt(countdown(9), policy).await;
+    client.unwrap();
+    assert_eq!(server.unwrap().identity().user.as_deref(), Some("rocket"));
+}
+
+#[cfg(feature = "scram")]
+#[tokio::test(start_paused = true)]
+async fn scram_keys_may_be_asked_for() {
+    use amqp_transport::sasl::scram::{ScramDecoy, ScramHash, ScramKeys};
+    let hash = ScramHash::Sha256;
+    let keys = ScramKeys::derive(hash, &Secret::new("right"), b"salt", 4_096).unwrap();
+    let find = move |user: String, _: ScramHash| {
+        let keys = (user == "ann").then(|| keys.clone());
+        async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            keys
+        }
+    };
+    let policy = SaslPolicy::empty().scram_asking([hash], find, &ScramDecoy::new([9; 32]));
+    for (user, password, is_right) in
+        [("ann", "right", true), ("ann", "wrong", false), ("bob", "right", false)]
+    {
+        let sasl = Sasl::Scram { hash, user: user.to_owned(), password: Secret::new(password) };
+        let (client, server) = attempt(sasl, policy.clone()).await;
+        assert_eq!((client.is_ok(), server.is_ok()), (is_right, is_right), "{user}, {password}");
     }
 }

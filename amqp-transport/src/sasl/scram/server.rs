@@ -16,7 +16,8 @@ pub trait ScramStore: Send + Sync {
     /// The keys of a user for this hash; `None` for a user it does not know, or who is locked.
     ///
     /// Called once for each exchange, from the task that runs a connection's handshake. It must not block for long,
-    /// and should take as long for users it does not know.
+    /// and should take as long for users it does not know. Where keys have to be asked for, see
+    /// [`SaslPolicy::scram_asking`](crate::server::SaslPolicy::scram_asking).
     fn keys(&self, user: &str, hash: ScramHash) -> Option<ScramKeys>;
 }
 
@@ -115,6 +116,13 @@ impl ScramServer {
         let nonce = nonce.into();
         read_nonce(&nonce).map_err(|_| ScramError::Nonce)?;
         Ok(Self { hash, store, decoy, nonce, state: State::First })
+    }
+
+    /// The user whose keys a first message asks for, if it asks for any.
+    pub(crate) fn user_of(octets: &[u8]) -> Option<String> {
+        let first = ClientFirst::read(octets).ok()?;
+        prepared(&first.user).ok()?;
+        Some(first.user)
     }
 
     fn first(&mut self, octets: &[u8]) -> Option<ServerStep> {
