@@ -21,6 +21,7 @@ pub struct AcceptOptions {
     pub(crate) max_message_size: Option<u64>,
     pub(crate) initial_delivery_count: u32,
     pub(crate) offered_capabilities: Multiple<Symbol>,
+    desired_capabilities: Multiple<Symbol>,
     pub(crate) properties: Option<Fields>,
     pub(crate) credit: CreditMode,
     pub(crate) on_drop: OnDrop,
@@ -146,6 +147,13 @@ impl AcceptOptions {
         self
     }
 
+    /// `attach.desired-capabilities`. Default none.
+    #[must_use]
+    pub fn desired_capabilities(mut self, capabilities: impl IntoIterator<Item = Symbol>) -> Self {
+        self.desired_capabilities = capabilities.into_iter().collect::<Multiple<Symbol>>();
+        self
+    }
+
     /// `attach.properties`. Default none.
     #[must_use]
     pub fn properties(mut self, properties: Fields) -> Self {
@@ -201,6 +209,7 @@ impl AcceptOptions {
         reply.max_message_size = self.max_message_size;
         reply.initial_delivery_count = self.initial_delivery_count;
         reply.offered_capabilities = self.offered_capabilities.clone();
+        reply.desired_capabilities = self.desired_capabilities.clone();
         reply.properties = self.properties.clone();
         reply
     }

@@ -15,6 +15,10 @@ use crate::engine::{ConnectionConfig, Limits, ListStyle, SaslLayer, WithoutSasl}
 use crate::handle::options::SessionOptions;
 
 /// Settings of a listener and of the connections it accepts.
+///
+/// `open` is answered before the application sees the peer's: container-id, properties and capabilities are those of the
+/// listener, whatever host the peer asks for. A server of several hosts has a listener's options for each, or says what
+/// differs where links are attached.
 #[derive(Clone, Debug)]
 pub struct ListenerOptions {
     container_id: Str,
