@@ -8,11 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use amqp_codec::{
-    DecodeLimits, Error, ErrorCondition as Condition, Message, Modified, Outcome, Role, Symbol,
-};
-use amqp_transport::server::IncomingConnection;
-use amqp_transport::server::{AcceptOptions, Draining, Incoming, IncomingAttach, Listener, ListenerOptions};
+use amqp_codec::{DecodeLimits, Error, ErrorCondition as Condition, Message, Modified, Outcome, Role};
+use amqp_transport::server::{AcceptOptions, Draining, Incoming, IncomingAttach, IncomingConnection};
+use amqp_transport::server::{Listener, ListenerOptions};
 use amqp_transport::{Receipt, Receiver, SendError, Sender, engine::Limits};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
@@ -74,14 +72,13 @@ impl Queue {
 
     /// Does with a message that was lent what its consumer wants.
     async fn end(self: Arc<Self>, receipt: Receipt, place: u64, mut stored: Stored, link: u64) {
-        let modified = match receipt.await {
+        let mut modified = Modified::default();
+        match receipt.await {
             Ok(Outcome::Accepted | Outcome::Rejected(_)) => return,
-            Ok(Outcome::Modified(modified)) => modified,
-            Err(SendError::OutcomeUnknown(_)) => {
-                Modified { delivery_failed: Some(true), ..Default::default() }
-            }
+            Ok(Outcome::Modified(wish)) => modified = wish,
+            Err(SendError::OutcomeUnknown(_)) => modified.delivery_failed = Some(true),
             Ok(Outcome::Released) | Err(_) => return self.put(place, stored),
-        };
+        }
         if modified.undeliverable_here == Some(true) {
             stored.2.push(link);
         }
@@ -109,15 +106,16 @@ impl Broker {
         let mut queues = self.queues.lock().unwrap();
         if queues.len() >= MAX_QUEUES && !queues.contains_key(&address) {
             queues.retain(|_, it| Arc::strong_count(it) > 1 || !it.waiting.lock().unwrap().is_empty());
-            if queues.len() >= MAX_QUEUES {
-                return Err(
-                    Error::new(Condition::RESOURCE_LIMIT_EXCEEDED).with_description("too many queues")
-                );
-            }
         }
-        let room = Arc::new(Semaphore::new(MAX_QUEUE));
-        let queue = Queue { waiting: Mutex::default(), filled: Notify::new(), room };
-        Ok((address.clone(), Arc::clone(queues.entry(address).or_insert_with(|| Arc::new(queue)))))
+        if queues.len() < MAX_QUEUES || queues.contains_key(&address) {
+            let room = Arc::new(Semaphore::new(MAX_QUEUE));
+            let queue = Queue { waiting: Mutex::default(), filled: Notify::new(), room };
+            return Ok((
+                address.clone(),
+                Arc::clone(queues.entry(address).or_insert_with(|| Arc::new(queue))),
+            ));
+        }
+        Err(Error::new(Condition::RESOURCE_LIMIT_EXCEEDED).with_description("too many queues"))
     }
 
     async fn serve(self: Arc<Self>, attach: IncomingAttach) {
@@ -126,8 +124,8 @@ impl Broker {
             Err(error) => return attach.refuse(error),
         };
         let options = AcceptOptions::new().address(address.clone()).max_message_size(MAX_MESSAGE as u64);
-        let options = options.filters([]).node_capabilities([Symbol::from_static("queue")]);
-        let (options, is_dynamic) = (options.draining(Draining::ByApplication), attach.is_dynamic());
+        let options = options.filters([]).draining(Draining::ByApplication); // it has no filters
+        let is_dynamic = attach.is_dynamic();
         if attach.attach().role == Role::Sender {
             let Ok(receiver) = attach.accept_receiver(options) else { return };
             queue.take_in(&receiver, &self.numbers).await;

@@ -2,35 +2,43 @@
 # against the broker of amqp-transport/examples. Sourced by run.sh, never run.
 # shellcheck shell=bash disable=SC2154  # root, work, logs and here are run.sh's
 
-peers=()          # columns of the matrix
-cases=()          # its rows, in the order in which they were first seen
-declare -A cells  # "case|peer" to ok, n.a. or FAIL
-notes=()          # the reasons of what is n.a.
+results=$logs/matrix.tsv  # peer, case and result, a line each
 example_port=25675
 front_port=25677
 
-# Runs all cases of one column; each prints `CASE name: ok`, `n.a. reason` or `FAIL reason`.
+# Runs all cases of one column; each prints `CASE name: ok`, `ok, but remark`, `n.a. reason` or `FAIL reason`.
 column() { # PEER COMMAND...
-  local peer=$1 line name result known count=0 able=0
+  local peer=$1
   shift
   run cases "$peer" 240 "$@"
-  peers+=("$peer")
+  collect "$peer" 15
+}
+
+# Puts the cases of the current row's log into the matrix.
+collect() { # PEER LEAST
+  local peer=$1 least=$2 line name result count=0 able=0
   while IFS= read -r line; do
     name=${line#CASE } name=${name%%: *} result=${line#*: }
     count=$((count + 1))
-    known=no
-    [[ -n "${cells["$name|any"]:-}" ]] && known=yes
-    cells["$name|any"]=seen
-    [ $known = yes ] || cases+=("$name")
-    cells["$name|$peer"]=${result%% *}
+    printf '%s\t%s\t%s\n' "$peer" "$name" "$result" >>"$results"
     case $result in
-      ok) able=$((able + 1)) ;;
-      n.a.*) notes+=("$peer, $name: ${result#n.a. }") ;;
+      ok*) able=$((able + 1)) ;;
+      n.a.*) ;;
       *) faults+=("$name: ${result#FAIL }") ;;
     esac
   done < <(grep -o 'CASE .*' "$row_log")
-  [ $count -ge 15 ] || faults+=("ran $count cases")
+  [ $count -ge "$least" ] || faults+=("ran $count cases")
   finish "$able of $count cases, $((count - able)) n.a."
+}
+
+# Starts a client that sends our values back, and goes on; `collect_echo` waits for what came of it.
+begin_echo() { # PEER KNOWN-AS COMMAND
+  INTEROP_ECHO=$2 INTEROP_ECHO_COMMAND=${3:-} begin echo "$1" 120 "$work/bin/interop" --ignored --exact echo::values --nocapture
+}
+
+collect_echo() { # PEER
+  join echo "$1"
+  collect "$1" 1
 }
 
 # Our client's cases against a broker.
@@ -77,15 +85,16 @@ command_pair() { # CASE URL ARGUMENTS...
   finish '5 received and accepted'
 }
 
-print_cases() {
-  local name peer note
-  printf '\n%-24s' 'case'
-  printf '%-20s' "${peers[@]}"
-  printf '\n'
-  for name in "${cases[@]}"; do
-    printf '%-24s' "$name"
-    for peer in "${peers[@]}"; do printf '%-20s' "${cells["$name|$peer"]:--}"; done
-    printf '\n'
-  done
-  for note in "${notes[@]}"; do echo "n.a.: $note"; done
+# A broker of another maker in two instances, the second of which takes frames of 512 B only; then our client's cases.
+twin_brokers() { # PEER KNOWN-AS PORT COMMAND... with PORT and SMALL in place of its address and the limit of frames
+  local peer=$1 known=$2 port=$3 small=$(($3 + 1))
+  shift 3
+  start "$peer" 20 LISTENING env INTEROP_LISTEN="127.0.0.1:$port" "${@//PORT/$port}" &&
+    start "$peer-small" 20 LISTENING env INTEROP_LISTEN="127.0.0.1:$small" INTEROP_MAX_FRAME=512 "${@//PORT/$small}" 512 && {
+    INTEROP_CODEC=$known INTEROP_SMALL_FRAMES=127.0.0.1:$small INTEROP_DETACH="kill -USR1 ${pids[$peer]}" \
+      INTEROP_FORCE="kill -USR2 ${pids[$peer]}" our_client "ours>$peer" "127.0.0.1:$port"
+    command_pair "$peer" "amqp://127.0.0.1:$port/command"
+  }
+  stop "$peer" KILL
+  stop "$peer-small" KILL
 }

@@ -21,7 +21,7 @@ use amqp_transport::engine::Limits;
 use amqp_transport::{Receiver, Secret, Sender};
 use tokio::process::Child;
 
-pub(super) use messages::vectors;
+pub(super) use messages::{Vector, vectors};
 
 /// The broker under test, by its environment variables.
 #[derive(Clone, Debug)]
@@ -36,6 +36,10 @@ struct Peer {
     /// Messages that the broker is known to send beyond its credit.
     credit_overrun: u32,
     force: Option<String>,
+    /// Another instance of the broker, which takes frames of 512 octets at most.
+    with_small_frames: Option<SocketAddr>,
+    /// The codec that it passes messages through, by its name among the known ones.
+    codec: String,
 }
 
 impl Peer {
@@ -48,7 +52,14 @@ impl Peer {
             detach: variable("INTEROP_DETACH"),
             credit_overrun: variable("INTEROP_OVERRUN").map_or(0, |text| text.parse().expect("a number")),
             force: variable("INTEROP_FORCE"),
+            with_small_frames: variable("INTEROP_SMALL_FRAMES").map(|text| text.parse().expect("an address")),
+            codec: variable("INTEROP_CODEC").unwrap_or_default(),
         }
+    }
+
+    /// The instance that takes small frames only, where there is one.
+    fn with_small_frames(self) -> Self {
+        Self { address: self.with_small_frames.unwrap_or(self.address), ..self }
     }
 
     async fn open(&self) -> (Connection, Session) {
@@ -140,9 +151,26 @@ pub(super) struct Cases {
     impossible: Reasons,
     /// Cases that are not even tried.
     left_out: Reasons,
+    /// The only case to run, when one is looked into.
+    only: Option<String>,
     /// A broker that a case may bring down, to be started again: its command line, and its process.
     broker: Option<(String, Option<Child>)>,
     failed: usize,
+}
+
+/// What is to be said about a success: nothing, or what was seen beside it.
+pub(super) struct Remark(String);
+
+impl From<()> for Remark {
+    fn from((): ()) -> Self {
+        Self(String::new())
+    }
+}
+
+impl From<String> for Remark {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
 }
 
 /// Names of cases, and why they are not done.
@@ -166,12 +194,21 @@ impl Cases {
         Self {
             impossible: Reasons::of("INTEROP_IMPOSSIBLE"),
             left_out: Reasons::of("INTEROP_LEFT_OUT"),
+            only: std::env::var("INTEROP_ONLY").ok(),
             broker: std::env::var("INTEROP_BROKER_COMMAND").ok().map(|command| (command, None)),
             failed: 0,
         }
     }
 
-    pub(super) async fn run(&mut self, name: &str, case: impl Future<Output = ()> + Send + 'static) {
+    /// Runs a case to its end. What it gives back is what is to be said about its success.
+    pub(super) async fn run<T: Into<Remark> + Send + 'static>(
+        &mut self,
+        name: &str,
+        case: impl Future<Output = T> + Send + 'static,
+    ) {
+        if self.only.as_deref().is_some_and(|only| only != name) {
+            return;
+        }
         if let Some(reason) = self.left_out.get(name) {
             println!("CASE {name}: n.a. {reason}");
             return;
@@ -180,8 +217,12 @@ impl Cases {
         let reason = self.impossible.get(name);
         let patience = if reason.is_some() { SHORT_PATIENCE } else { PATIENCE };
         let ended = tokio::spawn(tokio::time::timeout(patience, case)).await;
+        let mut remark = String::new();
         let fault = match ended {
-            Ok(Ok(())) => None,
+            Ok(Ok(end)) => {
+                remark = end.into().0;
+                None
+            }
             Ok(Err(_)) => Some(format!("no end after {patience:?}")),
             Err(error) => Some(match error.try_into_panic() {
                 Ok(panic) => panic_text(&*panic),
@@ -190,7 +231,8 @@ impl Cases {
         };
         let fault = fault.map(|fault| fault.chars().take(FAULT).collect::<String>());
         match (fault, reason) {
-            (None, None) => println!("CASE {name}: ok"),
+            (None, None) if remark.is_empty() => println!("CASE {name}: ok"),
+            (None, None) => println!("CASE {name}: ok, but {remark}"),
             (Some(fault), Some(reason)) => println!("CASE {name}: n.a. {reason} (seen: {fault})"),
             (fault, _) => {
                 self.failed += 1;
@@ -227,7 +269,7 @@ impl Cases {
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text =
         panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("a panic").replace('\n', " ")
@@ -242,6 +284,6 @@ const FAULT: usize = 300;
 /// No case takes longer.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// No case takes longer to show that it is impossible.
-const SHORT_PATIENCE: Duration = Duration::from_secs(10);
+const SHORT_PATIENCE: Duration = Duration::from_secs(4);
 /// The largest message sent, in octets.
 const LARGEST: usize = 50 * 1000 * 1000;

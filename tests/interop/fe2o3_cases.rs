@@ -19,7 +19,7 @@ use fe2o3_amqp_types::messaging::{
 use fe2o3_amqp_types::primitives::{Binary, OrderedMap, SimpleValue, Value};
 
 use super::agreement::serde_amqp::guarded;
-use super::cases::{Cases, vectors};
+use super::cases::{Cases, Vector, vectors};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a broker; run by tests/interop/run.sh"]
@@ -96,7 +96,7 @@ async fn nothing(receiver: &mut Receiver) {
 fn values() -> Vec<(String, Value)> {
     let all = vectors();
     let total = all.len();
-    let read = |(id, octets): (String, bytes::Bytes)| {
+    let read = |Vector { id, octets, .. }: Vector| {
         // What it writes and cannot read again is no fault of the way.
         let twice = guarded(|| {
             let value = serde_amqp::from_slice::<Value>(&octets)?;

@@ -207,6 +207,19 @@ agree() { # PEER
   finish "$(sed -n 's/^AGREED //p' "$row_log")"
 }
 
+# What tshark says of a capture: no malformed packet, no complaint, and as many frames of each kind as our own reader counts.
+dissect() { # CAPTURE PORT LEAST KIND...
+  local capture=$1 port=$2
+  run tshark "$1" 60 tshark -r "$work/$1.pcap" -d "tcp.port==$2,amqp" -q -z expert,error
+  # It knows no described value in a body, which the requests to a coordinator are.
+  grep -vE 'AMQP +Unknown AMQP type 0 \(0x0\) of field "AMQP-Value"' "$row_log" >"$row_log.rest"
+  [ "$(grep -cE '(AMQP|Malformed)' "$row_log.rest")" = 0 ] || faults+=("it complains")
+  tshark -r "$work/$1.pcap" -d "tcp.port==$2,amqp" -T fields -E occurrence=a -e amqp.performative -e amqp.sasl.method 2>>"$row_log.err" >"$logs/$1.fields"
+  shift 2
+  expect_python frames.py "$work/$capture.pcap" "$port" "$logs/$capture.fields" "$@"
+  finish "no complaint; $(grep -o '^[0-9].*' "$logs/check.log" | head -1)"
+}
+
 expect() { grep -qE -- "$1" "$row_log" || faults+=("printed no line like: $1"); } # PATTERN
 
 expect_count() { # NUMBER PATTERN

@@ -13,7 +13,11 @@
 
 mod agreement;
 mod cases;
+mod echo;
+mod fe2o3_broker;
 mod fe2o3_cases;
+mod fe2o3_echo;
+mod traffic;
 mod transactions;
 
 use std::net::SocketAddr;

@@ -28,9 +28,9 @@ enum Work {
 }
 
 /// A queue of texts, and what was done to it.
-struct Resource {
+pub(super) struct Resource {
     coordinator: Mutex<Coordinator<Work>>,
-    queue: Mutex<Vec<String>>,
+    pub(super) queue: Mutex<Vec<String>>,
     log: Mutex<Vec<String>>,
     filled: Notify,
 }
@@ -44,12 +44,7 @@ async fn proton_transactions() {
     let options = ListenerOptions::new("ours").sasl(SaslPolicy::open_to_all());
     let listener = Listener::bind("127.0.0.1:0", options).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let resource = Arc::new(Resource {
-        coordinator: Mutex::new(Coordinator::new(CoordinatorLimits::default())),
-        queue: Mutex::default(),
-        log: Mutex::default(),
-        filled: Notify::new(),
-    });
+    let resource = Arc::new(Resource::new());
     let serving = Arc::clone(&resource);
     let server = tokio::spawn(async move {
         let connection = listener.accept().await.unwrap().handshake().await.unwrap();
@@ -71,7 +66,7 @@ async fn proton_transactions() {
     server.abort();
 }
 
-async fn serve(connection: &ServerConnection, resource: Arc<Resource>) {
+pub(super) async fn serve(connection: &ServerConnection, resource: Arc<Resource>) {
     while let Ok(Incoming::Attach(attach)) = connection.next().await {
         let resource = Arc::clone(&resource);
         if attach.coordinator().is_some() {
@@ -88,6 +83,15 @@ async fn serve(connection: &ServerConnection, resource: Arc<Resource>) {
 }
 
 impl Resource {
+    pub(super) fn new() -> Self {
+        Self {
+            coordinator: Mutex::new(Coordinator::new(CoordinatorLimits::default())),
+            queue: Mutex::default(),
+            log: Mutex::default(),
+            filled: Notify::new(),
+        }
+    }
+
     async fn control(&self, control: &ControlReceiver) {
         while let Ok(demand) = control.next().await {
             #[expect(

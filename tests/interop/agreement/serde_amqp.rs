@@ -9,7 +9,8 @@ use serde_amqp::primitives::{Dec32, Dec64, Dec128};
 use serde_json::{Value as Json, json};
 use workspace_tests::typed::{hex, text, unhex};
 
-use super::{Answer, Peer, generate, kind};
+use super::deviations::{anywhere, kind};
+use super::{Answer, Peer, generate};
 
 pub(super) struct SerdeAmqp;
 
@@ -55,7 +56,7 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, serde_amqp::Error>) ->
 
 /// Whether its types have room for a value at all: descriptors are numbers or symbols, and array elements have none.
 fn is_expressible(json: &Json) -> bool {
-    !super::anywhere(json, &|node| match kind(node) {
+    !anywhere(json, &|node| match kind(node) {
         "described" => !matches!(kind(&node[1]), "ulong" | "symbol"),
         "array" => {
             !node[1]["element_descriptor"].is_null() || node[1]["items"].as_array().is_none_or(Vec::is_empty)

@@ -8,52 +8,71 @@ use amqp_transport::{Connection, Receiver, Sender};
 use bytes::Bytes;
 use workspace_tests::typed::unhex;
 
-use super::{Peer, accepted};
+use super::super::echo::{Place, Verdict, is_simple};
+use super::{Peer, Reasons, accepted};
 
-/// The values of the vectors, encoded: every type, with its corners.
-pub(crate) fn vectors() -> Vec<(String, Bytes)> {
+/// A value of the vectors: every type, with its corners.
+#[derive(Clone, Debug)]
+pub(crate) struct Vector {
+    pub(crate) id: String,
+    /// In typed notation.
+    pub(crate) typed: serde_json::Value,
+    pub(crate) octets: Bytes,
+}
+
+impl Vector {
+    /// The value, as our codec reads it.
+    pub(crate) fn value(&self) -> Value {
+        from_bytes(&self.octets, &DecodeLimits::message()).unwrap()
+    }
+}
+
+/// Every value of the vectors.
+pub(crate) fn vectors() -> Vec<Vector> {
     let text = include_str!("../../data/vectors.json");
     let file: serde_json::Value = serde_json::from_str(text).unwrap();
     let vectors = file["vectors"].as_array().unwrap().iter().filter(|vector| vector["valid"] == true);
     let kinds = ["message", "frame", "protocol-header"];
     let values = vectors.filter(|vector| !kinds.contains(&vector["value"][0].as_str().unwrap_or_default()));
     let text = |vector: &serde_json::Value, name: &str| vector[name].as_str().unwrap().to_owned();
-    values.map(|vector| (text(vector, "id"), unhex(&text(vector, "hex")))).collect()
+    values
+        .map(|vector| Vector {
+            id: text(vector, "id"),
+            typed: vector["value"].clone(),
+            octets: unhex(&text(vector, "hex")),
+        })
+        .collect()
 }
 
-fn values() -> Vec<(String, Value)> {
-    let decoded = |octets: Bytes| from_bytes(&octets, &DecodeLimits::message()).unwrap();
-    vectors().into_iter().map(|(id, octets)| (id, decoded(octets))).collect()
-}
-
-/// Each value as the body of a message, there and back. Values that a broker is known to break on are named, by the
-/// vectors' ids, in `INTEROP_BREAKS_ON`; that it still breaks is seen by the first of them.
-pub(super) async fn types_in_bodies(peer: Peer) {
-    let known = std::env::var("INTEROP_BREAKS_ON").unwrap_or_default();
-    let known: Vec<&str> = known.split_whitespace().collect();
+/// Each value as the body of a message, there and back. Values that a broker breaks on are named, by the vectors' ids, in
+/// `INTEROP_BREAKS_ON`; that it still breaks is seen by the first of them. What its codec changes has a name, too.
+pub(super) async fn types_in_bodies(peer: Peer) -> String {
+    let known = Reasons::of("INTEROP_BREAKS_ON");
+    let ids: Vec<&str> = known.0.iter().flat_map(|(_, ids)| ids.split_whitespace()).collect();
     let mut broken = Vec::new();
-    let values = values();
-    assert!(values.len() > 200);
+    let mut verdict = Verdict::of(&peer.codec);
     let mut way = Way::open(&peer).await;
-    for (id, value) in values {
+    for vector in vectors() {
         // One of them proves that the broker still breaks; each costs a connection.
-        if known.contains(&id.as_str()) && !broken.is_empty() {
-            broken.push(id);
+        if ids.contains(&vector.id.as_str()) && !broken.is_empty() {
+            broken.push(vector.id);
             continue;
         }
-        let pass = way.pass(&value);
-        let passed = tokio::time::timeout(Duration::from_secs(5), pass)
-            .await
-            .unwrap_or_else(|_| Err("no answer".to_owned()));
-        if let Err(fault) = passed {
-            if !known.contains(&id.as_str()) {
-                println!("  {id} {fault}");
-            }
-            broken.push(id);
+        let value = vector.value();
+        let passed = tokio::time::timeout(Duration::from_secs(5), way.pass(&value)).await;
+        let passed = passed.unwrap_or_else(|_| Err("no answer".to_owned()));
+        if passed.is_err() {
             way = Way::open(&peer).await;
         }
+        if passed.is_err() && ids.contains(&vector.id.as_str()) {
+            broken.push(vector.id);
+        } else {
+            verdict.count(Place::Body, &vector, passed, false);
+        }
     }
-    assert_eq!(broken, known, "values that do not come back");
+    assert_eq!(broken, ids, "values that do not come back");
+    let names = known.0.iter().map(|(name, _)| name.clone()).chain([verdict.conclude()]);
+    names.filter(|name| !name.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 /// A queue with a way in and a way out.
@@ -88,17 +107,18 @@ impl Way {
     }
 }
 
-/// Each simple value as an application property, there and back.
+/// Each simple value as an application property, there and back, but those that the broker's codec changes.
 pub(super) async fn types_in_properties(peer: Peer) {
     let (connection, session) = peer.open().await;
     let sender = peer.sender(&session, "properties").await;
     let receiver = peer.receiver(&session, "properties").await;
     let mut message = Message::data("x");
-    let simple = |value: &Value| {
-        !matches!(value, Value::Null | Value::List(_) | Value::Map(_) | Value::Array(_) | Value::Described(_))
-    };
-    for (id, value) in values().into_iter().filter(|(_, value)| simple(value)) {
-        message = message.with_application_property(id, value);
+    let verdict = Verdict::of(&peer.codec);
+    for vector in vectors() {
+        let value = vector.value();
+        if is_simple(&value) && value != Value::Null && verdict.name(Place::Property, &vector).is_none() {
+            message = message.with_application_property(vector.id, value);
+        }
     }
     accepted(sender.send(&message).await.unwrap());
     let delivery = receiver.recv().await.unwrap();
@@ -110,8 +130,14 @@ pub(super) async fn types_in_properties(peer: Peer) {
 }
 
 /// Messages of all sizes up to a largest, there and back, with frames of at most this size.
-pub(super) async fn sizes(peer: Peer, max_frame_size: u32, largest: usize) {
+pub(super) async fn sizes(peer: Peer, max_frame_size: u32, largest: usize) -> String {
+    let is_small = max_frame_size == 512;
+    let peer = if is_small { peer.with_small_frames() } else { peer };
+    // Where many frames are too many for the peer: the largest message that it takes, and why.
+    let bound = Reasons::of("INTEROP_SMALL_LARGEST").0.pop().filter(|_| is_small);
+    let largest = bound.as_ref().map_or(largest, |(size, _)| size.parse().expect("a size"));
     let (connection, session) = peer.open_with(max_frame_size).await;
+    println!("  the peer's max-frame-size is {:?}", connection.remote_open().max_frame_size);
     let queue = format!("sizes-{max_frame_size}");
     let sender = peer.sender(&session, &queue).await;
     let receiver = peer.receiver(&session, &queue).await;
@@ -124,4 +150,5 @@ pub(super) async fn sizes(peer: Peer, max_frame_size: u32, largest: usize) {
         delivery.accept().unwrap();
     }
     connection.close().await.unwrap();
+    bound.map(|(_, reason)| reason).unwrap_or_default()
 }

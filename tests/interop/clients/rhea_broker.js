@@ -1,6 +1,8 @@
 // A small broker on rhea, for tests of our client: queues by address, and nodes made on request.
 //
-// usage: NODE_PATH=<node_modules> node rhea_broker.js PORT
+// usage: NODE_PATH=<node_modules> node rhea_broker.js PORT [MAX-FRAME-SIZE]
+// Its applications get numbers without their types, so a message is read by rhea's reader and written by its writer as it is,
+// types included, and once it was modified as applications see it. What it cannot read or write it rejects.
 // SASL: PLAIN as user with password secret, ANONYMOUS, or none. Addresses with a meaning of their own:
 //   reject, release, modify   answer every message with that outcome
 //   $...                      refused
@@ -9,7 +11,18 @@
 'use strict';
 const rhea = require('rhea');
 
+const { sections, encoded } = require('./rhea_sections.js');
+
 const port = Number(process.argv[2]);
+const max_frame_size = Number(process.argv[3] || 65536);
+const decode = rhea.message.decode;
+rhea.message.decode = (octets) => {
+  try {
+    return Object.assign(decode(octets), { octets: encoded(sections(octets)) });
+  } catch (error) {
+    return { error };
+  }
+};
 const container = rhea.create_container({ id: 'rhea-broker' });
 container.sasl_server_mechanisms.enable_anonymous();
 container.sasl_server_mechanisms.enable_plain((user, password) => user === 'user' && password === 'secret');
@@ -27,7 +40,10 @@ function give_back({ sender, delivery }, is_failed) {
   const message = lent.get(delivery);
   if (message === undefined) return;
   lent.delete(delivery);
-  if (is_failed) message.delivery_count = (message.delivery_count || 0) + 1;
+  if (is_failed) {
+    message.delivery_count = (message.delivery_count || 0) + 1;
+    delete message.octets;
+  }
   queue(sender.source.address).messages.unshift(message);
   dispatch(queue(sender.source.address));
 }
@@ -36,7 +52,7 @@ function dispatch({ messages, consumers }) {
   for (const consumer of consumers) {
     while (messages.length > 0 && consumer.sendable()) {
       const message = messages.shift();
-      lent.set(consumer.send(message), message);
+      lent.set(message.octets ? consumer.send(message.octets, undefined, 0) : consumer.send(message), message);
     }
   }
 }
@@ -69,6 +85,7 @@ container.on('disconnected', ({ connection }) => {
 });
 container.on('message', ({ message, delivery, receiver }) => {
   const address = receiver.target.address;
+  if (message.error) return delivery.reject({ condition: 'amqp:decode-error', description: String(message.error) });
   if (address === 'reject') return delivery.reject({ condition: 'amqp:not-allowed', description: 'not here' });
   if (address === 'release') return delivery.release();
   if (address === 'modify') return delivery.modified({ delivery_failed: true, undeliverable_here: true });
@@ -77,7 +94,7 @@ container.on('message', ({ message, delivery, receiver }) => {
   return dispatch(queue(address));
 });
 container.on('error', (error) => console.log('ERROR', error.message));
-container.listen({ port, host: '127.0.0.1', receiver_options: { autoaccept: false } }).on('listening', () => console.log('LISTENING', port));
+container.listen({ port, max_frame_size, host: '127.0.0.1', receiver_options: { autoaccept: false } }).on('listening', () => console.log('LISTENING', port));
 
 const links = () => [...queues.values()].flatMap(({ consumers }) => [...consumers]);
 process.on('SIGUSR1', () => links().forEach((link) => link.close({ condition: 'amqp:resource-deleted', description: 'the queue was deleted' })));
