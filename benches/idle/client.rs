@@ -5,7 +5,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 use workspace_benches::costs::cpu_of_threads;
 use workspace_benches::memory::in_use;
 
-use crate::{BoxError, IDLE_TIME_OUT, LINKS, Options, REST};
+use crate::{BoxError, LINKS, Options, REST};
 
 #[expect(clippy::print_stdout, reason = "the parent reads it")]
 pub(crate) async fn run(address: &str, options: Options) -> Result<(), BoxError> {
@@ -21,7 +21,7 @@ pub(crate) async fn run(address: &str, options: Options) -> Result<(), BoxError>
         for index in 0..count {
             match (stage, connections.get(index), sessions.get(index)) {
                 (0, ..) => {
-                    let options = ConnectOptions::new("client").idle_time_out(Some(IDLE_TIME_OUT));
+                    let options = ConnectOptions::new("client").idle_time_out(Some(options.idle_time_out));
                     connections.push(Connection::connect((host, port), options).await?);
                 }
                 (1, Some(connection), _) => sessions.push(connection.begin(SessionOptions::new()).await?),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use amqp_transport::client::Receiver;
 use amqp_transport::server::{AcceptOptions, Incoming, Listener, ListenerOptions, ServerConnection};
 
-use crate::{BoxError, IDLE_TIME_OUT, LINKS};
+use crate::{BoxError, LINKS, Moved, Options};
 
 /// The listener's task, and what it has accepted.
 #[derive(Debug)]
@@ -23,8 +23,9 @@ struct Kept {
 
 impl Server {
     /// Room for what is kept is made beforehand, so that it does not count.
-    pub(crate) async fn start(connections: usize) -> Result<Self, BoxError> {
-        let options = ListenerOptions::new("server").idle_time_out(Some(IDLE_TIME_OUT));
+    pub(crate) async fn start(options: Options) -> Result<Self, BoxError> {
+        let connections = options.connections;
+        let options = ListenerOptions::new("server").idle_time_out(Some(options.idle_time_out));
         let listener = Listener::bind("127.0.0.1:0", options).await?;
         let address = listener.local_addr()?;
         let kept = Kept {
@@ -59,9 +60,16 @@ impl Server {
         self.address
     }
 
-    /// How often the tasks of all connections have run.
-    pub(crate) fn wakes(&self) -> u64 {
-        let Ok(kept) = self.kept.lock() else { return 0 };
-        kept.connections.iter().map(|connection| connection.connection().stats().wakes).sum()
+    /// How often the tasks of all connections have run, and for what.
+    pub(crate) fn moved(&self) -> Moved {
+        let Ok(kept) = self.kept.lock() else { return Moved::default() };
+        kept.connections.iter().fold(Moved::default(), |sum, connection| {
+            let stats = connection.connection().stats();
+            Moved {
+                wakes: sum.wakes + stats.wakes,
+                frames_out: sum.frames_out + stats.engine.frames_out,
+                frames_in: sum.frames_in + stats.engine.frames_in,
+            }
+        })
     }
 }
