@@ -11,6 +11,7 @@ mod codec_refusals;
 mod corpora;
 mod cuts;
 mod fe2o3;
+mod fe2o3_resuming;
 mod fuzz_seeds;
 mod hostile;
 mod late;
