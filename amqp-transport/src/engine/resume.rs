@@ -121,6 +121,7 @@ impl Connection {
         let LinkKind::Sender(sender) = &mut link.kind else { return };
         let Some(retained) = &mut sender.retained else { return };
         retained.is_incomplete |= is_incomplete;
+        retained.pass_by(theirs.keys());
         for mut delivery in mem::take(&mut retained.undecided) {
             let their_state = match theirs.get(&delivery.tag) {
                 _ if delivery.is_absent_there => TheirState::Absent,

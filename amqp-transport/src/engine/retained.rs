@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::config::Outgoing;
 use super::delivery::{Unsettled, Visit};
-use super::suspended::{Repeats, SuspendedLink, UnsettledDelivery};
+use super::suspended::{Repeats, SuspendedLink, UnsettledDelivery, above};
 use crate::transaction::transaction_of;
 
 /// A sender's memory.
@@ -70,6 +70,13 @@ impl Retained {
         let tag = DeliveryTag::from(self.next_tag);
         self.next_tag = self.next_tag.wrapping_add(1);
         tag
+    }
+
+    /// The receiver holds deliveries under these tags, of which we may know nothing: a tag of ours that was one of them
+    /// would name its message, not ours, when the link is resumed.
+    // D-001
+    pub(crate) fn pass_by<'a>(&mut self, tags: impl Iterator<Item = &'a DeliveryTag>) {
+        self.next_tag = above(self.next_tag, tags);
     }
 
     /// Remembers a delivery that starts, and its message as far as there is room. Returns its number.

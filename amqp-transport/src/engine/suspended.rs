@@ -127,11 +127,7 @@ impl SuspendedLink {
 
     /// The first tag of the engine's making that no delivery has had (D-001).
     pub(crate) fn free_tag(&self) -> u64 {
-        let held = self.deliveries.iter().filter_map(|delivery| {
-            let tag: [u8; 8] = delivery.tag.as_slice().try_into().ok()?;
-            Some(u64::from_be_bytes(tag).wrapping_add(1))
-        });
-        held.fold(self.next_tag, u64::max)
+        above(self.next_tag, self.deliveries.iter().map(|delivery| &delivery.tag))
     }
 
     /// Octets of messages it holds.
@@ -156,6 +152,13 @@ impl UnsettledDelivery {
             is_absent_there: false,
         }
     }
+}
+
+/// The first number, from `next` on, above all tags that are numbers of the engine's making.
+pub(crate) fn above<'a>(next: u64, tags: impl Iterator<Item = &'a DeliveryTag>) -> u64 {
+    let numbers =
+        tags.filter_map(|tag| tag.as_slice().first_chunk::<8>().filter(|_| tag.as_slice().len() == 8));
+    numbers.map(|number| u64::from_be_bytes(*number).wrapping_add(1)).fold(next, u64::max)
 }
 
 /// Deliveries as an attach tells them (L-036).

@@ -160,6 +160,23 @@ fn a_link_that_was_written_down_does_not_use_its_tags_again() {
     }
 }
 
+// D-001: a sender that lost its half counted its tags from 0 again, and a receiver that held a message under one of them,
+// and heard nothing of the link's new start, took the new message for that one: it was accepted, and never came.
+#[test]
+fn a_message_was_taken_for_one_that_a_forgotten_link_had_sent() {
+    for held in [0u64, 6] {
+        let (mut pair, session) = opened();
+        let mut before = holding(Role::Receiver, None);
+        before.deliveries[0].tag = DeliveryTag::from(held);
+        let (ours, theirs) = attach(&mut pair, session, Role::Sender, None, Some(before));
+        pair.server.engine.set_credit(theirs, 10).unwrap();
+        pair.run();
+        pair.client.engine.try_send(ours, Outgoing::new(message(), Settlement::Unsettled, 8)).unwrap();
+        pair.run();
+        assert_eq!(pair.server.delivery().unwrap().1.tag, DeliveryTag::from(held + 1));
+    }
+}
+
 // Octets of a message that no link holds any more are not counted.
 #[test]
 fn a_failed_resumption_takes_no_room_from_other_links() {
