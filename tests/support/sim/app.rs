@@ -76,6 +76,10 @@ pub(crate) struct AppLink {
     /// The last message sent.
     pub(crate) last_sent: Option<usize>,
     pub(crate) is_drain_asked: bool,
+    /// Receiver: whether the sender has been asked to use its credit up or give it back.
+    pub(crate) is_draining: bool,
+    /// Whether we have closed it for good.
+    pub(crate) is_closing: bool,
     /// Deliveries received and not settled.
     pub(crate) held: Vec<Held>,
     /// Those we settled ourselves while the sender was about to.
@@ -158,6 +162,8 @@ impl AppLink {
             is_blocked: false,
             last_sent: None,
             is_drain_asked: false,
+            is_draining: false,
+            is_closing: false,
             held: Vec::new(),
             crossed: Vec::new(),
             decides: false,

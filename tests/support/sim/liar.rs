@@ -65,6 +65,10 @@ fn rewrite(piece: &Bytes, rng: &mut Rng, out: &mut BytesMut) {
         4 => u32::MAX,
         _ => number.wrapping_add(1),
     };
+    if matches!(performative, Performative::Attach(_)) && rng.one_in(3) {
+        // Both: mostly the second steals the link from the first.
+        out.extend_from_slice(piece);
+    }
     match &mut performative {
         Performative::Open(open) => open.max_frame_size = near(open.max_frame_size, rng),
         Performative::Begin(begin) => match rng.below(4) {

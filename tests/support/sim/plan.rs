@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) listener_attaches: bool,
     /// Whether links may be kept when they end, and resumed.
     pub(crate) keeps: bool,
+    /// Whether so much is left unsettled that the maps do not fit into a frame.
+    pub(crate) hoards: bool,
     /// Whether channels and handles are plenty.
     pub(crate) is_roomy: bool,
 }
@@ -47,9 +49,10 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn draw(rng: &mut Rng, lies: bool) -> Self {
         let keeps = !rng.one_in(3);
+        let hoards = keeps && rng.one_in(4);
         Self {
             has_start: !rng.one_in(6),
-            steps: rng.pick(&[100, 500, 2_000]),
+            steps: if hoards { 1_000 } else { rng.pick(&[100, 500, 2_000]) },
             delay: Duration::from_millis(rng.pick(&[0, 1, 20])),
             pause: Duration::from_millis(rng.pick(&[1, 5, 40])),
             stalls: rng.one_in(6),
@@ -62,8 +65,9 @@ impl Plan {
             liar: lies.then(|| rng.pick(&[Side::Client, Side::Listener])),
             listener_attaches: rng.one_in(4),
             keeps,
+            hoards,
             is_roomy: keeps && rng.one_in(2),
-            largest_message: rng.pick(&[20, 600, 3_000, 40_000]),
+            largest_message: if hoards { 20 } else { rng.pick(&[20, 600, 3_000, 40_000]) },
         }
     }
 
@@ -73,6 +77,9 @@ impl Plan {
             Side::Listener => "listener",
         });
         config.max_frame_size = rng.pick(&[512, 512, 513, 700, 2_048, 65_536]);
+        if self.hoards {
+            config.max_frame_size = 512;
+        }
         // Begins that cross need a channel each.
         config.channel_max =
             if self.listener_attaches || self.is_roomy { 255 } else { rng.pick(&[0, 1, 2, 255]) };

@@ -441,7 +441,9 @@ impl World {
             }
             let halfway = app.sessions.iter().find(|session| session.state != State::Open);
             assert!(halfway.is_none(), "{:?} waits for {halfway:?}", app.side);
+            assert_eq!(app.engine.stats().partial_octets, 0, "{:?} counts octets of no message", app.side);
             for link in &app.links {
+                assert!(!link.is_draining, "{:?} {:?} waits for the end of its drain", app.side, link.id);
                 assert_eq!(link.state, State::Open, "{:?} waits for {:?}", app.side, link.id);
                 assert!(link.queue.is_empty(), "{:?} {:?} was never told to go on", app.side, link.id);
                 assert!(link.held.is_empty(), "{:?} {:?} holds {:?}", app.side, link.id, link.held);

@@ -94,9 +94,7 @@ impl App {
                 self.check(is_due, || format!("{delivery:?} settled by its sender with {state:?}"));
             }
             Event::Closed { reason } => self.finished(reason, ledger),
-            Event::Drained { link } => {
-                self.link(link);
-            }
+            Event::Drained { link } => self.link(link).is_draining = false,
             _ => {}
         }
         true

@@ -19,6 +19,7 @@ impl App {
         let is_honest = self.is_honest;
         let link = self.link(id);
         assert!(link.suspended.is_none(), "{id:?} is handed out twice");
+        assert!(!link.is_closing, "{id:?} was closed for good");
         assert_eq!(state.role == Role::Sender, link.is_sender, "the role of {id:?}");
         assert_eq!(state.name, link.name, "the name of {id:?}");
         if is_honest && link.is_sender {

@@ -21,9 +21,10 @@ impl App {
             4..10 => self.attach(plan, rng, ledger),
             10..17 => self.answer_one(plan, rng, ledger),
             17..31 => self.send_something(plan, rng, ledger),
+            31..42 if plan.hoards && !rng.one_in(40) => self.send_something(plan, rng, ledger),
             31..39 => self.settle_some(rng, ledger),
             39..42 => self.decide_some(rng, ledger),
-            42..52 => self.grant(rng),
+            42..52 => self.grant(plan, rng),
             52..54 => self.ask_drain(rng),
             54..57 => self.give_back(rng),
             57..59 => self.abort(rng, ledger),
@@ -175,6 +176,8 @@ impl App {
         let link = self.link(id);
         let (number, request) = (link.number, link.request.clone());
         let Some(attach) = request else { return };
+        // Nothing is granted from nowhere, or to nowhere: an honest peer never asks for that.
+        let is_refused = is_refused || attach.source.is_none() || attach.target.is_none();
         if is_refused {
             if self.engine.refuse_attach(id, Error::new(ErrorCondition::NOT_FOUND)).is_ok() {
                 ledger.links[number].is_refused = true;
@@ -206,7 +209,8 @@ impl App {
         let Some(id) = self.pick(rng, |link| link.is_sender && link.queue.len() < 20) else { return };
         let is_impatient = self.is_impatient;
         let link = self.link(id);
-        for _ in 0..=rng.below(3) {
+        let count = rng.below(if plan.hoards { 12 } else { 3 });
+        for _ in 0..=count {
             let is_settled = match link.snd_settle_mode {
                 SenderSettleMode::Settled => true,
                 SenderSettleMode::Unsettled => false,
@@ -311,8 +315,11 @@ impl App {
         let result = self.engine.settle(id, held.id, outcome.clone(), settlement);
         self.must(result);
         if settlement == Settlement::Settled {
+            let number = self.link(id).number;
             if let Some(message) = ledger.messages.get_mut(held.message) {
-                (message.is_let_go, message.is_settled_there) = (true, true);
+                message.is_let_go = true;
+                // Its sender may have ended the session and gone on elsewhere: then it does not hear this.
+                message.is_settled_there = message.link == number;
             }
             let held = self.link(id).held.remove(place);
             if held.told.is_some() {
@@ -323,16 +330,24 @@ impl App {
         }
     }
 
-    fn grant(&mut self, rng: &mut Rng) {
-        let side_credit = rng.pick(&[0, 1, 1, 2, 5, 40, 0x7fff_ffff]);
+    fn grant(&mut self, plan: &Plan, rng: &mut Rng) {
+        let credit = rng.pick(&[0, 1, 1, 2, 5, 40, 0x7fff_ffff]);
+        let credit = if plan.hoards { credit.max(40) } else { credit };
         if let Some(id) = self.pick(rng, |link| !link.is_sender) {
-            self.engine.set_credit(id, side_credit).unwrap();
+            self.engine.set_credit(id, credit).unwrap();
+            self.link(id).is_draining = false;
+        }
+        // Before the attach is answered, too: then without a count.
+        let asked = self.links.iter().filter(|link| !link.is_sender && link.state == State::Asked);
+        for id in asked.filter(|_| rng.one_in(2)).map(|link| link.id).collect::<Vec<_>>() {
+            let _ = self.engine.set_credit(id, credit);
         }
     }
 
     fn ask_drain(&mut self, rng: &mut Rng) {
         if let Some(id) = self.pick(rng, |link| !link.is_sender) {
             self.engine.drain(id).unwrap();
+            self.link(id).is_draining = true;
         }
     }
 
@@ -369,6 +384,7 @@ impl App {
         if matches!(link.state, State::Asked | State::Open)
             && self.engine.detach(link.id, kind, error).is_ok()
         {
+            link.is_closing = is_closed;
             link.state = State::Leaving;
             let own = if self.side == Side::Client { 0 } else { 1 };
             ledger.links[link.number].is_detached_by[own] = true;
@@ -432,7 +448,7 @@ impl App {
                 }
                 continue;
             }
-            if self.engine.link_credit(id) < 5 {
+            if self.engine.link_credit(id) < 5 && !link.is_draining {
                 self.engine.set_credit(id, 60).unwrap();
             }
             let mut at = 0;

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use amqp_codec::{Attach, DeliveryTag, Flow, Map, Role, SenderSettleMode, Transfer, ValueRef};
+use amqp_codec::{
+    Attach, DecodeLimits, DeliveryState, DeliveryTag, Flow, Map, Role, SenderSettleMode, Transfer, ValueRef,
+    from_bytes, to_bytes,
+};
 
 use super::require;
 
@@ -54,17 +57,19 @@ impl LinkView {
     pub(super) fn judge_resumed(&mut self, transfer: &Transfer) -> Result<(), String> {
         let tag = transfer.delivery_tag.ok_or("a delivery without a tag")?;
         let attaches = [&self.attach_sent, &self.attach_heard].map(Option::as_ref);
-        let is_told = |attach: &Option<&Attach>| {
-            attach.is_some_and(|attach| attach.unsettled.as_ref().is_some_and(|map| has_tag(map, tag)))
-        };
+        let told = attaches.map(|attach| told(attach?.unsettled.as_ref()?, tag));
         if transfer.resume {
             // Of our own map only a part may have been told.
-            require(is_told(&attaches[1]), "a delivery resumed that its receiver has not told")?;
-            return require(self.resumed.insert(tag), "a delivery resumed twice");
+            let theirs = told[1].clone().ok_or("a delivery resumed that its receiver has not told")?;
+            require(self.resumed.insert(tag), "a delivery resumed twice")?;
+            //
+            let is_decided = theirs.is_some_and(|state| state.is_outcome());
+            let is_over = transfer.aborted || (transfer.settled == Some(true) && transfer.state.is_some());
+            return require(is_over || !is_decided, "a delivery goes on whose receiver has told its outcome");
         }
         let is_whole = attaches.iter().flatten().all(|attach| !attach.incomplete_unsettled);
         require(is_whole, "a new delivery before the maps were told whole")?;
-        let is_free = !attaches.iter().all(is_told) || self.resumed.contains(&tag);
+        let is_free = !told.iter().all(Option::is_some) || self.resumed.contains(&tag);
         require(is_free, "a new delivery with a tag that both ends hold")
     }
 
@@ -177,8 +182,12 @@ impl LinkView {
     }
 }
 
-fn has_tag(map: &Map, tag: DeliveryTag) -> bool {
-    map.iter().any(|(key, _)| matches!(key, ValueRef::Binary(octets) if octets == tag.as_slice()))
+/// What a map says of a tag, if it names it.
+fn told(map: &Map, tag: DeliveryTag) -> Option<Option<DeliveryState>> {
+    let is_this = |key: &ValueRef<'_>| matches!(key, ValueRef::Binary(octets) if *octets == tag.as_slice());
+    let (_, state) = map.iter().find(|(key, _)| is_this(key))?;
+    let state = state.as_described().map(|state| to_bytes(&state));
+    Some(state.and_then(|octets| from_bytes(&octets, &DecodeLimits::message()).ok()))
 }
 
 fn low(count: u64) -> u32 {
