@@ -1,11 +1,16 @@
 //! The engine's events, put where their handles look for them.
 
-use amqp_codec::{Error, Outcome};
+use std::sync::Arc;
+
+use amqp_codec::{Begin, Error, Outcome};
 use tracing::{debug, warn};
 
-use super::shared::{AttachRequest, Drain, LinkPhase, Role, SaslQuestion, SessionPhase, State, WasUsable};
+use super::shared::{
+    AttachRequest, DecidesSessions, Drain, LinkPhase, Role, SaslQuestion, SessionPhase, SessionRequest,
+    State, WasUsable,
+};
 use super::survivors::Word;
-use crate::engine::{DetachCause, EndCause, Event, LinkId};
+use crate::engine::{DetachCause, EndCause, Event, LinkId, SessionId};
 use crate::error::{ConnectionError, RemoteError};
 use crate::handle::error::{DetachReason, EndReason, SendError};
 use crate::handle::options::Draining;
@@ -55,13 +60,7 @@ impl State {
             }
             Event::SaslResponse { response } => self.on_sasl(SaslQuestion::Response(response)),
             Event::Opened { remote } => self.on_opened(remote),
-            Event::SessionRequested { session, .. } => {
-                if let Role::Listener(listener) = &self.role {
-                    let config = listener.session_config.clone();
-                    // Stale: the peer ended it already.
-                    let _ = self.engine.accept_session(session, config);
-                }
-            }
+            Event::SessionRequested { session, begin } => self.on_session_requested(session, begin),
             Event::SessionBegun { session } => {
                 if let Some(slot) = self.session_key(session).and_then(|key| self.sessions.get_mut(key)) {
                     slot.phase = SessionPhase::Begun;
@@ -69,6 +68,9 @@ impl State {
                 }
             }
             Event::SessionEnded { session, cause, error } => {
+                if let Role::Listener(listener) = &mut self.role {
+                    listener.answer_session(session, &mut self.wakes);
+                }
                 if let Role::Listener(listener) = &self.role
                     && let Some(termini) = &listener.termini
                 {
@@ -82,7 +84,7 @@ impl State {
             Event::AttachRequested { link, session, attach } => {
                 if let Role::Listener(listener) = &mut self.role {
                     listener.incoming.push(AttachRequest { link, session, attach });
-                    listener.takers.notify(listener.incoming.len(), &mut self.wakes);
+                    listener.takers.notify(listener.waiting(), &mut self.wakes);
                 }
             }
             Event::LinkAttached { link, attach } => {
@@ -132,6 +134,22 @@ impl State {
         }
     }
 
+    fn on_session_requested(&mut self, session: SessionId, begin: Arc<Begin>) {
+        let Role::Listener(listener) = &mut self.role else { return };
+        match listener.decides_sessions {
+            DecidesSessions::Library => {
+                let config = listener.session_config.clone();
+                // Stale: the peer ended it already.
+                let _ = self.engine.accept_session(session, config);
+            }
+            DecidesSessions::Application => {
+                listener.unanswered.insert(session);
+                listener.sessions.push_back(SessionRequest { session, begin });
+                listener.takers.notify(listener.waiting(), &mut self.wakes);
+            }
+        }
+    }
+
     /// A large message has left. Those sent settled wait for that, and the link's end in good order.
     fn on_sent(&mut self, link: LinkId, user: u32) {
         let Some(link_key) = self.link_key(link) else { return };
@@ -164,7 +182,7 @@ impl State {
         }
     }
 
-    fn on_opened(&mut self, remote: std::sync::Arc<amqp_codec::Open>) {
+    fn on_opened(&mut self, remote: Arc<amqp_codec::Open>) {
         debug!(container_id = %remote.container_id, "connection opened by the peer");
         if matches!(self.role, Role::Listener(_)) {
             // Closed already: the event that says so follows.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
 use amqp_codec::{
-    Attach, DeliveryState, DeliveryTag, Error, ErrorCondition, Open, ReceiverSettleMode, Str, Symbol,
+    Attach, Begin, DeliveryState, DeliveryTag, Error, ErrorCondition, Open, ReceiverSettleMode, Str, Symbol,
 };
 use bytes::Bytes;
 
@@ -119,8 +119,12 @@ pub(crate) enum Role {
 /// What a listener's connection keeps for its application.
 #[derive(Debug, Default)]
 pub(crate) struct ListenerState {
-    /// How sessions that the peer begins are accepted.
+    /// How sessions that the peer begins are accepted, where the application does not decide.
     pub(crate) session_config: SessionConfig,
+    pub(crate) decides_sessions: DecidesSessions,
+    /// Begins that nobody has taken yet, and the sessions that are not answered; bounded by channel-max.
+    pub(crate) sessions: VecDeque<SessionRequest>,
+    pub(crate) unanswered: BTreeSet<SessionId>,
     /// What the peer said in its SASL exchange, until someone answers.
     pub(crate) sasl: Option<SaslQuestion>,
     /// Attaches that nobody has taken yet; bounded by the engine's limit on links.
@@ -128,6 +132,38 @@ pub(crate) struct ListenerState {
     pub(crate) takers: WaitQueue,
     /// What is kept of its links when they are lost, where anything is.
     pub(crate) termini: Option<Arc<Member>>,
+}
+
+impl ListenerState {
+    /// What there is to be taken, about.
+    pub(crate) fn waiting(&self) -> usize {
+        self.sessions.len().saturating_add(self.incoming.len())
+    }
+
+    /// A session is answered or over: attaches in it need not wait for that any more.
+    pub(crate) fn answer_session(&mut self, session: SessionId, wakes: &mut Wakes) {
+        if self.unanswered.remove(&session) {
+            self.sessions.retain(|request| request.session != session);
+            self.takers.notify(self.waiting(), wakes);
+        }
+    }
+}
+
+/// Who decides about sessions that peers begin (`AMQP 1.0 §2.5.1`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DecidesSessions {
+    /// The library accepts all of them, each with the settings that the listener has for sessions.
+    #[default]
+    Library,
+    /// The application, which is told of each before its links (`Incoming::Session`).
+    Application,
+}
+
+/// A begin of the peer's that waits for an answer.
+#[derive(Debug)]
+pub(crate) struct SessionRequest {
+    pub(crate) session: SessionId,
+    pub(crate) begin: Arc<Begin>,
 }
 
 /// What the peer says in its SASL exchange.
@@ -176,8 +212,11 @@ impl AttachQueue {
         self.requests.insert(self.last, request);
     }
 
-    pub(crate) fn pop(&mut self) -> Option<AttachRequest> {
-        let (_, request) = self.requests.pop_first()?;
+    /// The first one whose session is answered.
+    pub(crate) fn pop(&mut self, unanswered: &BTreeSet<SessionId>) -> Option<AttachRequest> {
+        let mut requests = self.requests.iter();
+        let (number, _) = requests.find(|(_, request)| !unanswered.contains(&request.session))?;
+        let request = self.requests.remove(&number.clone())?;
         self.numbers.remove(&request.link);
         Some(request)
     }
@@ -467,6 +506,8 @@ impl State {
         if let Role::Listener(listener) = &mut self.role {
             listener.sasl = None;
             listener.incoming = AttachQueue::default();
+            listener.sessions.clear();
+            listener.unanswered.clear();
             listener.takers.notify_all(&mut self.wakes);
             if let Some(termini) = &listener.termini {
                 termini.connection_closed();
@@ -528,11 +569,11 @@ impl State {
     }
 }
 
-/// The condition for a link that the application let go without an answer.
-pub(crate) fn unanswered() -> Error {
+/// The condition for what the application let go without an answer.
+pub(crate) fn unanswered(what: &'static str) -> Error {
     Error {
         condition: ErrorCondition::INTERNAL_ERROR,
-        description: Some(Str::from("the application gave no answer to the attach".to_owned())),
+        description: Some(Str::from(what.to_owned())),
         info: None,
     }
 }

@@ -119,6 +119,10 @@ pub struct SessionConfig {
     pub next_outgoing_id: u32,
     /// Highest handle we accept: one less than the links of the session. At most 1,048,575, default 8,191.
     pub handle_max: u32,
+    /// `begin.offered-capabilities`.
+    pub offered_capabilities: Multiple<Symbol>,
+    /// `begin.desired-capabilities`.
+    pub desired_capabilities: Multiple<Symbol>,
     /// `begin.properties`.
     pub properties: Option<Fields>,
 }
@@ -130,6 +134,8 @@ impl Default for SessionConfig {
             outgoing_window: 2_048,
             next_outgoing_id: 0,
             handle_max: 8_191,
+            offered_capabilities: Multiple::default(),
+            desired_capabilities: Multiple::default(),
             properties: None,
         }
     }

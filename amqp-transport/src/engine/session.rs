@@ -288,6 +288,8 @@ impl Connection {
             incoming_window: config.incoming_window.max(1),
             outgoing_window: config.outgoing_window,
             handle_max: config.handle_max.min(HANDLE_CEILING),
+            offered_capabilities: config.offered_capabilities.clone(),
+            desired_capabilities: config.desired_capabilities.clone(),
             properties: config.properties.clone(),
             ..Begin::default()
         };

@@ -43,6 +43,21 @@ impl SessionOptions {
         self
     }
 
+    /// `begin.offered-capabilities`. Default none.
+    // S-027
+    #[must_use]
+    pub fn offered_capabilities(mut self, capabilities: impl IntoIterator<Item = Symbol>) -> Self {
+        self.config.offered_capabilities = capabilities.into_iter().collect::<Multiple<Symbol>>();
+        self
+    }
+
+    /// `begin.desired-capabilities`. Default none.
+    #[must_use]
+    pub fn desired_capabilities(mut self, capabilities: impl IntoIterator<Item = Symbol>) -> Self {
+        self.config.desired_capabilities = capabilities.into_iter().collect::<Multiple<Symbol>>();
+        self
+    }
+
     /// `begin.properties`. Default none.
     #[must_use]
     pub fn properties(mut self, properties: Fields) -> Self {
@@ -113,6 +128,13 @@ impl SenderOptions {
     #[must_use]
     pub fn properties(mut self, properties: Fields) -> Self {
         self.config.properties = Some(properties);
+        self
+    }
+
+    /// `attach.offered-capabilities`. Default none.
+    #[must_use]
+    pub fn offered_capabilities(mut self, capabilities: impl IntoIterator<Item = Symbol>) -> Self {
+        self.config.offered_capabilities = capabilities.into_iter().collect::<Multiple<Symbol>>();
         self
     }
 
@@ -198,6 +220,13 @@ impl ReceiverOptions {
     #[must_use]
     pub fn properties(mut self, properties: Fields) -> Self {
         self.config.properties = Some(properties);
+        self
+    }
+
+    /// `attach.offered-capabilities`. Default none.
+    #[must_use]
+    pub fn offered_capabilities(mut self, capabilities: impl IntoIterator<Item = Symbol>) -> Self {
+        self.config.offered_capabilities = capabilities.into_iter().collect::<Multiple<Symbol>>();
         self
     }
 

@@ -11,14 +11,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::authenticator::SaslIdentity;
 use super::handshake::{HandshakeError, handshake};
 use super::incoming::{Incoming, IncomingAttach};
+use super::incoming_session::IncomingSession;
 use super::options::ListenerOptions;
-use crate::driver::shared::{AttachRequest, Role};
+use crate::driver::shared::{AttachRequest, Role, SessionRequest};
 use crate::driver::wait::Place;
 use crate::error::ConnectionError;
 use crate::handle::connection::Connection;
 
-/// A connection that a peer opened. Sessions the peer begins are accepted by the library; links are handed to the
-/// application by [`next`](Self::next).
+/// A connection that a peer opened. Sessions the peer begins are accepted by the library, or handed to the application
+/// where it decides about them, as links are by [`next`](Self::next).
 #[derive(Clone, Debug)]
 pub struct ServerConnection {
     connection: Connection,
@@ -69,7 +70,7 @@ impl ServerConnection {
         &self.connection
     }
 
-    /// Waits for the next thing the peer asks for.
+    /// Waits for the next thing the peer asks for. Links come after their session has been answered.
     ///
     /// # Errors
     /// Why the connection is over; [`ConnectionError::ClosedByPeer`] is its good end.
@@ -78,8 +79,11 @@ impl ServerConnection {
     /// Safe: nothing is lost when the future is dropped.
     pub async fn next(&self) -> Result<Incoming, ConnectionError> {
         let mut attempt = Attempt { connection: &self.connection, place: None };
-        let request = poll_fn(|cx| attempt.poll(cx)).await?;
-        Ok(Incoming::Attach(IncomingAttach::new(self.connection.clone(), request)))
+        let connection = self.connection.clone();
+        Ok(match poll_fn(|cx| attempt.poll(cx)).await? {
+            Request::Attach(request) => Incoming::Attach(IncomingAttach::new(connection, request)),
+            Request::Session(request) => Incoming::Session(IncomingSession::new(connection, request)),
+        })
     }
 
     /// Closes the connection, with an error where there is one, and waits for the peer's answer. Idempotent.
@@ -97,6 +101,12 @@ impl ServerConnection {
     }
 }
 
+/// What the peer asks for.
+enum Request {
+    Attach(AttachRequest),
+    Session(SessionRequest),
+}
+
 /// One wait for a request. Dropping it passes a wake-up it did not use to the next.
 struct Attempt<'a> {
     connection: &'a Connection,
@@ -104,14 +114,17 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<AttachRequest, ConnectionError>> {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Request, ConnectionError>> {
         let place = &mut self.place;
         let polled = self.connection.shared().with(|state| {
             let Role::Listener(listener) = &mut state.role else {
                 return Poll::Ready(Err(ConnectionError::Closed));
             };
-            if let Some(request) = listener.incoming.pop() {
-                return Poll::Ready(Ok(request));
+            if let Some(request) = listener.sessions.pop_front() {
+                return Poll::Ready(Ok(Request::Session(request)));
+            }
+            if let Some(request) = listener.incoming.pop(&listener.unanswered) {
+                return Poll::Ready(Ok(Request::Attach(request)));
             }
             if let Some(reason) = &state.failure {
                 return Poll::Ready(Err(reason.clone()));
@@ -131,7 +144,7 @@ impl Drop for Attempt<'_> {
             let _ = self.connection.shared().with(|state| {
                 if let Role::Listener(listener) = &mut state.role {
                     listener.takers.leave(place, &mut state.wakes);
-                    listener.takers.notify(listener.incoming.len(), &mut state.wakes);
+                    listener.takers.notify(listener.waiting(), &mut state.wakes);
                 }
             });
         }

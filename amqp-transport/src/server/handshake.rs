@@ -226,7 +226,8 @@ where
 {
     let engine = engine::Connection::new(Side::Listener, options.config(), clock::now());
     let session_config = options.session.config.clone();
-    let listener = ListenerState { session_config, ..ListenerState::default() };
+    let decides_sessions = options.decides_sessions;
+    let listener = ListenerState { session_config, decides_sessions, ..ListenerState::default() };
     let mut state = State::new(engine, Role::Listener(Box::new(listener)));
     state.last_frames = options.last_frames;
     let shared = Shared::new(state);

@@ -8,6 +8,7 @@ use amqp_codec::{
 };
 
 use super::accept::AcceptOptions;
+use super::incoming_session::IncomingSession;
 use crate::driver::link::LinkInner;
 use crate::driver::pending::Before;
 use crate::driver::shared::{AttachRequest, LinkPhase, unanswered};
@@ -28,6 +29,9 @@ use crate::handle::suspended_receiver::SuspendedReceiver;
 pub enum Incoming {
     /// To attach a link.
     Attach(IncomingAttach),
+    /// To begin a session; only where the application decides about them
+    /// ([`ListenerOptions::decides_sessions`](super::ListenerOptions::decides_sessions)).
+    Session(IncomingSession),
 }
 
 /// A link that a peer attached (`AMQP 1.0 §2.6.3`). Dropped without an answer it is refused.
@@ -340,7 +344,7 @@ impl WayBack {
 impl Drop for IncomingAttach {
     fn drop(&mut self) {
         if !self.is_answered {
-            self.refuse_inner(unanswered());
+            self.refuse_inner(unanswered("the application gave no answer to the attach"));
         }
     }
 }

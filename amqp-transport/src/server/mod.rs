@@ -11,6 +11,7 @@ mod control;
 mod exchange;
 mod handshake;
 mod incoming;
+mod incoming_session;
 mod listener;
 mod options;
 mod request_node;
@@ -25,6 +26,7 @@ pub use connection::ServerConnection;
 pub use control::{ControlDemand, ControlReceiver};
 pub use handshake::HandshakeError;
 pub use incoming::{Incoming, IncomingAttach};
+pub use incoming_session::IncomingSession;
 pub use listener::{IncomingConnection, Listener};
 pub use options::ListenerOptions;
 pub use request_node::RequestNode;
@@ -32,6 +34,7 @@ pub use termini::{LostLink, Termini};
 #[cfg(feature = "websocket")]
 pub use websocket_options::WebSocketAccept;
 
+pub use crate::driver::shared::DecidesSessions;
 #[cfg(feature = "websocket")]
 pub use crate::driver::websocket::Subprotocol;
 pub use crate::engine::{ListStyle, LossCause, SessionId, TerminusKey, TerminusLimits};

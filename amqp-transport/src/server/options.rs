@@ -10,6 +10,7 @@ use super::authenticator::SaslPolicy;
 use super::termini::Termini;
 #[cfg(feature = "websocket")]
 use super::websocket_options::WebSocketAccept;
+use crate::driver::shared::DecidesSessions;
 use crate::driver::trace::LastFrames;
 use crate::engine::{ConnectionConfig, Limits, ListStyle, SaslLayer, WithoutSasl};
 use crate::handle::options::SessionOptions;
@@ -31,6 +32,7 @@ pub struct ListenerOptions {
     list_style: ListStyle,
     pub(crate) sasl: SaslPolicy,
     pub(crate) session: SessionOptions,
+    pub(crate) decides_sessions: DecidesSessions,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     #[cfg(feature = "websocket")]
@@ -55,6 +57,7 @@ impl ListenerOptions {
             list_style: defaults.list_style,
             sasl: SaslPolicy::open_to_all(),
             session: SessionOptions::default(),
+            decides_sessions: DecidesSessions::default(),
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "websocket")]
@@ -159,6 +162,13 @@ impl ListenerOptions {
     #[must_use]
     pub fn session(mut self, session: SessionOptions) -> Self {
         self.session = session;
+        self
+    }
+
+    /// Who decides about sessions that peers begin. Default [`DecidesSessions::Library`].
+    #[must_use]
+    pub fn decides_sessions(mut self, who: DecidesSessions) -> Self {
+        self.decides_sessions = who;
         self
     }
 

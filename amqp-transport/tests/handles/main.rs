@@ -23,6 +23,7 @@ mod resuming;
 mod routing;
 mod sasl;
 mod seeing;
+mod sessions;
 mod settling;
 mod sockets;
 #[cfg(feature = "futures")]

@@ -185,7 +185,7 @@ enum End {
     ConnectionLost,
 }
 
-// L-011, L-016: each policy, from each end, to the second.
+// L-011, L-016, M-031: each policy, from each end, to the second.
 #[tokio::test(start_paused = true)]
 async fn a_terminus_expires_when_its_policy_and_its_time_out_say() {
     let rows = [

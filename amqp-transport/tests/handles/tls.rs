@@ -58,7 +58,7 @@ async fn attempt(
     tokio::join!(Connection::connect(("127.0.0.1", port), client_options().tls(tls)), serving)
 }
 
-// C-007: TLS, then AMQP; the host that was asked for, without its port, is the host that is meant.
+// C-007: TLS, then AMQP; the host that was asked for, without its port, is the host that is meant.
 #[tokio::test]
 async fn messages_cross_tls_and_it_ends_in_good_order() {
     let identity = identity();
@@ -102,7 +102,8 @@ impl ResolvesServerCert for Asked {
     }
 }
 
-// by whatever way the stream came. An address is no name, and is asked for by none.
+// by whatever way the stream came. An address is no name, and is asked for by none. A-013, C-006: TLS, SASL and open
+// mean the same host.
 #[tokio::test]
 async fn tls_asks_for_the_host_that_was_asked_for() {
     let key = rcgen::KeyPair::generate().unwrap();
@@ -124,6 +125,7 @@ async fn tls_asks_for_the_host_that_was_asked_for() {
     let client = client_options().hostname("broker.example").tls(trusting());
     let (_ours, theirs) = pair_over(near, far, client, server()).await;
     assert_eq!(theirs.remote_open().hostname.as_deref(), Some("broker.example"));
+    assert_eq!(theirs.identity().hostname.as_deref(), Some("broker.example"));
 
     let listener = Listener::bind(("127.0.0.1", 0), server()).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -132,7 +134,9 @@ async fn tls_asks_for_the_host_that_was_asked_for() {
         let client = client_options().tls(trusting());
         let (ours, theirs) = tokio::join!(Connection::connect((host, port), client), serving);
         ours.unwrap();
-        assert_eq!(theirs.unwrap().remote_open().hostname.as_deref(), Some(host));
+        let theirs = theirs.unwrap();
+        assert_eq!(theirs.remote_open().hostname.as_deref(), Some(host));
+        assert_eq!(theirs.identity().hostname.as_deref(), Some(host));
     }
     let asked = asked.names.lock().unwrap().clone();
     assert_eq!(asked, [Some("broker.example".to_owned()), Some("localhost".to_owned()), None]);

@@ -27,7 +27,7 @@ impl Node {
                 ServerConnection::over(far, &ListenerOptions::new("server")).await.expect("a handshake");
             let (mut requests, mut replies) = (None, None);
             while requests.is_none() || replies.is_none() {
-                let Incoming::Attach(attach) = connection.next().await.expect("an attach");
+                let Incoming::Attach(attach) = connection.next().await.expect("an attach") else { continue };
                 if attach.attach().role == amqp_codec::Role::Sender {
                     requests = Some(attach.accept_receiver(AcceptOptions::new()).expect("a receiver"));
                 } else {
