@@ -32,7 +32,7 @@ pub(crate) struct Partings {
 struct Parting {
     kind: DetachKind,
     error: Option<Box<Error>>,
-    /// When it is said whatever still leaves; none where the connection's end is the bound.
+    /// When it is said whatever still leaves; none where that is beyond what the clock can tell.
     until: Option<Instant>,
 }
 
@@ -41,8 +41,8 @@ struct Parting {
 pub(crate) enum Patience {
     /// For [`Limits::leave_time_out`](crate::engine::Limits::leave_time_out): somebody wants it to end.
     Limited,
-    /// As long as the connection lives: nobody waits for it.
-    Unlimited,
+    /// For [`Limits::abandon_time_out`](crate::engine::Limits::abandon_time_out): nobody waits for it.
+    Long,
 }
 
 /// Whether a link takes messages to send.
@@ -164,6 +164,18 @@ impl State {
             Some(Box::new(Parting { kind: DetachKind::Closed, error: error.map(Box::new), until }));
     }
 
+    /// What a link that is begun in this session finds: one of an end that waits takes no messages.
+    pub(crate) fn gate_of(&self, session: Option<SessionId>) -> Gate {
+        let key = session.and_then(|session| self.session_key(session));
+        if self.partings.is_closing() {
+            Gate::Connection
+        } else if key.is_some_and(|key| self.partings.sessions.contains_key(&key)) {
+            Gate::Session
+        } else {
+            Gate::Open
+        }
+    }
+
     /// Whether a session is to be ended.
     pub(crate) fn is_session_parting(&self, key: usize) -> bool {
         self.partings.is_closing() || self.partings.sessions.contains_key(&key)
@@ -244,8 +256,11 @@ impl State {
     /// Until when to wait. The driver looks at its timer again.
     fn until(&mut self, patience: Patience) -> Option<Instant> {
         self.is_touched = true;
-        let limit = self.engine.config().limits.leave_time_out;
-        (patience == Patience::Limited).then(|| clock::now().checked_add(limit)).flatten()
+        let limits = &self.engine.config().limits;
+        clock::now().checked_add(match patience {
+            Patience::Limited => limits.leave_time_out,
+            Patience::Long => limits.abandon_time_out,
+        })
     }
 
     fn say_detach(&mut self, link: LinkId, kind: DetachKind, error: Option<Error>) {

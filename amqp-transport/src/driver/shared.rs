@@ -412,16 +412,17 @@ impl State {
     }
 
     pub(crate) fn add_link(&mut self, id: LinkId, phase: LinkPhase) -> usize {
+        let session = self.engine.link_session(id);
         let slot = LinkSlot {
             id,
-            session: self.engine.link_session(id),
+            session,
             phase,
             is_orphan: false,
             attach: None,
             queue: WaitQueue::default(),
             life: WaitQueue::default(),
             inbox: Inbox::default(),
-            gate: Gate::Open,
+            gate: self.gate_of(session),
             is_drain_requested: false,
             draining: Draining::default(),
             idle: 0,
@@ -534,7 +535,7 @@ impl State {
         }
         slot.is_orphan = true;
         slot.is_given_up = true;
-        self.part_link(key, DetachKind::Closed, None, Patience::Unlimited);
+        self.part_link(key, DetachKind::Closed, None, Patience::Long);
     }
 
     /// A session handle is gone: end it, best effort, once what was handed over has left.
@@ -545,7 +546,7 @@ impl State {
             return;
         }
         slot.is_orphan = true;
-        self.part_session(key, None, Patience::Unlimited);
+        self.part_session(key, None, Patience::Long);
     }
 
     /// Whether this side is ending the session of a link.

@@ -19,6 +19,9 @@ pub struct Limits {
     /// detaches their link, ends their session or closes the connection. What has not left by then is cut off, and ends
     /// as unknown. The engine alone does not wait. Default 10 s.
     pub leave_time_out: Duration,
+    /// Time the rest of a large message has to leave whose link or session nobody holds any more: then it is cut off, which
+    /// the log tells. Default 5 min. The engine alone knows no handles.
+    pub abandon_time_out: Duration,
     /// Shortest time between two heartbeats, whatever idle time-out the peer announces. Default 100 ms.
     pub min_heartbeat_interval: Duration,
     /// Shortest time between two flows of a session that only answer echoes of the peer's; what it asks for meanwhile is
@@ -67,6 +70,7 @@ impl Default for Limits {
             frame_time_out: Duration::from_secs(60),
             close_time_out: Duration::from_secs(10),
             leave_time_out: Duration::from_secs(10),
+            abandon_time_out: Duration::from_secs(300),
             min_heartbeat_interval: Duration::from_millis(100),
             echo_interval: Duration::from_millis(10),
             sasl_rounds: 16,

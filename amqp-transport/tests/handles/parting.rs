@@ -231,6 +231,17 @@ async fn a_dropped_sender_is_detached_no_sooner_than_its_message_has_left_and_a_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_without_a_window_held_a_dropped_senders_link_for_as_long_as_the_connection_lived() {
+    let (client, session, sender, script) = to_a_miser().await;
+    drop(sender.send_with_receipt(&Message::data(vec![0; 10_000])).await.unwrap());
+    drop(sender);
+    tokio::time::sleep(Limits::default().abandon_time_out + Duration::from_secs(1)).await;
+    client.close().await.unwrap();
+    assert!(holds(&script.await.unwrap(), 0x16), "no detach");
+    drop(session);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_end_that_waits_goes_on_when_the_peer_ends_first() {
     let (client, server): (Connection, ServerConnection) = pair().await;
     let session = session(&client).await;
