@@ -21,7 +21,8 @@ use crate::error::ConnectionError;
 ///
 /// Sends wait for the peer's credit, the session's window and room in the output, first come, first served. Dropping
 /// the sender detaches the link once its last receipt is gone, too, and what was handed over has left, however large it
-/// is: only the connection's end cuts a message off.
+/// is: what has not left after [`Limits::abandon_time_out`](crate::engine::Limits::abandon_time_out), or at the
+/// connection's end, is cut off.
 #[derive(Debug)]
 pub struct Sender {
     pub(super) link: Arc<LinkInner>,

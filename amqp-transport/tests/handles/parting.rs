@@ -232,10 +232,18 @@ async fn a_dropped_sender_is_detached_no_sooner_than_its_message_has_left_and_a_
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_without_a_window_held_a_dropped_senders_link_for_as_long_as_the_connection_lived() {
-    let (client, session, sender, script) = to_a_miser().await;
+    let (near, far) = tokio::io::duplex(PIPE);
+    let script = tokio::spawn(miser(far, 2));
+    // A peer that says nothing for longer is a dead one.
+    let mut limits = Limits::default();
+    limits.abandon_time_out = Duration::from_secs(20);
+    let client = Connection::over(near, no_sasl().limits(limits)).await.unwrap();
+    let session = client.begin(SessionOptions::new()).await.unwrap();
+    let sender = session.attach_sender(SenderOptions::new("s", "/x")).await.unwrap();
+    sender.ready().await.unwrap();
     drop(sender.send_with_receipt(&Message::data(vec![0; 10_000])).await.unwrap());
     drop(sender);
-    tokio::time::sleep(Limits::default().abandon_time_out + Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(21)).await;
     client.close().await.unwrap();
     assert!(holds(&script.await.unwrap(), 0x16), "no detach");
     drop(session);

@@ -70,7 +70,8 @@ async fn a_send_that_lets_the_driver_work_was_overtaken_by_those_begun_after_it(
     let (near, far) = tokio::io::duplex(WIDE);
     let (client, server) = pair_over(near, far, client_options(), server_options()).await;
     let session = session(&client).await;
-    let accept = AcceptOptions::new().credit(CreditMode::Auto(CREDIT));
+    // Small enough that all of the credit is granted at once: nobody takes a message before all are sent.
+    let accept = AcceptOptions::new().credit(CreditMode::Auto(CREDIT)).max_message_size(1024);
     let (sender, receiver) = sending(&session, &server, SenderOptions::new("s", "queue"), accept).await;
     sender.ready().await.unwrap();
     // Large enough that several stretches are sent in one go.
