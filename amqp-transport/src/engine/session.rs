@@ -291,7 +291,6 @@ impl Connection {
             offered_capabilities: config.offered_capabilities.clone(),
             desired_capabilities: config.desired_capabilities.clone(),
             properties: config.properties.clone(),
-            ..Begin::default()
         };
         self.output.frame(channel, &begin).map_err(|too_large| {
             self.forget_session(id.index);
