@@ -52,6 +52,8 @@ pub(crate) struct Message {
     pub(crate) is_work: bool,
     /// Whether its receiver has settled it or lost it: only then may it come again.
     pub(crate) is_let_go: bool,
+    /// Whether its receiver has heard that its sender settled it before.
+    pub(crate) is_over_there: bool,
     /// Whether its receiver has given an outcome and settled it.
     pub(crate) is_settled_there: bool,
     /// Whether the sender's application has heard an outcome, has forbidden that it is sent twice, or was told that

@@ -421,6 +421,8 @@ impl World {
         // Of what is awaited the sender may have heard the end; telling it waits for credit.
         let held: BTreeSet<_> =
             receiver.held.iter().chain(&receiver.awaited).map(|held| held.message).collect();
+        let stray = open.iter().find(|number| self.ledger.messages[**number].is_settled_there);
+        assert_eq!(stray, None, "settled by the receiver of {:?}, and open at its sender", sender.name);
         // What waits for credit has not come yet.
         let is_there = |number: &&usize| {
             let message = &self.ledger.messages[**number];

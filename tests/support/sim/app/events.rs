@@ -164,7 +164,8 @@ impl App {
         let record = &ledger.links[number];
         let is_due = match cause {
             DetachCause::Remote if retells && !is_sender => true,
-            DetachCause::Incomplete => retells && is_sender,
+            // Its peer may have closed it at the same time.
+            DetachCause::Incomplete => link.resumes && is_sender,
             DetachCause::Refused => record.is_refused,
             DetachCause::Remote => record.is_detached_by[peer],
             DetachCause::Local => state == State::Leaving,
@@ -182,6 +183,9 @@ impl App {
         }
         if let Some(place) = self.links.iter().position(|link| link.id == id) {
             let link = self.links.remove(place);
+            // Where the engine was first, to tell maps anew, our close came too late.
+            let is_closed = link.is_closing && cause == DetachCause::Local;
+            assert!(!is_closed || link.suspended.is_none(), "{id:?} was closed for good");
             self.part_with(link, ledger);
         }
     }

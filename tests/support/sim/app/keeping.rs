@@ -19,7 +19,6 @@ impl App {
         let is_honest = self.is_honest;
         let link = self.link(id);
         assert!(link.suspended.is_none(), "{id:?} is handed out twice");
-        assert!(!link.is_closing, "{id:?} was closed for good");
         assert_eq!(state.role == Role::Sender, link.is_sender, "the role of {id:?}");
         assert_eq!(state.name, link.name, "the name of {id:?}");
         if is_honest && link.is_sender {
@@ -84,6 +83,7 @@ impl App {
         let held = link.awaited.remove(place);
         if let Some(message) = ledger.messages.get_mut(held.message) {
             message.is_let_go = true;
+            message.is_over_there |= held.told.is_none();
             ledger.resumed += 1;
         }
     }
@@ -124,6 +124,7 @@ impl App {
         if std::mem::take(&mut message.is_delivered) {
             assert!(message.is_let_go && !is_awaited, "message {number} comes again, and is held still");
             assert!(!message.is_told, "message {number} comes again, and its sender knows its outcome");
+            assert!(!message.is_over_there, "message {number} comes again, and was told to be settled");
             assert!(!message.may_not_repeat, "message {number} comes again, which was forbidden");
             (message.is_let_go, message.is_settled_there, message.outcome) = (false, false, None);
         }
