@@ -316,18 +316,18 @@ mod scram {
 }
 
 /// A SCRAM or other answer that comes after a while of asking, and tells when its asking is given up.
-struct Asking(tokio::sync::mpsc::UnboundedSender<()>);
+struct Asking(tokio::sync::mpsc::Sender<()>);
 
 impl Drop for Asking {
     fn drop(&mut self) {
         // Nobody looks.
-        let _ = self.0.send(());
+        let _ = self.0.try_send(());
     }
 }
 
 /// Decides after so long.
-fn asking(after: Duration) -> (SaslPolicy, tokio::sync::mpsc::UnboundedReceiver<()>) {
-    let (over, is_over) = tokio::sync::mpsc::unbounded_channel();
+fn asking(after: Duration) -> (SaslPolicy, tokio::sync::mpsc::Receiver<()>) {
+    let (over, is_over) = tokio::sync::mpsc::channel(8);
     let policy = SaslPolicy::asking([Symbol::from_static("PLAIN")], move |request, _| {
         let asking = Asking(over.clone());
         async move {
