@@ -308,11 +308,11 @@ impl Connection {
             }
             LinkKind::Receiver(receiver) => {
                 // L-019: unknown until the sender's attach has come.
-                flow.delivery_count =
-                    (link.endpoint.remote != Half::Idle).then(|| receiver.credit.delivery_count());
+                let is_known = link.endpoint.remote != Half::Idle;
+                flow.delivery_count = is_known.then(|| receiver.credit.delivery_count());
                 flow.link_credit = Some(receiver.credit.credit());
                 flow.drain = receiver.credit.draining;
-                flow.echo = receiver.echo.on_flow();
+                flow.echo = receiver.echo.on_flow(is_known.then(|| receiver.credit.limit()));
                 if receiver.credit.credit() > 0 {
                     let id = receiver.acquiring.clone().map(Value::Binary);
                     flow.properties = id.map(|id| Fields::default().with("txn-id", id));

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use amqp_codec::{
-    DeliveryState, DeliveryTag, Disposition, ErrorCondition, Flow, ReceiverSettleMode, Role, Transfer,
+    DeliveryState, DeliveryTag, Disposition, ErrorCondition, Flow, ReceiverSettleMode, Role, SerialNumber,
+    Transfer,
 };
 use bytes::Bytes;
 
@@ -19,7 +20,7 @@ use super::session::{Session, unattached_handle, window_violation};
 use super::suspended::UnsettledDelivery;
 use super::tags::HighestTag;
 use super::violation::{EngineError, Scope, Violation};
-use super::window::ReceiverCredit;
+use super::window::{ReceiverCredit, later};
 
 /// A receiver's state.
 #[derive(Debug)]
@@ -43,19 +44,34 @@ pub(crate) struct Echo {
     asked: u32,
     /// What the flow asked that has left and is not answered.
     sent: Option<u32>,
+    /// Where credit ends at most by what was told since that flow; unknown before the sender's attach.
+    told: Option<SerialNumber>,
     /// Whether one is to ask that has not left.
     is_owed: bool,
 }
 
 impl Echo {
-    /// Whether the flow that leaves now is to ask.
-    pub(crate) fn on_flow(&mut self) -> bool {
+    /// Whether the flow that leaves now, which tells that credit ends at `limit`, is to ask.
+    pub(crate) fn on_flow(&mut self, limit: Option<SerialNumber>) -> bool {
         let is_due = self.is_owed && self.sent.is_none();
         if is_due {
             self.sent = Some(self.asked);
+            self.told = limit;
             self.is_owed = false;
+        } else {
+            // The answer may be given after more was told.
+            self.told = self.told.zip(limit).map(|(told, limit)| later(told, limit));
         }
         is_due
+    }
+
+    /// Takes what was asked as answered, unless the sender's flow knows of more credit than it was told: that one
+    /// crossed ours.
+    // L-030
+    fn answered(&mut self, credit: &ReceiverCredit, flow: &Flow) -> Option<u32> {
+        let has_crossed =
+            self.told.is_some_and(|told| credit.is_beyond(told, flow.delivery_count, flow.link_credit));
+        if has_crossed { None } else { self.sent.take() }
     }
 }
 
@@ -395,7 +411,7 @@ impl Connection {
         let Some(link) = self.links.get_mut(index) else { return };
         if let LinkKind::Receiver(receiver) = &mut link.kind {
             receiver.credit.on_flow(flow.delivery_count, flow.available);
-            if let Some(number) = receiver.echo.sent.take() {
+            if let Some(number) = receiver.echo.answered(&receiver.credit, flow) {
                 self.events.push(Event::FlowAnswered { link: link.id, number });
                 if receiver.echo.is_owed {
                     self.owe_link_flow(index);

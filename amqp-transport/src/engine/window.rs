@@ -286,6 +286,30 @@ impl ReceiverCredit {
         }
         self.available = available.unwrap_or(0);
     }
+
+    /// Where the credit ends, as a count of deliveries.
+    pub(crate) fn limit(&self) -> SerialNumber {
+        self.delivery_count.add(self.credit)
+    }
+
+    /// Whether the sender's flow knows of credit beyond `limit`. Without credit it knows of none, however far deliveries
+    /// that were on their way have brought its count, and so it is with a sender that does not tell.
+    // L-018, L-026
+    pub(crate) fn is_beyond(
+        &self,
+        limit: SerialNumber,
+        delivery_count: Option<u32>,
+        link_credit: Option<u32>,
+    ) -> bool {
+        let credit = link_credit.unwrap_or(0);
+        let theirs = delivery_count.map_or(self.delivery_count, SerialNumber).add(credit);
+        credit > 0 && theirs.signed_distance_from(limit) > 0
+    }
+}
+
+/// The one of two counts that lies ahead.
+pub(crate) fn later(one: SerialNumber, other: SerialNumber) -> SerialNumber {
+    if other.signed_distance_from(one) > 0 { other } else { one }
 }
 
 /// Half the circle of serial numbers.
