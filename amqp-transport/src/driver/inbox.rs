@@ -100,7 +100,9 @@ impl State {
         let limits = &self.engine.config().limits;
         let frame = usize::try_from(self.engine.config().max_frame_size).unwrap_or(usize::MAX);
         let held = u64::try_from(limits.partial_delivery_bytes.max(frame)).unwrap_or(u64::MAX);
-        let Some(slot) = self.links.get_mut(key) else { return };
+        // A link that was detached meanwhile has given its share back already.
+        let slot = self.links.get_mut(key).filter(|slot| !matches!(slot.phase, LinkPhase::Detached(_)));
+        let Some(slot) = slot else { return };
         slot.inbox.credit = credit;
         if credit != CreditMode::Manual && slot.inbox.expected == 0 {
             let largest = self.engine.link_max_message_size(slot.id).unwrap_or(u64::MAX).min(held);
@@ -253,3 +255,33 @@ const DELIVERY_COST: u64 = 256;
 /// How many times the bound may be waiting at most. Peers queue as much as they were granted, and that still comes when a
 /// link's credit is taken back.
 const CEILING: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::clock;
+    use crate::driver::shared::Role;
+    use crate::engine::{Connection, ConnectionConfig, Side};
+
+    #[test]
+    fn a_link_detached_before_it_receives_takes_no_share_of_the_others() {
+        let config = ConnectionConfig::new("c");
+        let mut state = State::new(Connection::new(Side::Client, config, clock::now()), Role::Client);
+        let add =
+            |state: &mut State, index| state.add_link(LinkId { index, generation: 1 }, LinkPhase::Attached);
+        let lasting = add(&mut state, 0);
+        state.start_granting(lasting, CreditMode::Auto(100));
+        let share = state.share();
+        // What the driver hears between the attach's answer and the first credit.
+        let brief = add(&mut state, 1);
+        state.finish_link(brief, DetachReason::ByPeer, WasUsable::Yes);
+        state.start_granting(brief, CreditMode::Auto(100));
+        assert_eq!((state.granting, state.share()), (1, share));
+        // One that receives has its share until it ends.
+        let other = add(&mut state, 2);
+        state.start_granting(other, CreditMode::Auto(100));
+        assert_eq!((state.granting, state.share()), (2, share / 2));
+        state.finish_link(other, DetachReason::ByPeer, WasUsable::Yes);
+        assert_eq!((state.granting, state.share()), (1, share));
+    }
+}
