@@ -21,6 +21,8 @@ pub struct CoordinatorLimits {
     pub octets: usize,
     /// Octets of the work of all transactions. Default 256 MiB.
     pub total_octets: usize,
+    /// Octets of the work of the transactions of one connection, so that none takes the room of all. Default 64 MiB.
+    pub octets_per_connection: usize,
     /// Time from declare to discharge, after which a transaction is rolled back. `None`: as long as its control link
     /// lives. Default 60 s.
     pub time_out: Option<Duration>,
@@ -39,6 +41,7 @@ impl Default for CoordinatorLimits {
             work: 10_000,
             octets: 16 * 1024 * 1024,
             total_octets: 256 * 1024 * 1024,
+            octets_per_connection: 64 * 1024 * 1024,
             time_out: Some(Duration::from_secs(60)),
             multi_txns_per_ssn: true,
             multi_ssns_per_txn: false,
@@ -90,11 +93,18 @@ pub struct Coordinator<W> {
     by_deadline: BTreeSet<(Instant, Bytes)>,
     /// Those that lapsed lately, whose controllers are told so; the ids count up, so that the first is the oldest.
     lapsed: BTreeMap<Bytes, ControlLink>,
-    /// How many are under way on each connection that has one.
-    by_connection: BTreeMap<u64, usize>,
+    /// What each connection takes that has one under way.
+    by_connection: BTreeMap<u64, Share>,
     /// Octets of all work.
     octets: usize,
     declared: u64,
+}
+
+/// What one connection takes of the room of all.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    transactions: usize,
+    octets: usize,
 }
 
 #[derive(Debug)]
@@ -135,13 +145,14 @@ impl<W> Coordinator<W> {
             return Err(TransactionFault::OneAtATime);
         }
         let connection = owner.place.connection;
-        let of_connection = self.by_connection.get(&connection).copied().unwrap_or(0);
+        let mut share = self.by_connection.get(&connection).copied().unwrap_or_default();
         if self.transactions.len() >= self.limits.transactions
-            || of_connection >= self.limits.transactions_per_connection
+            || share.transactions >= self.limits.transactions_per_connection
         {
             return Err(TransactionFault::TooMany);
         }
-        self.by_connection.insert(connection, of_connection.saturating_add(1));
+        share.transactions = share.transactions.saturating_add(1);
+        self.by_connection.insert(connection, share);
         self.declared = self.declared.wrapping_add(1);
         // of at most 32 octets, and never used twice.
         let id = Bytes::copy_from_slice(&self.declared.to_be_bytes());
@@ -176,15 +187,21 @@ impl<W> Coordinator<W> {
         if !may_join(transaction.owner, place, self.limits.multi_ssns_per_txn) {
             return Err((TransactionFault::UnknownId, work));
         }
+        // That of the owner, of whose connection the work is.
+        let share = self.by_connection.entry(place.connection).or_default();
         let own = transaction.octets.saturating_add(octets);
+        let shared = share.octets.saturating_add(octets);
         let total = self.octets.saturating_add(octets);
-        let is_full = transaction.work.len() >= self.limits.work || own > self.limits.octets;
-        if transaction.is_doomed || is_full || total > self.limits.total_octets {
+        let is_full = transaction.work.len() >= self.limits.work
+            || own > self.limits.octets
+            || shared > self.limits.octets_per_connection
+            || total > self.limits.total_octets;
+        if transaction.is_doomed || is_full {
             // all of it or nothing, and who posted it settled hears nothing of this.
             transaction.is_doomed = true;
             return Err((TransactionFault::TooMuchWork, work));
         }
-        (transaction.octets, self.octets) = (own, total);
+        (transaction.octets, share.octets, self.octets) = (own, shared, total);
         transaction.work.push(work);
         Ok(())
     }
@@ -293,9 +310,10 @@ impl<W> Coordinator<W> {
         self.by_link.remove(&(transaction.owner.link, id));
         self.octets = self.octets.saturating_sub(transaction.octets);
         let connection = transaction.owner.place.connection;
-        if let Some(count) = self.by_connection.get_mut(&connection) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
+        if let Some(share) = self.by_connection.get_mut(&connection) {
+            share.transactions = share.transactions.saturating_sub(1);
+            share.octets = share.octets.saturating_sub(transaction.octets);
+            if share.transactions == 0 {
                 self.by_connection.remove(&connection);
             }
         }

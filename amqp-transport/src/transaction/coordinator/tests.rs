@@ -169,6 +169,25 @@ fn one_connection_does_not_take_the_transactions_of_all() {
 }
 
 #[test]
+fn one_connection_does_not_take_the_octets_of_all() {
+    let mut limits = CoordinatorLimits::default();
+    (limits.octets, limits.octets_per_connection, limits.total_octets) = (8, 10, 16);
+    let mut coordinator = Coordinator::new(limits);
+    let [first, second, strangers] =
+        [LINK, OTHER, STRANGER].map(|owner| coordinator.declare(owner, now()).unwrap());
+    coordinator.enlist(&first, LINK.place, 1, 8).unwrap();
+    assert_eq!(coordinator.enlist(&second, OTHER.place, 2, 3), Err((TransactionFault::TooMuchWork, 2)));
+    coordinator.enlist(&strangers, STRANGER.place, 3, 8).unwrap();
+    assert_eq!(coordinator.discharge(LINK, &first, false), Ok(Discharged::Commit(vec![1])));
+    let again = coordinator.declare(LINK, now()).unwrap();
+    coordinator.enlist(&again, LINK.place, 4, 8).unwrap();
+    for link in [LINK, OTHER, STRANGER] {
+        drop(coordinator.release_link(link.link));
+    }
+    assert!(coordinator.by_connection.is_empty());
+}
+
+#[test]
 fn the_work_of_all_transactions_together_is_bounded() {
     let mut limits = CoordinatorLimits::default();
     (limits.octets, limits.total_octets) = (8, 10);
