@@ -18,7 +18,7 @@ use super::parting::{Gate, Partings, Patience};
 use super::pending::Pending;
 use super::slab::Slab;
 use super::survivors::Survivor;
-use super::termini::{Attachment, Member, reach};
+use super::termini::{Attachment, Member, Registry, reach};
 use super::trace::LastFrames;
 use super::wait::{WaitQueue, Wakes};
 use crate::engine::{
@@ -132,6 +132,8 @@ pub(crate) struct ListenerState {
     pub(crate) takers: WaitQueue,
     /// What is kept of its links when they are lost, where anything is.
     pub(crate) termini: Option<Arc<Member>>,
+    /// Who keeps that, while the connection lives: afterwards it would keep the connection in turn.
+    pub(crate) registry: Option<Arc<Registry>>,
 }
 
 impl ListenerState {
@@ -512,6 +514,9 @@ impl State {
             listener.takers.notify_all(&mut self.wakes);
             if let Some(termini) = &listener.termini {
                 termini.connection_closed();
+            }
+            if let Some(registry) = listener.registry.take() {
+                self.wakes.leave_termini(registry);
             }
         }
     }

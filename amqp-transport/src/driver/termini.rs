@@ -63,7 +63,8 @@ pub(crate) enum Suspended {
 /// A connection's part in a registry.
 #[derive(Debug)]
 pub(crate) struct Member {
-    pub(crate) registry: Arc<Registry>,
+    /// Held by the connection only while it lives, since what is kept may hold the connection.
+    registry: Weak<Registry>,
     connection: u64,
     identity: Option<Str>,
     container_id: Str,
@@ -101,7 +102,7 @@ impl Registry {
     pub(crate) fn join(self: &Arc<Self>, identity: Option<Str>, container_id: Str) -> Member {
         let mut inner = self.lock();
         inner.connections = inner.connections.wrapping_add(1);
-        Member { registry: Arc::clone(self), connection: inner.connections, identity, container_id }
+        Member { registry: Arc::downgrade(self), connection: inner.connections, identity, container_id }
     }
 
     pub(crate) fn limits(&self) -> TerminusLimits {
@@ -190,6 +191,12 @@ impl Inner {
 }
 
 impl Member {
+    /// Who keeps the links, while anybody can ask for them. It may be the last hold: drop it without a lock, or where the
+    /// connection is known to live.
+    pub(crate) fn registry(&self) -> Option<Arc<Registry>> {
+        self.registry.upgrade()
+    }
+
     /// The name of a link of this connection, in which this is our role.
     pub(crate) fn key(&self, name: &Str, role: LinkRole) -> TerminusKey {
         TerminusKey {
@@ -211,12 +218,16 @@ impl Member {
         key: TerminusKey,
         link: &Arc<LinkInner>,
     ) -> (Box<Attachment>, Option<Weak<LinkInner>>) {
-        let mut inner = self.registry.lock();
+        let link = Arc::downgrade(link);
+        let Some(registry) = self.registry() else {
+            return (Box::new(Attachment { key, number: 0, link }), None);
+        };
+        let mut inner = registry.lock();
         inner.links = inner.links.wrapping_add(1);
-        let (number, link) = (inner.links, Arc::downgrade(link));
+        let number = inner.links;
         if let Some(left) = inner.store.take(&key) {
             inner.buried.push(LostTerminus { key: key.clone(), link: left, cause: LossCause::Replaced });
-            self.registry.changed.notify_one();
+            registry.changed.notify_one();
         }
         let before = inner.attached.insert(key.clone(), Attached { number, link: Weak::clone(&link) });
         (Box::new(Attachment { key, number, link }), before.map(|before| before.link))
@@ -228,14 +239,16 @@ impl Member {
         let Some(what) = link.upgrade().and_then(|link| steal(&link)) else { return };
         let lost =
             LostTerminus { key: key.clone(), link: Left { number: 0, what }, cause: LossCause::Replaced };
-        self.registry.lock().buried.push(lost);
-        self.registry.changed.notify_one();
+        let Some(registry) = self.registry() else { return };
+        registry.lock().buried.push(lost);
+        registry.changed.notify_one();
     }
 
     /// A link is over, with this left of it.
     fn ended(&self, attachment: &Attachment, left: Option<(Suspended, SessionId)>, end: LinkEnd) {
         let Attachment { key, number, .. } = attachment;
-        let mut inner = self.registry.lock();
+        let Some(registry) = self.registry() else { return };
+        let mut inner = registry.lock();
         let is_current = inner.forget(attachment);
         let Some((what, session)) = left else { return };
         let left = Left { number: *number, what };
@@ -244,19 +257,21 @@ impl Member {
         } else {
             inner.buried.push(LostTerminus { key: key.clone(), link: left, cause: LossCause::Replaced });
         }
-        self.registry.changed.notify_one();
+        registry.changed.notify_one();
     }
 
     // L-016
     pub(crate) fn session_ended(&self, session: SessionId) {
-        self.registry.lock().store.session_ended(self.place(session), clock::now());
-        self.registry.changed.notify_one();
+        let Some(registry) = self.registry() else { return };
+        registry.lock().store.session_ended(self.place(session), clock::now());
+        registry.changed.notify_one();
     }
 
     // L-016
     pub(crate) fn connection_closed(&self) {
-        self.registry.lock().store.connection_closed(self.connection, clock::now());
-        self.registry.changed.notify_one();
+        let Some(registry) = self.registry() else { return };
+        registry.lock().store.connection_closed(self.connection, clock::now());
+        registry.changed.notify_one();
     }
 }
 
@@ -307,9 +322,12 @@ impl State {
     }
 
     /// What the termini keep of a link, for its own handle, which takes it from them.
-    pub(crate) fn reclaim(&self, key: usize) -> Option<Suspended> {
-        let attachment = self.links.get(key)?.terminus.as_ref()?;
-        self.member()?.registry.reclaim(attachment)
+    pub(crate) fn reclaim(&mut self, key: usize) -> Option<Suspended> {
+        let registry = self.member()?.registry()?;
+        let attachment = self.links.get(key).and_then(|slot| slot.terminus.as_ref());
+        let left = attachment.and_then(|attachment| registry.reclaim(attachment));
+        self.wakes.leave_termini(registry);
+        left
     }
 
     fn take_sender(&mut self, link: &Arc<LinkInner>) -> Option<Suspended> {
@@ -326,7 +344,10 @@ impl State {
         let slot = self.links.get_mut(link.key)?;
         let attachment = slot.terminus.take()?;
         let (id, is_attached) = (slot.id, !matches!(slot.phase, LinkPhase::Detached(_)));
-        member.registry.lock().forget(&attachment);
+        if let Some(registry) = member.registry() {
+            registry.lock().forget(&attachment);
+            self.wakes.leave_termini(registry);
+        }
         if is_attached {
             // Stale: its end is among the events.
             let _ = self.engine.steal_link(id);

@@ -11,6 +11,7 @@ use amqp_codec::Outcome;
 
 use super::link::LinkInner;
 use super::pending::Origin;
+use super::termini::Registry;
 use crate::handle::error::SendError;
 
 /// A place in a [`WaitQueue`].
@@ -44,6 +45,8 @@ enum Elsewhere {
     Ends(Origin, Result<Outcome, SendError>),
     /// It may be nobody's any more, and its drop takes the lock.
     Drops { _link: Arc<LinkInner> },
+    /// They may be nobody's any more, and what they keep takes locks when it is dropped.
+    LeavesTermini { _registry: Arc<Registry> },
 }
 
 impl Wakes {
@@ -78,6 +81,11 @@ impl Wakes {
     /// Drops a hold on a link, which may be the last, once the lock is released.
     pub(crate) fn drop_link(&mut self, link: Arc<LinkInner>) {
         self.elsewhere.push(Elsewhere::Drops { _link: link });
+    }
+
+    /// Drops a hold on a registry, which may be the last, once the lock is released.
+    pub(crate) fn leave_termini(&mut self, registry: Arc<Registry>) {
+        self.elsewhere.push(Elsewhere::LeavesTermini { _registry: registry });
     }
 
     /// Wakes and drops everything. Call it without a lock.

@@ -96,7 +96,9 @@ impl IncomingAttach {
     /// another connection.
     #[must_use]
     pub fn is_kept(&self) -> bool {
-        self.terminus(self.attach().role.peer()).is_some_and(|(member, key)| member.registry.is_known(&key))
+        let terminus = self.terminus(self.attach().role.peer());
+        terminus
+            .is_some_and(|(member, key)| member.registry().is_some_and(|registry| registry.is_known(&key)))
     }
 
     /// Takes what the listener's [`Termini`](super::Termini) keep of the link on which the peer receives, for
@@ -247,9 +249,10 @@ impl IncomingAttach {
         let id = self.request.link;
         let terminus = self.terminus(peer.peer());
         if let Some((member, _)) = &terminus
+            && let Some(registry) = member.registry()
             && options.kept_bytes.is_some()
         {
-            options.grant(peer, &mut reply, &member.registry.limits());
+            options.grant(peer, &mut reply, &registry.limits());
         }
         let link = self.connection.shared().with(|state| {
             if let Some(error) = state.failure() {
@@ -303,7 +306,7 @@ impl IncomingAttach {
             return None;
         }
         let (member, key) = self.terminus(role)?;
-        member.registry.claim(&key)
+        member.registry()?.claim(&key)
     }
 
     /// Where a link goes that this attach does not resume.
@@ -337,7 +340,9 @@ impl WayBack {
     fn go(self, left: Suspended) {
         // L-016: its time starts anew, with what has become of its surroundings.
         let end = if self.connection.is_open() { LinkEnd::Detached } else { LinkEnd::ConnectionClosed };
-        self.member.registry.put_back(self.key, left, self.member.place(self.session), end);
+        // Nobody is left to keep it: it ends here, without a lock.
+        let Some(registry) = self.member.registry() else { return };
+        registry.put_back(self.key, left, self.member.place(self.session), end);
     }
 }
 

@@ -118,11 +118,12 @@ impl Termini {
     pub(crate) fn join(&self, connection: &Connection, user: Option<&str>) -> Result<(), ConnectionError> {
         let identity = user.map(|user| Str::from(user.to_owned()));
         let container_id = connection.remote_open().container_id.clone();
-        let member = Arc::new(self.shared.registry.join(identity, container_id));
+        let registry = Arc::clone(&self.shared.registry);
+        let member = Arc::new(registry.join(identity, container_id));
         self.start();
         connection.shared().with(|state| {
             if let Role::Listener(listener) = &mut state.role {
-                listener.termini = Some(member);
+                (listener.termini, listener.registry) = (Some(member), Some(registry));
             }
         })
     }

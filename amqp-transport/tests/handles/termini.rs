@@ -560,3 +560,18 @@ async fn connections_that_steal_one_link_from_each_other_do_not_wait_for_ever() 
         sending(&session, &server, target(Policy::ConnectionClose, MINUTE), keep()).await;
     assert!(receiver.is_attached());
 }
+
+#[tokio::test(start_paused = true)]
+async fn receipts_of_kept_links_end_when_nobody_can_resume_them_any_more() {
+    let termini = termini();
+    let old = join(&termini).await;
+    let options = source(Policy::ConnectionClose, 3_600);
+    let (_receiver, sender) = receiving(&old.session, &old.server, options, keep()).await;
+    let receipt = sender.send_with_receipt(&numbered(3)).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    old.relay.abort();
+    old.server.connection().closed().await;
+    assert_eq!(termini.len(), 1);
+    drop((sender, old, termini));
+    timeout(Duration::from_secs(60), receipt).await.unwrap().unwrap_err();
+}
