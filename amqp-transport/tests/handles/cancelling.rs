@@ -329,6 +329,38 @@ async fn a_dropped_drain_goes_on() {
     .await;
 }
 
+// cancels handle::receiver: stop
+#[tokio::test(start_paused = true)]
+async fn a_dropped_stop_leaves_the_link_stopped_once_polled() {
+    at_every_await_point(async |polls| {
+        let (_client, _session, receiver, sender) = three_coming(CreditMode::Auto(10)).await;
+        settle_down().await;
+        let stopped = dropped_after(polls, receiver.stop()).await;
+        settle_down().await;
+        assert_eq!(sender.credit(), if polls == 0 { 10 } else { 0 });
+        receiver.start().unwrap();
+        let (delivery, ()) = tokio::join!(receiver.recv(), send_three(&sender));
+        assert_eq!(number_of(&delivery.unwrap().message().unwrap()), 1);
+        stopped.is_some()
+    })
+    .await;
+}
+
+// cancels handle::receiver: available
+#[tokio::test(start_paused = true)]
+async fn a_dropped_question_changes_nothing() {
+    at_every_await_point(async |polls| {
+        let (_client, _session, receiver, sender) = three_coming(CreditMode::Auto(10)).await;
+        sender.set_available(3).unwrap();
+        let answered = dropped_after(polls, receiver.available()).await;
+        settle_down().await;
+        assert_eq!(sender.credit(), 10);
+        assert_eq!(receiver.available().await.unwrap(), 3);
+        answered.is_some()
+    })
+    .await;
+}
+
 // cancels handle::delivery: accept_confirmed, settle_confirmed
 #[tokio::test(start_paused = true)]
 async fn a_dropped_confirmation_has_told_its_outcome_once_polled() {
