@@ -37,7 +37,7 @@ async fn telemetry_survives_cuts_on_both_sides_of_the_hub() {
     let options = hub.options().with_address(address_of(&reader_side));
     let mut reader = EventsReader::open(&string, options, ReaderOptions::new()).await.unwrap();
 
-    let (mut accepted, mut unknown) = (BTreeSet::new(), BTreeSet::new());
+    let (mut accepted, mut unknown, mut unsent) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut under_way = VecDeque::new();
     for number in 0..MESSAGES {
         let message = TelemetryMessage::new(number.to_string());
@@ -53,6 +53,8 @@ async fn telemetry_survives_cuts_on_both_sides_of_the_hub() {
             let (number, receipt) = under_way.pop_front().unwrap();
             match timeout(PATIENCE, receipt).await.expect("an outcome in time") {
                 Ok(()) => assert!(accepted.insert(number)),
+                // Handed over, and still waiting for the socket when that was cut.
+                Err(error) if error.kind() == ErrorKind::Unreachable => assert!(unsent.insert(number)),
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
                     assert!(unknown.insert(number));
@@ -75,7 +77,7 @@ async fn telemetry_survives_cuts_on_both_sides_of_the_hub() {
     let read: BTreeSet<u32> = read.into_iter().collect();
     assert!(accepted.is_subset(&read), "lost: {:?}", accepted.difference(&read));
     assert!(read.iter().all(|number| accepted.contains(number) || unknown.contains(number)));
-    assert_eq!(accepted.len() + unknown.len(), usize::try_from(MESSAGES).unwrap());
+    assert_eq!(accepted.len() + unknown.len() + unsent.len(), usize::try_from(MESSAGES).unwrap());
 }
 
 #[tokio::test]
