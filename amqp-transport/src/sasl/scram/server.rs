@@ -119,6 +119,7 @@ impl ScramServer {
     }
 
     /// The user whose keys a first message asks for, if it asks for any.
+    #[cfg(feature = "tokio")]
     pub(crate) fn user_of(octets: &[u8]) -> Option<String> {
         let first = ClientFirst::read(octets).ok()?;
         prepared(&first.user).ok()?;
