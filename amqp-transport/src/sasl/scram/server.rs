@@ -118,9 +118,9 @@ impl ScramServer {
         Ok(Self { hash, store, decoy, nonce, state: State::First })
     }
 
-    /// The user whose keys a first message asks for, if it asks for any.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn user_of(octets: &[u8]) -> Option<String> {
+    /// The user whose keys a first message (client-first-message, RFC 5802 §7) asks for; `None` when it is none
+    /// or its name cannot be a user's. For a store that is to be asked before the exchange begins.
+    pub fn user_of(octets: &[u8]) -> Option<String> {
         let first = ClientFirst::read(octets).ok()?;
         prepared(&first.user).ok()?;
         Some(first.user)
