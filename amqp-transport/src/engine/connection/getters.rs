@@ -1,0 +1,129 @@
+//! What a caller may see of a connection and its links. It never changes anything.
+
+use std::sync::Arc;
+
+use amqp_codec::{Attach, Open};
+use bytes::Bytes;
+
+use super::super::config::ConnectionConfig;
+use super::super::ids::{DeliveryId, LinkId, SessionId};
+use super::super::kept::KeptAttach;
+use super::super::link::{Link, LinkKind};
+use super::{Connection, Phase};
+use crate::error::ConnectionError;
+
+impl Connection {
+    /// Whether both opens are exchanged and no close has been sent or received.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.endpoint.is_open() && self.failure.is_none()
+    }
+
+    /// Whether nothing more will be read or written: the socket may be dropped, after a last
+    /// [`poll_transmit`](Self::poll_transmit).
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+    }
+
+    /// Whether the caller should stop reading for now: too much that we owe the peer is unsent, written out or not.
+    #[must_use]
+    pub fn is_read_paused(&self) -> bool {
+        let limit = self.config.limits.owed_output;
+        let mut owed = self.output.owed();
+        let mut sessions = self.dirty.iter().filter_map(|index| self.sessions.get(*index));
+        owed > limit
+            || sessions.any(|session| {
+                owed = owed.saturating_add(session.owed());
+                owed > limit
+            })
+    }
+
+    /// Why the connection is over, once it is.
+    #[must_use]
+    pub fn failure(&self) -> Option<&ConnectionError> {
+        self.failure.as_ref()
+    }
+
+    /// The peer's open, once it has come.
+    #[must_use]
+    pub fn remote_open(&self) -> Option<&Arc<Open>> {
+        self.remote_open.as_ref()
+    }
+
+    /// The peer's attach, once it has come; decoded anew each time.
+    #[must_use]
+    pub fn remote_attach(&self, link: LinkId) -> Option<Attach> {
+        self.link(link)?.remote_attach.as_ref()?.get()
+    }
+
+    /// The peer's attach as it is kept, for those who keep it longer than the link.
+    #[must_use]
+    pub fn kept_attach(&self, link: LinkId) -> Option<KeptAttach> {
+        self.link(link)?.remote_attach.clone()
+    }
+
+    /// The session of a link.
+    #[must_use]
+    pub fn link_session(&self, link: LinkId) -> Option<SessionId> {
+        self.sessions.get(self.link(link)?.session).map(|session| session.id)
+    }
+
+    /// The credit left on a link: for a sender what it may send, for a receiver what may still come. 0 for a stale id.
+    #[must_use]
+    pub fn link_credit(&self, link: LinkId) -> u32 {
+        self.link(link).map_or(0, |link| match &link.kind {
+            LinkKind::Sender(sender) => sender.credit.credit(),
+            LinkKind::Receiver(receiver) => receiver.credit.credit(),
+        })
+    }
+
+    /// The messages the peer says it has for a receiver; 0 when unknown.
+    #[must_use]
+    pub fn link_available(&self, link: LinkId) -> u32 {
+        self.link(link).map_or(0, |link| match &link.kind {
+            LinkKind::Sender(_) => 0,
+            LinkKind::Receiver(receiver) => receiver.credit.available,
+        })
+    }
+
+    /// Receiver: whether a delivery is still unsettled on both sides.
+    #[must_use]
+    pub fn is_unsettled(&self, link: LinkId, delivery: DeliveryId) -> bool {
+        let session = self.link(link).and_then(|link| self.sessions.get(link.session));
+        session
+            .and_then(|session| session.incoming.as_ref()?.get(delivery.0))
+            .is_some_and(|entry| entry.link == link)
+    }
+
+    /// Sender: the transaction under which the peer wants what it has credit for.
+    #[must_use]
+    pub fn link_acquiring(&self, link: LinkId) -> Option<Bytes> {
+        match &self.link(link)?.kind {
+            LinkKind::Sender(sender) if sender.credit.credit() > 0 => sender.acquiring.clone(),
+            _ => None,
+        }
+    }
+
+    /// The largest message the peer takes on a sending link; `None` without bound.
+    #[must_use]
+    pub fn link_max_message_size(&self, link: LinkId) -> Option<u64> {
+        self.link(link)?.max_message_size
+    }
+
+    /// Octets waiting for [`poll_transmit`](Self::poll_transmit), large messages that are still leaving not counted.
+    #[must_use]
+    pub fn queued_output(&self) -> usize {
+        self.output.len()
+    }
+
+    /// The settings given at the start.
+    #[must_use]
+    pub fn config(&self) -> &ConnectionConfig {
+        &self.config
+    }
+
+    fn link(&self, id: LinkId) -> Option<&Link> {
+        self.links.checked(id.index, id.generation)
+    }
+}

@@ -1,0 +1,112 @@
+//! Credit out: what the sender may send, what it is asked, and what it answers.
+//!
+//! Owns the link's flows of a receiver. The arithmetic of credit is `window`'s.
+
+use amqp_codec::{Flow, SerialNumber};
+
+use super::super::connection::Connection;
+use super::super::event::Event;
+use super::super::ids::LinkId;
+use super::super::link::LinkKind;
+use super::super::violation::EngineError;
+use super::super::window::{ReceiverCredit, later};
+
+/// What we ask the sender to answer. One flow at a time asks, so that an answer is known to be one of what was told before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Echo {
+    /// How often was asked.
+    asked: u32,
+    /// What the flow asked that has left and is not answered.
+    sent: Option<u32>,
+    /// Where credit ends at most by what was told since that flow; unknown before the sender's attach.
+    told: Option<SerialNumber>,
+    /// Whether one is to ask that has not left.
+    is_owed: bool,
+}
+
+impl Echo {
+    /// Whether the flow that leaves now, which tells that credit ends at `limit`, is to ask.
+    pub(crate) fn on_flow(&mut self, limit: Option<SerialNumber>) -> bool {
+        let is_due = self.is_owed && self.sent.is_none();
+        if is_due {
+            self.sent = Some(self.asked);
+            self.told = limit;
+            self.is_owed = false;
+        } else {
+            // The answer may be given after more was told.
+            self.told = self.told.zip(limit).map(|(told, limit)| later(told, limit));
+        }
+        is_due
+    }
+
+    /// Takes what was asked as answered, unless the sender's flow knows of more credit than it was told: that one
+    /// crossed ours.
+    // L-030
+    fn answered(&mut self, credit: &ReceiverCredit, flow: &Flow) -> Option<u32> {
+        let has_crossed =
+            self.told.is_some_and(|told| credit.is_beyond(told, flow.delivery_count, flow.link_credit));
+        if has_crossed { None } else { self.sent.take() }
+    }
+}
+
+impl Connection {
+    pub(in super::super) fn receiver_flow(&mut self, index: u32, flow: &Flow) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        if let LinkKind::Receiver(receiver) = &mut link.kind {
+            receiver.credit.on_flow(flow.delivery_count, flow.available);
+            if let Some(number) = receiver.echo.answered(&receiver.credit, flow) {
+                self.events.push(Event::FlowAnswered { link: link.id, number });
+                if receiver.echo.is_owed {
+                    self.owe_link_flow(index);
+                }
+            }
+        }
+        self.note_drained(index);
+    }
+
+    // L-030: a credit of none stops the link.
+    pub(in super::super) fn grant_credit(&mut self, id: LinkId, credit: u32) -> Result<(), EngineError> {
+        let receiver = self.link_mut(id)?.receiver()?;
+        receiver.credit.grant(credit);
+        // a flow without it ends it.
+        receiver.acquiring = None;
+        receiver.credit.draining = false;
+        self.owe_link_flow(id.index);
+        Ok(())
+    }
+
+    // L-030: an echo tells when a credit stands.
+    pub(in super::super) fn ask_link(&mut self, id: LinkId) -> Result<u32, EngineError> {
+        let receiver = self.link_mut(id)?.receiver()?;
+        receiver.echo.asked = receiver.echo.asked.wrapping_add(1);
+        receiver.echo.is_owed = true;
+        let number = receiver.echo.asked;
+        self.owe_link_flow(id.index);
+        Ok(number)
+    }
+
+    // L-028: a credit that nothing came for is given back.
+    pub(in super::super) fn drain_link(&mut self, id: LinkId) -> Result<(), EngineError> {
+        let receiver = self.link_mut(id)?.receiver()?;
+        if receiver.credit.credit() == 0 {
+            self.events.push(Event::Drained { link: id });
+            return Ok(());
+        }
+        receiver.credit.draining = true;
+        self.owe_link_flow(id.index);
+        Ok(())
+    }
+
+    /// The last credit of a drain may be used up by deliveries, too.
+    pub(super) fn note_drained(&mut self, link_index: u32) {
+        let Some(link) = self.links.get_mut(link_index) else { return };
+        let id = link.id;
+        if let LinkKind::Receiver(receiver) = &mut link.kind
+            && receiver.credit.draining
+            && receiver.credit.credit() == 0
+        {
+            receiver.credit.draining = false;
+            self.events.push(Event::Drained { link: id });
+        }
+    }
+}
