@@ -33,14 +33,14 @@ pub struct FrameLine<'a>(pub &'a Bytes);
 
 impl fmt::Display for ValueLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_value(f, self.0.view())
+        write_line(f, self.0)
     }
 }
 
 impl<T: Encode> fmt::Display for Line<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match Value::of(self.0) {
-            Ok(value) => write_value(f, value.view()),
+            Ok(value) => write_line(f, &value),
             Err(error) => write!(f, "<{error}>"),
         }
     }
@@ -61,14 +61,16 @@ impl fmt::Display for FrameLine<'_> {
         if body.is_empty() {
             return f.write_str("(empty)");
         }
+        // L-036: an attach tells many deliveries. What is shown of them is bounded by what a line shows.
         let limits = DecodeLimits::performative();
+        let limits = DecodeLimits { max_nodes: limits.max_unsettled_nodes, ..limits };
         let mut cursor = crate::Cursor::new(&body, &limits);
         match <Value as crate::Decode>::decode(&mut cursor) {
             // A SASL frame holds composites; what else is in one may be anything.
             Ok(value) if header.frame_type == FrameType::Sasl && !is_sasl(value.view()) => {
                 f.write_str(REDACTED)?;
             }
-            Ok(value) => write_value(f, value.view())?,
+            Ok(value) => write_line(f, &value)?,
             Err(error) => write!(f, "<{error}>")?,
         }
         match cursor.remaining() {
@@ -78,7 +80,14 @@ impl fmt::Display for FrameLine<'_> {
     }
 }
 
-fn write_value(f: &mut fmt::Formatter<'_>, value: ValueRef<'_>) -> fmt::Result {
+fn write_line(f: &mut fmt::Formatter<'_>, value: &Value) -> fmt::Result {
+    let mut left = MAX_VALUES;
+    write_value(f, value.view(), &mut left)
+}
+
+fn write_value(f: &mut fmt::Formatter<'_>, value: ValueRef<'_>, left: &mut usize) -> fmt::Result {
+    let Some(rest) = left.checked_sub(1) else { return f.write_str("…") };
+    *left = rest;
     match value {
         ValueRef::Null => f.write_str("null"),
         ValueRef::Boolean(v) => write!(f, "{v}"),
@@ -104,10 +113,10 @@ fn write_value(f: &mut fmt::Formatter<'_>, value: ValueRef<'_>) -> fmt::Result {
         },
         ValueRef::String(v) => write_string(f, v.as_str()),
         ValueRef::Symbol(v) => write_symbol(f, v.as_str()),
-        ValueRef::List(list) => write_sequence(f, list.iter()),
+        ValueRef::List(list) => write_sequence(f, list.iter(), left),
         ValueRef::Array(array) => {
             f.write_str("@")?;
-            write_sequence(f, array.iter().take(MAX_ITEMS + 1))
+            write_sequence(f, array.iter().take(MAX_ITEMS + 1), left)
         }
         ValueRef::Map(map) => {
             f.write_str("{")?;
@@ -115,21 +124,21 @@ fn write_value(f: &mut fmt::Formatter<'_>, value: ValueRef<'_>) -> fmt::Result {
                 if index > 0 {
                     f.write_str(", ")?;
                 }
-                if index == MAX_ITEMS {
+                if index == MAX_ITEMS || *left == 0 {
                     f.write_str("…")?;
                     break;
                 }
-                write_value(f, key)?;
+                write_value(f, key, left)?;
                 f.write_str("=")?;
-                write_value(f, value)?;
+                write_value(f, value, left)?;
             }
             f.write_str("}")
         }
-        ValueRef::Described(described) => write_described(f, described),
+        ValueRef::Described(described) => write_described(f, described, left),
     }
 }
 
-fn write_described(f: &mut fmt::Formatter<'_>, described: DescribedRef<'_>) -> fmt::Result {
+fn write_described(f: &mut fmt::Formatter<'_>, described: DescribedRef<'_>, left: &mut usize) -> fmt::Result {
     let code = described.code();
     let composite = COMPOSITES.iter().find(|spec| Some(spec.code) == code);
     let (Some(spec), ValueRef::List(fields)) = (composite, described.value()) else {
@@ -141,11 +150,11 @@ fn write_described(f: &mut fmt::Formatter<'_>, described: DescribedRef<'_>) -> f
             Some(spec) => write!(f, "@{}({}) ", spec.name, code.unwrap_or_default())?,
             None => {
                 f.write_str("@")?;
-                write_value(f, described.descriptor())?;
+                write_value(f, described.descriptor(), left)?;
                 f.write_str(" ")?;
             }
         }
-        return write_value(f, described.value());
+        return write_value(f, described.value(), left);
     };
     write!(f, "@{}({}) [", spec.name, spec.code)?;
     let mut is_first = true;
@@ -157,8 +166,12 @@ fn write_described(f: &mut fmt::Formatter<'_>, described: DescribedRef<'_>) -> f
             f.write_str(", ")?;
         }
         is_first = false;
+        if *left == 0 {
+            f.write_str("…")?;
+            break;
+        }
         write!(f, "{}=", spec.fields.get(index).map_or("?", |field| field.name))?;
-        if is_secret(spec, index, value) { f.write_str(REDACTED)? } else { write_value(f, value)? }
+        if is_secret(spec, index, value) { f.write_str(REDACTED)? } else { write_value(f, value, left)? }
     }
     f.write_str("]")
 }
@@ -187,17 +200,21 @@ fn is_sasl(value: ValueRef<'_>) -> bool {
     COMPOSITES.iter().any(|spec| Some(spec.code) == code && is_of_sasl(spec))
 }
 
-fn write_sequence<'a>(f: &mut fmt::Formatter<'_>, values: impl Iterator<Item = ValueRef<'a>>) -> fmt::Result {
+fn write_sequence<'a>(
+    f: &mut fmt::Formatter<'_>,
+    values: impl Iterator<Item = ValueRef<'a>>,
+    left: &mut usize,
+) -> fmt::Result {
     f.write_str("[")?;
     for (index, value) in values.enumerate() {
         if index > 0 {
             f.write_str(", ")?;
         }
-        if index == MAX_ITEMS {
+        if index == MAX_ITEMS || *left == 0 {
             f.write_str("…")?;
             break;
         }
-        write_value(f, value)?;
+        write_value(f, value, left)?;
     }
     f.write_str("]")
 }
@@ -248,6 +265,8 @@ const TOKEN_WORDS: [&[u8]; 6] =
 const WEB_TOKEN: &[u8] = b"eyJ";
 /// Most elements of a list and entries of a map that a line shows.
 const MAX_ITEMS: usize = 64;
+/// Most values, nested ones included, that a line shows.
+const MAX_VALUES: usize = 1_024;
 /// Most octets of a binary that a line shows.
 const MAX_OCTETS: usize = 64;
 
