@@ -15,8 +15,8 @@ use super::clock;
 use super::link::LinkInner;
 use super::shared::{LinkPhase, Role, State, WasUsable};
 use crate::engine::{
-    LinkEnd, LossCause, LostTerminus, SessionId, SuspendedLink, TerminusKey, TerminusLimits, TerminusPlace,
-    TerminusStore,
+    LinkEnd, Loan, LossCause, LostTerminus, SessionId, SuspendedLink, TerminusKey, TerminusLimits,
+    TerminusPlace, TerminusStore,
 };
 use crate::handle::error::DetachReason;
 use crate::handle::suspended::SuspendedSender;
@@ -60,6 +60,15 @@ pub(crate) enum Suspended {
     Receiver(SuspendedReceiver),
 }
 
+/// The place of a link in the termini that it was taken from, for an attach that may fail. Dropped, the link does not come
+/// back.
+#[derive(Debug)]
+pub(crate) struct Borrowed {
+    registry: Weak<Registry>,
+    key: TerminusKey,
+    loan: Option<Loan>,
+}
+
 /// A connection's part in a registry.
 #[derive(Debug)]
 pub(crate) struct Member {
@@ -80,9 +89,42 @@ pub(crate) struct Attachment {
 
 impl AsRef<SuspendedLink> for Left {
     fn as_ref(&self) -> &SuspendedLink {
-        match &self.what {
-            Suspended::Sender(sender) => sender.look(),
-            Suspended::Receiver(receiver) => receiver.look(),
+        self.what.look()
+    }
+}
+
+impl Suspended {
+    fn look(&self) -> &SuspendedLink {
+        match self {
+            Self::Sender(sender) => sender.look(),
+            Self::Receiver(receiver) => receiver.look(),
+        }
+    }
+
+    fn borrowed(mut self, borrowed: Borrowed) -> Self {
+        match &mut self {
+            Self::Sender(sender) => sender.borrowed = Some(borrowed),
+            Self::Receiver(receiver) => receiver.borrowed = Some(borrowed),
+        }
+        self
+    }
+}
+
+impl Borrowed {
+    /// The link was not attached after all: it is kept for the rest of its time. Call it without a lock.
+    pub(crate) fn put_back(mut self, what: Suspended) {
+        // Nobody is left to keep it: it ends here.
+        let Some(registry) = self.registry.upgrade() else { return };
+        let Some(loan) = self.loan.take() else { return };
+        registry.lock().put_back(self.key.clone(), Left { number: 0, what }, loan);
+        registry.changed.notify_one();
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if let (Some(loan), Some(registry)) = (self.loan.take(), self.registry.upgrade()) {
+            registry.lock().store.end_loan(&self.key, &loan);
         }
     }
 }
@@ -124,14 +166,18 @@ impl Registry {
 
     /// Takes what is left of a link out, be it that it is attached and has to be stolen. Call it without a lock.
     // L-002: the link is taken from whichever connection has it.
-    pub(crate) fn claim(&self, key: &TerminusKey) -> Option<Suspended> {
+    pub(crate) fn claim(self: &Arc<Self>, key: &TerminusKey) -> Option<Suspended> {
         let attached = self.lock().attached.get(key).and_then(|attached| attached.link.upgrade());
-        if let Some(left) = attached.and_then(|link| steal(&link)) {
-            return Some(left);
-        }
-        let mut inner = self.lock();
-        inner.expire();
-        inner.store.take(key).map(|left| left.what)
+        let (what, loan) = match attached.and_then(|link| steal(&link, Stealing::ToGoOn)) {
+            Some(stolen) => stolen,
+            None => {
+                let mut inner = self.lock();
+                inner.expire();
+                let (left, loan) = inner.store.lend(key)?;
+                (left.what, Some(loan))
+            }
+        };
+        Some(what.borrowed(Borrowed { registry: Arc::downgrade(self), key: key.clone(), loan }))
     }
 
     /// Takes out what is left of this very link, for its own handle.
@@ -140,12 +186,6 @@ impl Registry {
         let is_own = |left: &&Left| left.number == attachment.number;
         inner.store.get(&attachment.key).filter(is_own)?;
         inner.store.take(&attachment.key).map(|left| left.what)
-    }
-
-    /// A link that was taken out was not attached after all.
-    pub(crate) fn put_back(&self, key: TerminusKey, what: Suspended, place: TerminusPlace, end: LinkEnd) {
-        self.lock().keep(key, Left { number: 0, what }, place, end);
-        self.changed.notify_one();
     }
 
     /// Links that are not kept any more. Call it without a lock, and drop them so.
@@ -186,6 +226,11 @@ impl Inner {
 
     fn keep(&mut self, key: TerminusKey, left: Left, place: TerminusPlace, end: LinkEnd) {
         let lost = self.store.keep(key, left, place, end, clock::now());
+        self.buried.extend(lost);
+    }
+
+    fn put_back(&mut self, key: TerminusKey, left: Left, loan: Loan) {
+        let lost = self.store.put_back(key, left, loan, clock::now());
         self.buried.extend(lost);
     }
 }
@@ -236,7 +281,8 @@ impl Member {
     /// Steals a link that another has replaced. Call it without a lock.
     // L-002
     pub(crate) fn replace(&self, key: &TerminusKey, link: &Weak<LinkInner>) {
-        let Some(what) = link.upgrade().and_then(|link| steal(&link)) else { return };
+        let stolen = link.upgrade().and_then(|link| steal(&link, Stealing::ToReplace));
+        let Some((what, _)) = stolen else { return };
         let lost =
             LostTerminus { key: key.clone(), link: Left { number: 0, what }, cause: LossCause::Replaced };
         let Some(registry) = self.registry() else { return };
@@ -339,11 +385,12 @@ impl State {
     }
 
     // L-002
-    fn give_over(&mut self, link: &Arc<LinkInner>) -> Option<Suspended> {
+    fn give_over(&mut self, link: &Arc<LinkInner>, stealing: Stealing) -> Option<(Suspended, Option<Loan>)> {
         let member = self.member()?;
         let slot = self.links.get_mut(link.key)?;
         let attachment = slot.terminus.take()?;
         let (id, is_attached) = (slot.id, !matches!(slot.phase, LinkPhase::Detached(_)));
+        let session = slot.session;
         if let Some(registry) = member.registry() {
             registry.lock().forget(&attachment);
             self.wakes.leave_termini(registry);
@@ -355,20 +402,41 @@ impl State {
             self.dispatch_all();
             self.finish_link(link.key, DetachReason::Stolen, WasUsable::Yes);
         }
-        match self.links.get(link.key)?.suspended.as_ref()?.role {
+        let left = match self.links.get(link.key)?.suspended.as_ref()?.role {
             LinkRole::Receiver => {
                 SuspendedReceiver::left_of(self, link.key, &Arc::downgrade(link), Waiting::GoesAlong)
-                    .map(Suspended::Receiver)
+                    .map(Suspended::Receiver)?
             }
-            LinkRole::Sender => self.take_sender(link),
-        }
+            LinkRole::Sender => self.take_sender(link)?,
+        };
+        // Under this connection's lock, so that its end, and its session's, are heard from here on.
+        let lend = |(registry, session): (Arc<Registry>, SessionId)| {
+            let place = member.place(session);
+            let loan = registry.lock().store.lend_stolen(&attachment.key, left.look(), place, clock::now());
+            self.wakes.leave_termini(registry);
+            loan
+        };
+        let loan = match stealing {
+            Stealing::ToGoOn => member.registry().zip(session).map(lend),
+            Stealing::ToReplace => None,
+        };
+        Some((left, loan))
     }
 }
 
+/// For what a link is taken from its connection.
+#[derive(Clone, Copy, Debug)]
+enum Stealing {
+    /// Another goes on with it.
+    ToGoOn,
+    /// Another has replaced it.
+    ToReplace,
+}
+
 /// Takes a link from its connection, and what is left of it. Call it without a lock.
-fn steal(link: &Arc<LinkInner>) -> Option<Suspended> {
+fn steal(link: &Arc<LinkInner>, stealing: Stealing) -> Option<(Suspended, Option<Loan>)> {
     // Poisoned: nothing is left.
-    link.connection.shared.with(|state| state.give_over(link)).ok().flatten()
+    link.connection.shared.with(|state| state.give_over(link, stealing)).ok().flatten()
 }
 
 /// How far the end of a link reaches.

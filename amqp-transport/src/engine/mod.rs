@@ -47,7 +47,7 @@ pub use limits::Limits;
 pub use stats::{LinkStats, SessionStats, Stalls, Stats};
 pub use suspended::{SuspendedLink, UnsettledDelivery};
 pub use terminus_store::{
-    LinkEnd, LossCause, LostTerminus, TerminusKey, TerminusLimits, TerminusPlace, TerminusStore,
+    LinkEnd, Loan, LossCause, LostTerminus, TerminusKey, TerminusLimits, TerminusPlace, TerminusStore,
 };
 pub use transmit::Transmit;
 pub use violation::{EngineError, Scope, TrySendError, Violation};

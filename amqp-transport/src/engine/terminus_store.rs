@@ -4,15 +4,20 @@
 //! Pure data; time is passed in. One store serves all connections of a node, or of a listener. It never lets go of a link
 //! without giving it back.
 
+mod loan;
+mod term;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::mem;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use amqp_codec::{Encode, Role, Str, TargetArchetype, TerminusDurability, TerminusExpiryPolicy};
+use amqp_codec::{Role, Str, TargetArchetype, TerminusDurability};
 
+use self::term::{Term, weight};
 use super::ids::SessionId;
-use super::suspended::{SuspendedLink, UnsettledDelivery};
+use super::suspended::SuspendedLink;
+
+pub use self::loan::Loan;
 
 /// Which link, among all that a node's peers may have (L-001). A container-id is what a peer claims; who it is, its
 /// authentication has shown: what one has left, no other finds.
@@ -114,6 +119,9 @@ pub struct TerminusStore<L = Box<SuspendedLink>> {
     /// By numbers that count up, so that the least was kept longest.
     kept: BTreeMap<u64, Kept<L>>,
     by_key: BTreeMap<TerminusKey, u64>,
+    /// The terms of links that are out, by the same numbers.
+    lent: BTreeMap<u64, Term>,
+    lent_by_key: BTreeMap<TerminusKey, u64>,
     by_deadline: BTreeSet<(Instant, u64)>,
     /// Those whose time does not count before something happens to where they were.
     waiting: BTreeSet<(TerminusPlace, u64)>,
@@ -127,10 +135,7 @@ struct Kept<L> {
     key: TerminusKey,
     link: L,
     octets: usize,
-    /// `None`: farther away than the clock goes.
-    deadline: Option<Instant>,
-    waits_for: Option<(LinkEnd, TerminusPlace)>,
-    time_out: Duration,
+    term: Term,
 }
 
 /// What is kept of one identity.
@@ -148,6 +153,8 @@ impl<L: AsRef<SuspendedLink>> TerminusStore<L> {
             limits,
             kept: BTreeMap::new(),
             by_key: BTreeMap::new(),
+            lent: BTreeMap::new(),
+            lent_by_key: BTreeMap::new(),
             by_deadline: BTreeSet::new(),
             waiting: BTreeSet::new(),
             accounts: BTreeMap::new(),
@@ -179,27 +186,16 @@ impl<L: AsRef<SuspendedLink>> TerminusStore<L> {
         if let Some(link) = self.take(&key) {
             lost.push(LostTerminus { key: key.clone(), link, cause: LossCause::Replaced });
         }
-        let (policy, seconds) = expiry(link.as_ref());
-        let time_out = Duration::from_secs(seconds.into()).min(self.limits.time);
-        let start = starts_at(policy);
-        let counts = start.is_some_and(|start| end >= start);
-        if counts && time_out.is_zero() {
-            lost.push(LostTerminus { key, link, cause: LossCause::Expired });
-            return lost;
-        }
-        let octets = weight(&key, link.as_ref());
-        if !self.make_room(&key.identity, octets, &mut lost) {
-            lost.push(LostTerminus { key, link, cause: LossCause::NoRoom });
-            return lost;
-        }
-        let deadline = now.checked_add(if counts { time_out } else { self.limits.time });
-        let waits_for = start.filter(|_| !counts).map(|start| (start, place));
-        self.insert(Kept { key, link, octets, deadline, waits_for, time_out });
+        let term = Term::new(link.as_ref(), place, end, self.limits.time, now);
+        let number = self.next_number();
+        self.admit(number, key, link, term, now, &mut lost);
         lost
     }
 
-    /// Takes a link out, because it is attached again (which stops its time) or given up.
+    /// Takes a link out, because it is attached again (which stops its time) or given up. One that is out already does not
+    /// come back.
     pub fn take(&mut self, key: &TerminusKey) -> Option<L> {
+        self.recall(key);
         let number = *self.by_key.get(key)?;
         self.remove(number).map(|kept| kept.link)
     }
@@ -268,6 +264,33 @@ impl<L: AsRef<SuspendedLink>> TerminusStore<L> {
         self.octets
     }
 
+    /// Keeps a link for as long as its term says, if it is not over and there is room.
+    fn admit(
+        &mut self,
+        number: u64,
+        key: TerminusKey,
+        link: L,
+        term: Term,
+        now: Instant,
+        lost: &mut Vec<LostTerminus<L>>,
+    ) {
+        if term.deadline.is_some_and(|deadline| deadline <= now) {
+            lost.push(LostTerminus { key, link, cause: LossCause::Expired });
+            return;
+        }
+        let octets = weight(&key, link.as_ref());
+        if !self.make_room(&key.identity, octets, lost) {
+            lost.push(LostTerminus { key, link, cause: LossCause::NoRoom });
+            return;
+        }
+        self.insert(number, Kept { key, link, octets, term });
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.last = self.last.wrapping_add(1);
+        self.last
+    }
+
     /// Lets links of an identity go, those that were kept longest first, until one more of so many octets fits. `false`,
     /// and none goes, where that would not help.
     fn make_room(&mut self, identity: &Option<Str>, octets: usize, lost: &mut Vec<LostTerminus<L>>) -> bool {
@@ -290,13 +313,11 @@ impl<L: AsRef<SuspendedLink>> TerminusStore<L> {
         true
     }
 
-    fn insert(&mut self, kept: Kept<L>) {
-        self.last = self.last.wrapping_add(1);
-        let number = self.last;
-        if let Some(deadline) = kept.deadline {
+    fn insert(&mut self, number: u64, kept: Kept<L>) {
+        if let Some(deadline) = kept.term.deadline {
             self.by_deadline.insert((deadline, number));
         }
-        if let Some((_, place)) = kept.waits_for {
+        if let Some((_, place)) = kept.term.waits_for {
             self.waiting.insert((place, number));
         }
         let account = self.accounts.entry(kept.key.identity.clone()).or_default();
@@ -310,10 +331,10 @@ impl<L: AsRef<SuspendedLink>> TerminusStore<L> {
     fn remove(&mut self, number: u64) -> Option<Kept<L>> {
         let kept = self.kept.remove(&number)?;
         self.by_key.remove(&kept.key);
-        if let Some(deadline) = kept.deadline {
+        if let Some(deadline) = kept.term.deadline {
             self.by_deadline.remove(&(deadline, number));
         }
-        if let Some((_, place)) = kept.waits_for {
+        if let Some((_, place)) = kept.term.waits_for {
             self.waiting.remove(&(place, number));
         }
         if let Some(account) = self.accounts.get_mut(&kept.key.identity) {
@@ -331,18 +352,22 @@ impl<L: AsRef<SuspendedLink>> TerminusStore<L> {
     fn start(&mut self, places: RangeInclusive<(TerminusPlace, u64)>, end: LinkEnd, now: Instant) {
         let waiting: Vec<_> = self.waiting.range(places).copied().collect();
         for (place, number) in waiting {
-            let Some(kept) = self.kept.get_mut(&number) else { continue };
-            if kept.waits_for.is_none_or(|(start, _)| end < start) {
+            let kept = self.kept.get_mut(&number).map(|kept| &mut kept.term);
+            let is_kept = kept.is_some();
+            let Some(term) = kept.or_else(|| self.lent.get_mut(&number)) else { continue };
+            if term.waits_for.is_none_or(|(start, _)| end < start) {
                 continue;
             }
-            kept.waits_for = None;
             self.waiting.remove(&(place, number));
-            let due = now.checked_add(kept.time_out);
-            let deadline = due.into_iter().chain(kept.deadline).min();
-            if let Some(before) = mem::replace(&mut kept.deadline, deadline) {
+            let before = term.deadline;
+            term.start(now);
+            if !is_kept {
+                continue;
+            }
+            if let Some(before) = before {
                 self.by_deadline.remove(&(before, number));
             }
-            if let Some(deadline) = deadline {
+            if let Some(deadline) = term.deadline {
                 self.by_deadline.insert((deadline, number));
             }
         }
@@ -368,43 +393,6 @@ impl AsRef<Self> for SuspendedLink {
         self
     }
 }
-
-/// The policy of the terminus that is ours: a sender's source, a receiver's target.
-fn expiry(link: &SuspendedLink) -> (TerminusExpiryPolicy, u32) {
-    match (link.role, &link.source, &link.target) {
-        (Role::Sender, Some(source), _) => (source.expiry_policy, source.timeout),
-        (Role::Receiver, _, Some(TargetArchetype::Target(target))) => (target.expiry_policy, target.timeout),
-        _ => (TerminusExpiryPolicy::SessionEnd, 0),
-    }
-}
-
-/// From what on the time counts; never by the protocol where the policy says so.
-fn starts_at(policy: TerminusExpiryPolicy) -> Option<LinkEnd> {
-    match policy {
-        TerminusExpiryPolicy::LinkDetach => Some(LinkEnd::Detached),
-        TerminusExpiryPolicy::SessionEnd => Some(LinkEnd::SessionEnded),
-        TerminusExpiryPolicy::ConnectionClose => Some(LinkEnd::ConnectionClosed),
-        TerminusExpiryPolicy::Never => None,
-    }
-}
-
-/// The memory that a link takes, about, in octets: its key twice, its termini, its deliveries and their messages.
-fn weight(key: &TerminusKey, link: &SuspendedLink) -> usize {
-    let names = key.identity.as_ref().map_or(0, |identity| identity.len());
-    let names = names.saturating_add(key.container_id.len()).saturating_add(key.name.len());
-    let termini = link.source.as_ref().map_or(0, Encode::encoded_len)
-        + link.target.as_ref().map_or(0, Encode::encoded_len);
-    let of_delivery = |delivery: &UnsettledDelivery| {
-        let payload = delivery.payload.as_ref().map_or(0, bytes::Bytes::len);
-        let state = delivery.state.as_ref().map_or(0, Encode::encoded_len);
-        size_of::<UnsettledDelivery>().saturating_add(payload).saturating_add(state)
-    };
-    let deliveries = link.deliveries.iter().map(of_delivery).fold(0, usize::saturating_add);
-    LINK_COST.saturating_add(names.saturating_mul(2)).saturating_add(termini).saturating_add(deliveries)
-}
-
-/// The memory of a link without anything that varies, with its places in the store's tables, about.
-const LINK_COST: usize = 1_024;
 
 #[cfg(test)]
 mod tests;

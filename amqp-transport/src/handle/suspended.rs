@@ -16,7 +16,7 @@ use super::session::Session;
 use crate::driver::link::LinkInner;
 use crate::driver::pending::{Before, Origin};
 use crate::driver::shared::LinkPhase;
-use crate::driver::termini::Suspended;
+use crate::driver::termini::{Borrowed, Suspended};
 use crate::engine::{DetachKind, SuspendedLink};
 
 /// A sender that is not attached, with its unsettled messages, whose receipts wait: hand it to
@@ -31,6 +31,8 @@ pub struct SuspendedSender {
     state: Box<SuspendedLink>,
     origins: Vec<Origin>,
     reason: DetachReason,
+    /// Its place in the termini that it was taken from.
+    pub(crate) borrowed: Option<Borrowed>,
 }
 
 /// Why a link could not be resumed.
@@ -41,7 +43,7 @@ pub struct ResumeError<S> {
     #[source]
     pub error: AttachError,
     /// The link, to try again. `None` where the peer ended it for good, or a listener's
-    /// [`Termini`](crate::server::Termini) keep it again.
+    /// [`Termini`](crate::server::Termini), from which it was taken, keep it again, for the rest of its time.
     pub suspended: Option<Box<S>>,
 }
 
@@ -119,7 +121,7 @@ impl SuspendedSender {
         origins: Vec<Origin>,
         reason: DetachReason,
     ) -> Self {
-        Self { link: Arc::downgrade(link), state, origins, reason }
+        Self { link: Arc::downgrade(link), state, origins, reason, borrowed: None }
     }
 
     pub(crate) fn look(&self) -> &SuspendedLink {
@@ -195,7 +197,8 @@ impl Session {
                 let suspended = taken.map(|(state, origins)| {
                     // It is the first link's end that tells what left of it.
                     let (link, reason) = (Weak::clone(&suspended.link), suspended.reason.clone());
-                    Box::new(SuspendedSender { link, state, origins, reason })
+                    let borrowed = suspended.borrowed.take();
+                    Box::new(SuspendedSender { link, state, origins, reason, borrowed })
                 });
                 Err(ResumeError { error, suspended })
             }

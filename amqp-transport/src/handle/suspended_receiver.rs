@@ -21,7 +21,7 @@ use crate::driver::link::{LinkInner, too_late};
 use crate::driver::pending::Before;
 use crate::driver::shared::{LinkPhase, State};
 use crate::driver::survivors::{Births, Survivor, Word};
-use crate::driver::termini::Suspended;
+use crate::driver::termini::{Borrowed, Suspended};
 use crate::engine::{DeliveryId, DetachKind, IncomingDelivery, SuspendedLink};
 
 /// A receiver that is not attached, with the deliveries that its application holds unsettled: hand it to
@@ -33,6 +33,8 @@ pub struct SuspendedReceiver {
     reason: DetachReason,
     births: Births,
     settled: VecDeque<IncomingDelivery>,
+    /// Its place in the termini that it was taken from.
+    pub(crate) borrowed: Option<Borrowed>,
 }
 
 impl Receiver {
@@ -160,7 +162,7 @@ impl SuspendedReceiver {
                 None => (tag, Weak::clone(link)),
             })
             .collect();
-        let mut left = Self { state, reason, births, settled: VecDeque::new() };
+        let mut left = Self { state, reason, births, settled: VecDeque::new(), borrowed: None };
         left.decide(decided);
         Some(left)
     }

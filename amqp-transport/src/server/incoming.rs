@@ -13,7 +13,7 @@ use crate::driver::link::LinkInner;
 use crate::driver::pending::Before;
 use crate::driver::shared::{AttachRequest, LinkPhase, unanswered};
 use crate::driver::termini::{Member, Suspended};
-use crate::engine::{AttachReply, EngineError, LinkEnd, SessionId, SuspendedLink, TerminusKey};
+use crate::engine::{AttachReply, EngineError, SessionId, SuspendedLink, TerminusKey};
 use crate::error::{ConnectionError, Redirect};
 use crate::handle::connection::Connection;
 use crate::handle::error::{AttachError, EndReason};
@@ -160,7 +160,8 @@ impl IncomingAttach {
     ///
     /// # Errors
     /// As [`accept_receiver`](Self::accept_receiver), or when the link has another name; with the suspended link, to be
-    /// resumed by another attach. The listener's [`Termini`](super::Termini) keep it again where there are any.
+    /// resumed by another attach. The [`Termini`](super::Termini) from which it was taken keep it again, for the rest of its
+    /// time: an attach that fails does not lengthen it.
     pub fn resume_receiver(
         self,
         options: AcceptOptions,
@@ -170,15 +171,14 @@ impl IncomingAttach {
         let name = self.request.attach.name.clone();
         let mut options = options;
         options.max_message_size.get_or_insert(DEFAULT_MAX_MESSAGE_SIZE);
-        let way_back = self.way_back(Role::Receiver, suspended.look());
         let (link, _) = match self.accept(Role::Sender, &options, Some(suspended.state()), suspended.before())
         {
             Ok(accepted) => accepted,
             Err(error) => {
-                let Some(way_back) = way_back else {
+                let Some(borrowed) = suspended.borrowed.take() else {
                     return Err(ResumeError { error, suspended: Some(Box::new(suspended)) });
                 };
-                way_back.go(Suspended::Receiver(suspended));
+                borrowed.put_back(Suspended::Receiver(suspended));
                 return Err(ResumeError { error, suspended: None });
             }
         };
@@ -192,7 +192,8 @@ impl IncomingAttach {
     ///
     /// # Errors
     /// As [`accept_sender`](Self::accept_sender), or when the link has another name; with the suspended link, to be
-    /// resumed by another attach. The listener's [`Termini`](super::Termini) keep it again where there are any.
+    /// resumed by another attach. The [`Termini`](super::Termini) from which it was taken keep it again, for the rest of its
+    /// time: an attach that fails does not lengthen it.
     pub fn resume_sender(
         self,
         options: AcceptOptions,
@@ -200,14 +201,13 @@ impl IncomingAttach {
     ) -> Result<Sender, ResumeError<SuspendedSender>> {
         let name = self.request.attach.name.clone();
         let state = suspended.state();
-        let way_back = self.way_back(Role::Sender, suspended.look());
         let (link, mode) = match self.accept(Role::Receiver, &options, Some(state), suspended.before()) {
             Ok(accepted) => accepted,
             Err(error) => {
-                let Some(way_back) = way_back else {
+                let Some(borrowed) = suspended.borrowed.take() else {
                     return Err(ResumeError { error, suspended: Some(Box::new(suspended)) });
                 };
-                way_back.go(Suspended::Sender(suspended));
+                borrowed.put_back(Suspended::Sender(suspended));
                 return Err(ResumeError { error, suspended: None });
             }
         };
@@ -309,12 +309,6 @@ impl IncomingAttach {
         member.registry()?.claim(&key)
     }
 
-    /// Where a link goes that this attach does not resume.
-    fn way_back(&self, role: Role, left: &SuspendedLink) -> Option<WayBack> {
-        let (member, key) = self.terminus(role).filter(|(_, key)| key.name == left.name)?;
-        Some(WayBack { connection: self.connection.clone(), session: self.session_id(), member, key })
-    }
-
     fn refuse_inner(&mut self, error: Error) {
         self.is_answered = true;
         let id = self.request.link;
@@ -325,24 +319,6 @@ impl IncomingAttach {
         });
         // Poisoned: the connection is over anyway.
         drop(refused);
-    }
-}
-
-/// The place in the termini of a link that was taken out.
-struct WayBack {
-    connection: Connection,
-    session: SessionId,
-    member: Arc<Member>,
-    key: TerminusKey,
-}
-
-impl WayBack {
-    fn go(self, left: Suspended) {
-        // L-016: its time starts anew, with what has become of its surroundings.
-        let end = if self.connection.is_open() { LinkEnd::Detached } else { LinkEnd::ConnectionClosed };
-        // Nobody is left to keep it: it ends here, without a lock.
-        let Some(registry) = self.member.registry() else { return };
-        registry.put_back(self.key, left, self.member.place(self.session), end);
     }
 }
 

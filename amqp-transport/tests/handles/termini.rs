@@ -575,3 +575,42 @@ async fn receipts_of_kept_links_end_when_nobody_can_resume_them_any_more() {
     drop((sender, old, termini));
     timeout(Duration::from_secs(60), receipt).await.unwrap().unwrap_err();
 }
+
+// L-016: an attach that fails is no new clock, whatever became of its session; nor is it one that never starts.
+#[tokio::test(start_paused = true)]
+async fn a_link_that_an_attach_did_not_resume_expires_in_its_own_time() {
+    for stolen in [false, true] {
+        let termini = termini();
+        let old = join(&termini).await;
+        let (_sender, receiver) =
+            sending(&old.session, &old.server, target(Policy::ConnectionClose, 5), keep()).await;
+        if !stolen {
+            old.relay.abort();
+            old.server.connection().closed().await;
+            assert_eq!(termini.len(), 1);
+        }
+        let new = join(&termini).await;
+        let session = new.session.clone();
+        let attaching =
+            tokio::spawn(async move { session.attach_sender(target(Policy::SessionEnd, 0)).await.map(drop) });
+        let attach = next_attach(&new.server).await;
+        let kept = attach.take_kept_receiver().unwrap();
+        new.session.end().await.unwrap();
+        if stolen {
+            // Its connection is over before the link is back.
+            old.relay.abort();
+            old.server.connection().closed().await;
+        }
+        sleep(Duration::from_secs(2)).await;
+        let failed = attach.resume_receiver(keep(), kept).unwrap_err();
+        assert!(matches!(failed.error, AttachError::SessionEnded(_)) && failed.suspended.is_none());
+        attaching.await.unwrap().unwrap_err();
+        drop(receiver);
+        sleep(Duration::from_millis(2_900)).await;
+        assert_eq!(termini.len(), 1, "stolen {stolen}");
+        sleep(Duration::from_millis(200)).await;
+        assert!(termini.is_empty(), "stolen {stolen}");
+        assert_eq!(lost(&termini).await, Some(("L".to_owned(), LossCause::Expired, 0)));
+        assert!(new.client.is_open() && new.server.connection().is_open());
+    }
+}

@@ -1,6 +1,7 @@
-use amqp_codec::Target;
+use amqp_codec::{Target, TerminusExpiryPolicy};
 use bytes::Bytes;
 
+use super::super::suspended::UnsettledDelivery;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -54,6 +55,7 @@ fn told(lost: &[LostTerminus<Box<SuspendedLink>>]) -> Vec<(&str, LossCause)> {
 fn assert_empty(store: &TerminusStore) {
     assert!(store.is_empty() && store.by_key.is_empty() && store.by_deadline.is_empty());
     assert!(store.waiting.is_empty() && store.accounts.is_empty());
+    assert!(store.lent.is_empty() && store.lent_by_key.is_empty());
     assert_eq!(store.octets(), 0);
 }
 
@@ -218,4 +220,88 @@ fn durability_is_that_of_our_own_terminus() {
         target.durable = TerminusDurability::UnsettledState;
     }
     assert_eq!(link.durability(), TerminusDurability::UnsettledState);
+}
+
+// L-016: an attach that failed stopped the time of a terminus, or started it anew.
+#[test]
+fn a_link_that_is_put_back_is_kept_no_longer_than_before() {
+    use TerminusExpiryPolicy::{ConnectionClose, Never, SessionEnd};
+    let (mut store, start) = (store(), now());
+    let rows = [("a", ConnectionClose, LinkEnd::ConnectionClosed), ("b", SessionEnd, LinkEnd::Detached)];
+    for (name, policy, end) in rows {
+        assert!(store.keep(key(name), link(policy, 5), place(1, 1), end, start).is_empty());
+    }
+    assert!(store.keep(key("c"), link(Never, 0), place(1, 1), LinkEnd::Detached, start).is_empty());
+    let out = ["a", "b", "c"].map(|name| (key(name), store.lend(&key(name)).unwrap()));
+    assert!(store.is_empty() && store.next_deadline().is_none());
+    // Heard of while it is out.
+    store.session_ended(place(1, 1), start + SECOND);
+    for (key, (link, loan)) in out {
+        assert!(store.put_back(key, link, loan, start + 2 * SECOND).is_empty());
+    }
+    assert_eq!(told(&store.expire(start + 5 * SECOND)), [("a", LossCause::Expired)]);
+    assert_eq!(told(&store.expire(start + 6 * SECOND)), [("b", LossCause::Expired)]);
+    assert_eq!(store.next_deadline(), Some(start + TerminusLimits::default().time));
+    // Out beyond its time, it does not come back.
+    let (link, loan) = store.lend(&key("c")).unwrap();
+    let late = start + TerminusLimits::default().time;
+    assert_eq!(told(&store.put_back(key("c"), link, loan, late)), [("c", LossCause::Expired)]);
+    assert_empty(&store);
+}
+
+// L-002, L-016: its name was attached anew on another connection, and that attach failed.
+#[test]
+fn a_stolen_link_that_is_put_back_has_the_time_of_where_it_was() {
+    use TerminusExpiryPolicy::{ConnectionClose, LinkDetach, SessionEnd};
+    let (mut store, start) = (store(), now());
+    let rows = [("a", LinkDetach), ("b", SessionEnd), ("c", ConnectionClose)];
+    let out = rows.map(|(name, policy)| {
+        let link = link(policy, 5);
+        let loan = store.lend_stolen(&key(name), &link, place(1, 1), start);
+        (key(name), link, loan)
+    });
+    store.session_ended(place(1, 1), start + SECOND);
+    for (key, link, loan) in out {
+        assert!(store.put_back(key, link, loan, start + 2 * SECOND).is_empty());
+    }
+    assert_eq!(
+        told(&store.expire(start + 6 * SECOND)),
+        [("a", LossCause::Expired), ("b", LossCause::Expired)]
+    );
+    store.connection_closed(1, start + 10 * SECOND);
+    assert_eq!(told(&store.expire(start + 15 * SECOND)), [("c", LossCause::Expired)]);
+    let loan = store.lend_stolen(&key("a"), &link(LinkDetach, 0), place(1, 1), start);
+    assert_eq!(
+        told(&store.put_back(key("a"), link(LinkDetach, 0), loan, start)),
+        [("a", LossCause::Expired)]
+    );
+    assert_empty(&store);
+}
+
+#[test]
+fn a_link_does_not_come_back_beside_one_that_has_begun_anew() {
+    let mut store = store();
+    let keep = |store: &mut TerminusStore| {
+        assert!(store.keep(key("a"), never(), place(1, 1), LinkEnd::Detached, now()).is_empty());
+    };
+    keep(&mut store);
+    // Attached, and closed again.
+    let (link, loan) = store.lend(&key("a")).unwrap();
+    assert!(store.take(&key("a")).is_none());
+    assert_eq!(told(&store.put_back(key("a"), link, loan, now())), [("a", LossCause::Replaced)]);
+    // Kept anew.
+    keep(&mut store);
+    let (link, loan) = store.lend(&key("a")).unwrap();
+    keep(&mut store);
+    assert_eq!(told(&store.put_back(key("a"), link, loan, now())), [("a", LossCause::Replaced)]);
+    assert!(store.get(&key("a")).is_some());
+    // Given up, while one that was kept anew is out.
+    let (_, old) = store.lend(&key("a")).unwrap();
+    keep(&mut store);
+    let (link, new) = store.lend(&key("a")).unwrap();
+    store.end_loan(&key("a"), &old);
+    assert!(store.put_back(key("a"), link, new, now()).is_empty());
+    let (_, loan) = store.lend(&key("a")).unwrap();
+    store.end_loan(&key("a"), &loan);
+    assert_empty(&store);
 }
