@@ -54,6 +54,7 @@ impl State {
                 }
             }
             Event::Sent { link, user } => self.on_sent(link, user),
+            Event::Aborted { link, .. } => self.on_left(link),
             Event::Writable { link } => self.on_writable(link),
             Event::SaslInit { mechanism, initial_response, hostname } => {
                 self.on_sasl(SaslQuestion::Init { mechanism, initial_response, hostname });
@@ -154,6 +155,12 @@ impl State {
     fn on_sent(&mut self, link: LinkId, user: u32) {
         let Some(link_key) = self.link_key(link) else { return };
         self.resolve_sent(link, link_key, user);
+        self.on_left(link);
+    }
+
+    /// No large message is leaving a link any more, for the time being.
+    fn on_left(&mut self, link: LinkId) {
+        let Some(link_key) = self.link_key(link) else { return };
         self.go_on_parting(Some(link_key), self.links.get(link_key).and_then(|slot| slot.session));
     }
 

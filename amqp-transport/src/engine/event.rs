@@ -142,6 +142,14 @@ pub enum Event {
         /// The caller's number of the message.
         user: u32,
     },
+    /// Sender: a large message that was [given up](super::Connection::abort_send) is out of the link's way: that its
+    /// receiver is to drop it is in the output.
+    Aborted {
+        /// The link.
+        link: LinkId,
+        /// The caller's number of the message.
+        user: u32,
+    },
     /// Sender: the receiver wants its credit used up or given back. Send what there is, then call
     /// [`drained`](super::Connection::drained).
     DrainRequested {
@@ -265,8 +273,8 @@ pub enum DetachCause {
     /// The peer attached the same name anew (L-002). Where the link may be resumed, [`Event::LinkSuspended`] came before, and
     /// both come before the [`Event::AttachRequested`] of the new attach, which can resume it.
     Stolen,
-    /// Our own detach of a link that was resumed by a map of which a part was missing: it is to be resumed again for the
-    /// rest (AMQP 1.0 §2.7.3).
+    /// Our own detach of a sender by whose maps of what is unsettled, the receiver's or ours, nothing new may be sent, for a
+    /// part was missing: it is to be attached again, and resumed for the rest where there is one (AMQP 1.0 §2.7.3).
     Incomplete,
     /// Its session ended.
     SessionEnded,

@@ -86,6 +86,12 @@ impl Connection {
             LinkKind::Receiver(receiver) => receiver.survivors.is_some(),
         };
         if !is_resumable {
+            // L-037: one that has nothing to resume may send nothing at all by such a map. Its own map was whole, so that
+            // the receiver has nothing unsettled left to tell when it attaches again.
+            if is_incomplete && matches!(link.kind, LinkKind::Sender(_)) && link.is_usable() {
+                // Nothing can be wrong with a link that is usable.
+                let _ = self.detach_link(id, DetachKind::Suspended, None, DetachCause::Incomplete);
+            }
             return;
         }
         let theirs: BTreeMap<DeliveryTag, Option<DeliveryState>> =

@@ -435,8 +435,9 @@ pub enum DetachReason {
     /// The link was lost with the message on its way and then resumed, and the message, or the part of it that the peer
     /// lacks, was not kept to be sent again, or may not be sent again because the peer may have taken and forgotten it.
     NotRetained,
-    /// The link was resumed, and one side told only a part of what it held unsettled: what could be concluded from that is,
-    /// and for the rest the link is to be resumed again (`AMQP 1.0 §2.7.3`).
+    /// One side told only a part of what it held unsettled when the link was attached, so that nothing new may be sent:
+    /// what could be concluded from that is, and the link is to be attached again, and resumed for the rest
+    /// (`AMQP 1.0 §2.7.3`).
     Incomplete,
     /// The session ended.
     SessionEnded(EndReason),
@@ -484,7 +485,7 @@ impl std::fmt::Display for DetachReason {
                 f.write_str("the link was resumed without the message, which may not or cannot be sent again")
             }
             Self::Incomplete => {
-                f.write_str("detached by this side to be resumed again for what was not told of it")
+                f.write_str("detached by this side to be attached again for what was not told of it")
             }
             Self::NoHandle => f.write_str("not attached, the peer allows no further link on this session"),
             Self::Stolen => f.write_str("taken over by another attach of the same name"),

@@ -194,7 +194,7 @@ impl<H: Hooks, B: Blueprint<H, Options = SenderOptions>> RecoveringSender<H, B> 
                 _ => return Err(SendFailure::Send(error)),
             };
             self.link.forget(&attached);
-            if matches!(&error, SendError::Detached(DetachReason::Incomplete)) {
+            if self.keeping().is_some() && matches!(&error, SendError::Detached(DetachReason::Incomplete)) {
                 // The next link goes on with the rest, as long as that becomes less.
                 continue;
             }

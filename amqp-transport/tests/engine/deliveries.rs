@@ -308,6 +308,15 @@ fn an_aborted_message_is_not_delivered() {
     pair.client.engine.abort_send(ours).unwrap();
     pair.run();
     assert!(pair.server.delivery().is_none());
+    // Whoever waited for the end of it hears of that, and that it was not sent.
+    assert!(!pair.client.engine.is_link_busy(ours));
+    let ends = |event: &Event| match event {
+        Event::Aborted { link, user } => Some(("aborted", *link, *user)),
+        Event::Sent { link, user } => Some(("sent", *link, *user)),
+        _ => None,
+    };
+    assert_eq!(pair.client.take(ends), Some(("aborted", ours, 1)));
+    assert_eq!(pair.client.take(ends), None);
     assert_eq!(pair.server.engine.link_credit(theirs), 4);
     pair.client.send(ours, b"next", Settlement::Unsettled, 2);
     pair.run();

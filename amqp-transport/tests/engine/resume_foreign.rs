@@ -7,7 +7,8 @@ use amqp_codec::{
     Transfer, Value, to_bytes,
 };
 use amqp_transport::engine::{
-    AttachReply, DetachCause, Event, LinkId, Outgoing, SessionConfig, Settlement, SuspendedLink,
+    AttachReply, DetachCause, Event, LinkConfig, LinkId, Outgoing, Retention, SessionConfig, Settlement,
+    SuspendedLink, TrySendError,
 };
 use bytes::Bytes;
 
@@ -48,13 +49,16 @@ fn telling<'a>(entries: impl IntoIterator<Item = (&'a DeliveryTag, Option<Delive
     Some(entries.into_iter().map(entry).collect())
 }
 
-/// Accepts the link that was asked for, resuming this.
-fn accept(script: &mut Script, resume: Option<SuspendedLink>) -> LinkId {
-    let requested = script.end.take(|event| match event {
+fn requested(event: &Event) -> Option<(LinkId, Arc<Attach>)> {
+    match event {
         Event::AttachRequested { link, attach, .. } => Some((*link, Arc::clone(attach))),
         _ => None,
-    });
-    let (link, attach) = requested.unwrap();
+    }
+}
+
+/// Accepts the link that was asked for, resuming this.
+fn accept(script: &mut Script, resume: Option<SuspendedLink>) -> LinkId {
+    let (link, attach) = script.end.take(requested).unwrap();
     let mut reply = AttachReply::granting(&attach);
     (reply.retention, reply.resume) = (KEEP, resume.map(Box::new));
     script.end.engine.accept_attach(link, reply).unwrap();
@@ -258,5 +262,69 @@ fn an_attach_of_a_peer_with_thousands_of_unsettled_deliveries_was_refused() {
             _ => None,
         });
         assert_eq!(resumed, Some(*tag));
+    }
+}
+
+/// The attach of a receiver that tells a part of what it holds.
+fn in_part() -> Attach {
+    let unsettled = telling([(&tag(), None)]);
+    Attach { unsettled, incomplete_unsettled: true, ..attach(Role::Receiver, 0) }
+}
+
+fn credit() -> Flow {
+    Flow {
+        next_incoming_id: Some(0),
+        incoming_window: 100,
+        outgoing_window: 100,
+        handle: Some(0),
+        delivery_count: Some(0),
+        link_credit: Some(10),
+        ..Flow::default()
+    }
+}
+
+// L-037
+#[test]
+fn a_sender_with_nothing_to_resume_sent_new_messages_to_a_receiver_that_had_told_only_a_part() {
+    let mut script = Script::open_client();
+    let session = script.session(100);
+    let config = LinkConfig::sender("L", target("q"));
+    let link = script.end.engine.attach(session, config.clone()).unwrap();
+    script.frame(0, &in_part());
+    script.frame(0, &credit());
+    let outgoing = || Outgoing::new(&b"new"[..], Settlement::Unsettled, 1);
+    assert!(matches!(script.end.engine.try_send(link, outgoing()), Err(TrySendError::Link(_))));
+    let written = script.written();
+    assert!(matches!(&written[0], Performative::Attach(attach) if !attach.incomplete_unsettled));
+    assert!(matches!(&written[1..], [Performative::Detach(Detach { closed: false, error: None, .. })]));
+    script.frame(0, &Detach { handle: 0, ..Detach::default() });
+    assert_eq!(
+        script.end.detached().map(|(of, cause, _)| (of, cause)),
+        Some((link, DetachCause::Incomplete))
+    );
+    // The sender's map was whole, and empty: when it attaches again, the receiver has nothing of before to tell.
+    let link = script.attach(session, config);
+    script.frame(0, &credit());
+    script.end.engine.try_send(link, outgoing()).unwrap();
+    assert_eq!(script.names(), ["transfer"]);
+}
+
+// L-037
+#[test]
+fn a_listener_with_nothing_to_resume_sent_new_messages_to_a_receiver_that_had_told_only_a_part() {
+    for retention in [Retention::Forget, KEEP] {
+        let mut script = listener();
+        script.frame(0, &in_part());
+        script.frame(0, &credit());
+        let (link, attach) = script.end.take(requested).unwrap();
+        let mut reply = AttachReply::granting(&attach);
+        reply.retention = retention;
+        script.end.engine.accept_attach(link, reply).unwrap();
+        let sent = script.end.engine.try_send(link, Outgoing::new(&b"new"[..], Settlement::Settled, 1));
+        assert!(matches!(sent, Err(TrySendError::Link(_))));
+        assert_eq!(script.names(), ["attach", "detach"]);
+        script.frame(0, &Detach { handle: 0, ..Detach::default() });
+        let cause = script.end.detached().map(|(_, cause, _)| cause);
+        assert_eq!(cause, Some(DetachCause::Incomplete));
     }
 }

@@ -196,7 +196,8 @@ impl Connection {
     }
 
     /// Gives up a large message that is still leaving: the receiver is told to drop it (D-012). Nothing happens when
-    /// none is. No event follows for that message.
+    /// none is. [`Event::Aborted`] follows when the link is free again, unless it ends before; nothing else is heard of
+    /// that message.
     ///
     /// # Errors
     /// When the link is gone or no sender.

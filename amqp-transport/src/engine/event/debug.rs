@@ -67,6 +67,9 @@ impl fmt::Debug for Event {
             Self::Sent { link, user } => {
                 f.debug_struct("Sent").field("link", link).field("user", user).finish()
             }
+            Self::Aborted { link, user } => {
+                f.debug_struct("Aborted").field("link", link).field("user", user).finish()
+            }
             Self::DrainRequested { link } => f.debug_struct("DrainRequested").field("link", link).finish(),
             Self::Drained { link } => f.debug_struct("Drained").field("link", link).finish(),
             Self::FlowAnswered { link, number } => {

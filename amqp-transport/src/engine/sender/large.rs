@@ -115,9 +115,11 @@ impl Connection {
         }
         let Some(done) = sender.large.take() else { return };
         let has_turn = mem::take(&mut sender.wants_turn) && sender.credit.credit() > 0;
-        if !done.is_aborted {
-            self.events.push(Event::Sent { link: id, user: done.user });
-        }
+        // D-012: what was given up has not been sent, and is over all the same for who waits for its end.
+        self.events.push(match done.is_aborted {
+            true => Event::Aborted { link: id, user: done.user },
+            false => Event::Sent { link: id, user: done.user },
+        });
         if has_turn {
             self.tell_writable(id);
         }

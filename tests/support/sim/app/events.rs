@@ -66,6 +66,12 @@ impl App {
                 assert!(message.status != Status::Aborted, "an aborted message has left");
                 assert!(!std::mem::replace(&mut message.has_told_sent, true), "a message that leaves twice");
             }
+            Event::Aborted { link, user } => {
+                self.link(link);
+                let message = &ledger.messages[user as usize];
+                assert!(message.status == Status::Aborted, "a message that nobody gave up");
+                assert!(!message.has_told_sent, "a message that has left is given up");
+            }
             Event::DrainRequested { link } => self.link(link).is_drain_asked = true,
             Event::Delivery { link, delivery } => self.delivered(link, delivery, ledger),
             Event::Settled { link, user, state } => self.settled(link, user as usize, state.as_ref(), ledger),

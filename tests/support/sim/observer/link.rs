@@ -68,9 +68,7 @@ impl LinkView {
             return require(is_over || !is_decided, "a delivery goes on whose receiver has told its outcome");
         }
         let is_whole = attaches.iter().flatten().all(|attach| !attach.incomplete_unsettled);
-        // A sender that has nothing of before leaves nothing open: what comes of it is new.
-        let has_before = self.attach_sent.as_ref().is_some_and(|attach| attach.unsettled.is_some());
-        require(is_whole || !has_before, "a new delivery before the maps were told whole")?;
+        require(is_whole, "a new delivery before the maps were told whole")?;
         let is_free = !told.iter().all(Option::is_some) || self.resumed.contains(&tag);
         require(is_free, "a new delivery with a tag that both ends hold")
     }

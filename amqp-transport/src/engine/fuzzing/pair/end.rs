@@ -497,6 +497,10 @@ impl End {
                 let has_left = std::mem::replace(&mut ledger.message(user).has_left, true);
                 assert!(!has_left || self.is_resumed(link, ledger), "message {user} leaves twice");
             }
+            Event::Aborted { link, user } => {
+                self.known(link);
+                assert!(!ledger.message(user).has_left, "message {user} is given up after it has left");
+            }
             Event::DrainRequested { link } => self.known(link).is_drain_asked = true,
             Event::Drained { link }
             | Event::FlowAnswered { link, .. }
