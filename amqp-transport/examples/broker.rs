@@ -67,7 +67,8 @@ impl Queue {
                 Err(error) => return Err((self.put(place, message), error).1),
             }
         }
-        sender.detach_with_error(Error::new(Condition::RESOURCE_DELETED)).await.map_err(SendError::Lost)
+        // Told; whether the peer answers it is its own affair.
+        sender.detach_with_error(Error::new(Condition::RESOURCE_DELETED)).await.or(Ok(()))
     }
 
     /// Does with a message that was lent what its consumer wants.

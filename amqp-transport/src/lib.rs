@@ -27,10 +27,10 @@ pub use secret::Secret;
 pub use {
     client::{
         AttachError, Blocked, ConnectError, ConnectOptions, ConnectStage, Connection, ConnectionStats,
-        CreditMode, Delivery, DetachReason, EndReason, LastFrames, LinkSource, LinkTarget, OnDrop, OpenError,
-        Receipt, Receiver, ReceiverOptions, RecvError, ResumeError, Sasl, SendError, Sender, SenderOptions,
-        Session, SessionOptions, SettleError, Spoken, SuspendedReceiver, SuspendedSender, TlsError,
-        Undecided,
+        CreditMode, Delivery, DetachReason, EndError, EndReason, LastFrames, LinkSource, LinkTarget, OnDrop,
+        OpenError, Receipt, Receiver, ReceiverOptions, RecvError, ResumeError, Sasl, SendError, Sender,
+        SenderOptions, Session, SessionOptions, SettleError, Spoken, SuspendedReceiver, SuspendedSender,
+        TlsError, Undecided,
     },
     engine::{Limits, Settlement, Settling},
 };

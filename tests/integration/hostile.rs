@@ -348,7 +348,7 @@ impl Victim {
         self.feed(&frame);
         self.events
             .iter()
-            .any(|event| matches!(event, Event::SessionBegun { session: begun } if *begun == session))
+            .any(|event| matches!(event, Event::SessionBegun { session: begun, .. } if *begun == session))
     }
 
     fn advance(&mut self, by: Duration) {

@@ -33,8 +33,8 @@ pub use crate::handle::delivery::Delivery;
 #[cfg(feature = "websocket")]
 pub use crate::handle::error::WebSocketError;
 pub use crate::handle::error::{
-    AttachError, Blocked, ConnectError, ConnectStage, DetachReason, EndReason, OpenError, ProxyError,
-    RecvError, SendError, SettleError, TlsError,
+    AttachError, Blocked, ConnectError, ConnectStage, DetachReason, EndError, EndReason, OpenError,
+    ProxyError, RecvError, SendError, SettleError, TlsError,
 };
 pub use crate::handle::options::{
     CreditMode, LinkSource, LinkTarget, OnDrop, ReceiverOptions, SenderOptions, SessionOptions,

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use amqp_codec::{Begin, Error, Outcome};
+use amqp_codec::{Begin, Error, Outcome, Role as LinkRole};
 use tracing::{debug, warn};
 
+use super::answers::Asker;
 use super::shared::{
     AttachRequest, DecidesSessions, Drain, LinkPhase, Role, SaslQuestion, SessionPhase, SessionRequest,
     State, WasUsable,
@@ -62,12 +63,7 @@ impl State {
             Event::SaslResponse { response } => self.on_sasl(SaslQuestion::Response(response)),
             Event::Opened { remote } => self.on_opened(remote),
             Event::SessionRequested { session, begin } => self.on_session_requested(session, begin),
-            Event::SessionBegun { session } => {
-                if let Some(slot) = self.session_key(session).and_then(|key| self.sessions.get_mut(key)) {
-                    slot.phase = SessionPhase::Begun;
-                    slot.life.notify_all(&mut self.wakes);
-                }
-            }
+            Event::SessionBegun { session, begin } => self.on_session_begun(session, begin),
             Event::SessionEnded { session, cause, error } => {
                 if let Role::Listener(listener) = &mut self.role {
                     listener.answer_session(session, &mut self.wakes);
@@ -89,12 +85,15 @@ impl State {
                 }
             }
             Event::LinkAttached { link, attach } => {
-                let kept = self.engine.kept_attach(link);
-                if let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) {
+                let (key, kept) = (self.link_key(link), self.engine.kept_attach(link));
+                if let Some(key) = key
+                    && let Some(slot) = self.links.get_mut(key)
+                {
                     slot.inbox.mode = attach.rcv_settle_mode;
                     slot.attach = kept;
                     slot.phase = LinkPhase::Attached;
                     slot.life.notify_all(&mut self.wakes);
+                    self.answers.forget(Asker::Link(key));
                 }
             }
             Event::LinkDetached { link, cause, error, .. } => self.on_link_detached(link, cause, error),
@@ -114,12 +113,7 @@ impl State {
                     slot.life.notify_all(&mut self.wakes);
                 }
             }
-            // Nobody need wait for the peer's answer to know that nothing more comes.
-            Event::LinkFailed { link, error } => {
-                if let Some(key) = self.link_key(link) {
-                    self.finish_link(key, DetachReason::Violation(error.into()), WasUsable::Yes);
-                }
-            }
+            Event::LinkFailed { link, role, cause, error } => self.on_link_failed(link, role, cause, error),
             Event::RemoteSettled { link, delivery, state } => {
                 let slot = self.link_key(link).and_then(|key| self.links.get_mut(key));
                 if let Some(waiting) = slot.and_then(|slot| slot.inbox.confirmations.get_mut(&delivery)) {
@@ -132,6 +126,27 @@ impl State {
             Event::Closed { reason } => self.on_closed(&reason),
             // Nothing waits for these: SASL success shows as an open, and non-terminal states are not outcomes.
             _ => {}
+        }
+    }
+
+    fn on_session_begun(&mut self, session: SessionId, begin: Arc<Begin>) {
+        let Some(key) = self.session_key(session) else { return };
+        self.answers.forget(Asker::Session(key));
+        if let Some(slot) = self.sessions.get_mut(key) {
+            slot.phase = SessionPhase::Begun;
+            slot.remote_begin = Some(begin);
+            slot.life.notify_all(&mut self.wakes);
+        }
+    }
+
+    /// The engine detaches a link by itself.
+    fn on_link_failed(&mut self, link: LinkId, role: LinkRole, cause: DetachCause, error: Option<Error>) {
+        let Some(key) = self.link_key(link) else { return };
+        let reason = detach_reason(cause, error);
+        // Nobody need wait for the peer's answer to know that nothing more comes; of what was sent, outcomes may.
+        match role {
+            LinkRole::Sender => self.part(key, reason),
+            LinkRole::Receiver => self.finish_link(key, reason, WasUsable::Yes),
         }
     }
 
@@ -253,6 +268,7 @@ fn detach_reason(cause: DetachCause, error: Option<Error>) -> DetachReason {
         (DetachCause::Stolen, _) => DetachReason::Stolen,
         (DetachCause::Incomplete, _) => DetachReason::Incomplete,
         (DetachCause::NoHandle, _) => DetachReason::NoHandle,
+        (DetachCause::Unanswered, _) => DetachReason::Unanswered,
         (DetachCause::Violation, Some(error)) => DetachReason::Violation(error),
         (DetachCause::SessionEnded, Some(error)) => DetachReason::SessionEnded(EndReason::Remote(error)),
         (DetachCause::SessionEnded, None) => DetachReason::SessionEnded(EndReason::ByPeer),

@@ -12,7 +12,7 @@ use super::wait::Place;
 use crate::engine::{DeliveryId, DetachKind, LinkId, Settlement};
 use crate::error::ConnectionError;
 use crate::handle::connection::ConnectionInner;
-use crate::handle::error::{DetachReason, SettleError};
+use crate::handle::error::{DetachReason, EndError, SettleError};
 use crate::handle::line::Line;
 use crate::handle::options::CreditMode;
 use crate::handle::session::SessionInner;
@@ -87,14 +87,15 @@ impl LinkInner {
     }
 
     /// Detaches, once what is leaving has left or its time is over, and waits for the peer's answer.
-    pub(crate) async fn detach(&self, kind: DetachKind, error: Option<Error>) -> Result<(), ConnectionError> {
+    pub(crate) async fn detach(&self, kind: DetachKind, error: Option<Error>) -> Result<(), EndError> {
         self.connection.shared.with(|state| state.part_link(self.key, kind, error, Patience::Limited))?;
         match self.detached().await {
             DetachReason::Lost(error)
                 if !matches!(error, ConnectionError::Closed | ConnectionError::ClosedByPeer) =>
             {
-                Err(error)
+                Err(EndError::Lost(error))
             }
+            DetachReason::Unanswered => Err(EndError::Unanswered),
             _ => Ok(()),
         }
     }

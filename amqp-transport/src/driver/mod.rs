@@ -3,6 +3,7 @@
 //! Owns one task per connection that moves octets between a stream and the engine, and the state that task shares with
 //! the handles. It never waits for anything while it holds the lock, and it spawns nothing else.
 
+pub(crate) mod answers;
 pub(crate) mod chunks;
 pub(crate) mod clock;
 pub(crate) mod dispatch;

@@ -10,10 +10,10 @@ use std::time::Instant;
 use amqp_codec::Error;
 use tracing::warn;
 
+use super::answers::Asker;
 use super::clock;
 use super::shared::{LinkPhase, SessionPhase, State};
-use crate::engine::DetachKind;
-use crate::engine::{LinkId, SessionId};
+use crate::engine::{DetachKind, SessionId};
 use crate::error::ConnectionError;
 use crate::handle::error::{DetachReason, EndReason, SendError};
 
@@ -114,7 +114,7 @@ impl State {
             return;
         }
         if !self.engine.is_link_busy(id) {
-            self.say_detach(id, kind, error);
+            self.say_detach(key, kind, error);
             return;
         }
         self.shut(key, Gate::Link);
@@ -191,7 +191,7 @@ impl State {
             && !self.engine.is_link_busy(id)
             && let Some(parting) = self.partings.links.remove(&key)
         {
-            self.say_detach(id, parting.kind, parting.error.map(|error| *error));
+            self.say_detach(key, parting.kind, parting.error.map(|error| *error));
         }
         if let Some(id) = session
             && let Some(key) = self.session_key(id)
@@ -231,11 +231,9 @@ impl State {
             }
         }
         for key in due_keys(&self.partings.links, is_due) {
-            if let Some(parting) = self.partings.links.remove(&key)
-                && let Some(id) = self.links.get(key).map(|slot| slot.id)
-            {
+            if let Some(parting) = self.partings.links.remove(&key) {
                 warn!("link detached in the middle of a message that the peer did not take in time");
-                self.say_detach(id, parting.kind, parting.error.map(|error| *error));
+                self.say_detach(key, parting.kind, parting.error.map(|error| *error));
             }
         }
         let partings = &mut self.partings;
@@ -263,10 +261,24 @@ impl State {
         })
     }
 
-    fn say_detach(&mut self, link: LinkId, kind: DetachKind, error: Option<Error>) {
+    fn say_detach(&mut self, key: usize, kind: DetachKind, error: Option<Error>) {
+        let Some(id) = self.links.get(key).map(|slot| slot.id) else { return };
         // Stale: it is detached already, and its end is on its way as an event.
-        let _ = self.engine.detach(link, kind, error);
+        if self.engine.detach(id, kind, error).is_ok() {
+            self.part(key, DetachReason::Local);
+        }
         self.is_touched = true;
+    }
+
+    /// This side has detached a link: nothing passes any more, whenever the peer answers.
+    pub(crate) fn part(&mut self, key: usize, reason: DetachReason) {
+        let Some(slot) = self.links.get_mut(key) else { return };
+        if slot.parted.is_none() {
+            slot.parted = Some(Box::new(reason));
+            slot.queue.notify_all(&mut self.wakes);
+            slot.life.notify_all(&mut self.wakes);
+            self.expect_answer(Asker::Link(key));
+        }
     }
 
     fn say_end(&mut self, key: usize, error: Option<Error>) {
@@ -275,6 +287,7 @@ impl State {
         if self.engine.end(slot.id, error).is_ok() {
             slot.is_ending = true;
             self.is_touched = true;
+            self.expect_answer(Asker::Session(key));
         }
     }
 

@@ -13,6 +13,7 @@ use amqp_codec::{
 };
 use bytes::Bytes;
 
+use super::answers::{Answers, Asker};
 use super::heads::Heads;
 use super::parting::{Gate, Partings, Patience};
 use super::pending::Pending;
@@ -95,6 +96,8 @@ pub(crate) struct State {
     pub(crate) is_cut: bool,
     /// Ends that wait for large messages to leave.
     pub(crate) partings: Partings,
+    /// Answers of the peer's that are waited for.
+    pub(crate) answers: Answers,
     /// Those who wait for the connection to open, to close or to ask for a decision.
     pub(crate) life: WaitQueue,
     pub(crate) remote_open: Option<Arc<Open>>,
@@ -235,11 +238,24 @@ impl AttachQueue {
 pub(crate) struct SessionSlot {
     pub(crate) id: SessionId,
     pub(crate) phase: SessionPhase,
-    /// Whether the handle is gone, so that the slot goes with the session's end.
-    pub(crate) is_orphan: bool,
+    /// Whose it is, and so what becomes of it when its handles are gone.
+    pub(crate) owner: Owner,
+    /// Handles of it; without any, the slot goes with the session's end.
+    pub(crate) holders: usize,
     /// Whether this side has ended it.
     pub(crate) is_ending: bool,
+    /// The peer's begin, where somebody may look at it.
+    pub(crate) remote_begin: Option<Arc<Begin>>,
     pub(crate) life: WaitQueue,
+}
+
+/// Who began a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// This side: it is ended when its last handle is gone.
+    Us,
+    /// The peer: it lives as long as the peer wants.
+    Peer,
 }
 
 #[derive(Clone, Debug)]
@@ -256,6 +272,8 @@ pub(crate) struct LinkSlot {
     /// The session it belongs to.
     pub(crate) session: Option<SessionId>,
     pub(crate) phase: LinkPhase,
+    /// Why this side has detached it, while the peer's answer is awaited. In a box of its own, as is what follows it.
+    pub(crate) parted: Option<Box<DetachReason>>,
     /// Whether the handle is gone, so that the slot goes with the link.
     pub(crate) is_orphan: bool,
     /// The peer's attach.
@@ -287,6 +305,20 @@ pub(crate) struct LinkSlot {
     pub(crate) survivors: BTreeMap<DeliveryTag, Survivor>,
     /// Listener: under which name the termini know it.
     pub(crate) terminus: Option<Box<Attachment>>,
+}
+
+impl LinkSlot {
+    /// Why nothing passes on it any more, whether or not the peer has answered that.
+    pub(crate) fn over(&self) -> Option<&DetachReason> {
+        match &self.phase {
+            LinkPhase::Detached(end) => Some(&end.reason),
+            LinkPhase::Attaching | LinkPhase::Attached => self.parted.as_deref(),
+        }
+    }
+
+    pub(crate) fn is_attached(&self) -> bool {
+        matches!(self.phase, LinkPhase::Attached) && self.parted.is_none()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -379,6 +411,7 @@ impl State {
             written_batch: 0,
             is_cut: false,
             partings: Partings::default(),
+            answers: Answers::default(),
             life: WaitQueue::default(),
             remote_open: None,
             failure: None,
@@ -406,11 +439,37 @@ impl State {
         self.failure.clone()
     }
 
-    pub(crate) fn add_session(&mut self, id: SessionId, phase: SessionPhase) -> usize {
-        let slot = SessionSlot { id, phase, is_orphan: false, is_ending: false, life: WaitQueue::default() };
+    /// A session with its first handle.
+    pub(crate) fn add_session(&mut self, id: SessionId, phase: SessionPhase, owner: Owner) -> usize {
+        let slot = SessionSlot {
+            id,
+            phase,
+            owner,
+            holders: 1,
+            is_ending: false,
+            remote_begin: None,
+            life: WaitQueue::default(),
+        };
         let key = self.sessions.insert(slot);
         remember(&mut self.session_keys, id.index(), key);
         key
+    }
+
+    /// Another handle of a session that the peer began; the first of one that nobody has held yet.
+    pub(crate) fn hold_session(&mut self, id: SessionId) -> usize {
+        if let Some(key) = self.session_key(id)
+            && let Some(slot) = self.sessions.get_mut(key)
+        {
+            slot.holders = slot.holders.saturating_add(1);
+            return key;
+        }
+        let phase = match (&self.failure, self.engine.session_stats(id)) {
+            (Some(error), _) => SessionPhase::Ended(EndReason::Lost(error.clone())),
+            (None, Some(_)) => SessionPhase::Begun,
+            // Nobody held it, so that nobody here has ended it.
+            (None, None) => SessionPhase::Ended(EndReason::ByPeer),
+        };
+        self.add_session(id, phase, Owner::Peer)
     }
 
     pub(crate) fn add_link(&mut self, id: LinkId, phase: LinkPhase) -> usize {
@@ -419,6 +478,7 @@ impl State {
             id,
             session,
             phase,
+            parted: None,
             is_orphan: false,
             attach: None,
             queue: WaitQueue::default(),
@@ -454,6 +514,7 @@ impl State {
     /// Ends a link for its handles.
     pub(crate) fn finish_link(&mut self, key: usize, reason: DetachReason, was_usable: WasUsable) {
         self.partings.forget_link(key);
+        self.answers.forget(Asker::Link(key));
         // Over already: messages that have not ended wait for it to be resumed, here or elsewhere.
         if self.links.get(key).is_none_or(|slot| matches!(slot.phase, LinkPhase::Detached(..))) {
             return;
@@ -481,13 +542,14 @@ impl State {
     /// Ends a session for its handles. Its links have been ended before.
     pub(crate) fn finish_session(&mut self, key: usize, reason: EndReason) {
         self.partings.forget_session(key);
+        self.answers.forget(Asker::Session(key));
         let Some(slot) = self.sessions.get_mut(key) else { return };
         if matches!(slot.phase, SessionPhase::Ended(_)) {
             return;
         }
         slot.phase = SessionPhase::Ended(reason);
         slot.life.notify_all(&mut self.wakes);
-        if slot.is_orphan {
+        if slot.holders == 0 {
             self.sessions.remove(key);
         }
     }
@@ -543,15 +605,21 @@ impl State {
         self.part_link(key, DetachKind::Closed, None, Patience::Long);
     }
 
-    /// A session handle is gone: end it, best effort, once what was handed over has left.
+    /// A session handle is gone. With the last of one that this side began it is ended, best effort, once what was handed
+    /// over has left.
     pub(crate) fn drop_session(&mut self, key: usize) {
         let Some(slot) = self.sessions.get_mut(key) else { return };
-        if matches!(slot.phase, SessionPhase::Ended(_)) {
-            self.sessions.remove(key);
+        slot.holders = slot.holders.saturating_sub(1);
+        if slot.holders > 0 {
             return;
         }
-        slot.is_orphan = true;
-        self.part_session(key, None, Patience::Long);
+        match (&slot.phase, slot.owner) {
+            (SessionPhase::Ended(_), _) => {
+                self.sessions.remove(key);
+            }
+            (_, Owner::Us) => self.part_session(key, None, Patience::Long),
+            (_, Owner::Peer) => {}
+        }
     }
 
     /// Whether this side is ending the session of a link.

@@ -175,8 +175,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             state.engine.handle_timeout(now);
         }
         state.stop_parting(now);
+        state.stop_waiting(now);
         self.rest_when_idle(state, now);
         state.dispatch_all();
+        // Whatever has been asked for up to here, by this task too, leaves now.
+        state.is_touched = false;
         self.collect(state, now);
         self.look_after_deadlines(state, now);
         self.keep_last_frames(state);
@@ -314,6 +317,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             state.dispatch_all();
         }
         let soonest = earliest(state.engine.poll_timeout(), state.partings.due());
+        let soonest = earliest(soonest, state.answers.due());
         self.wanted = earliest(soonest, self.look_for_idleness);
         if state.engine.is_finished() && self.ending == Ending::Running {
             if state.failure.is_none() {

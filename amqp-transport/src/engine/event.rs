@@ -6,7 +6,7 @@ mod queue;
 
 use std::sync::Arc;
 
-use amqp_codec::{Attach, Begin, DeliveryState, DeliveryTag, Error, Fields, Open, Str, Symbol};
+use amqp_codec::{Attach, Begin, DeliveryState, DeliveryTag, Error, Fields, Open, Role, Str, Symbol};
 use bytes::Bytes;
 
 use super::config::DetachKind;
@@ -54,6 +54,8 @@ pub enum Event {
     SessionBegun {
         /// The session.
         session: SessionId,
+        /// The peer's begin.
+        begin: Arc<Begin>,
     },
     /// The session is over and its id stale. Its links came before, each with a [`Event::LinkDetached`].
     SessionEnded {
@@ -168,13 +170,18 @@ pub enum Event {
         /// What [`ask`](super::Connection::ask) returned, at the last time before that flow.
         number: u32,
     },
-    /// Receiver: the peer broke a rule of the link, which is being detached: nothing more comes on it.
+    /// The link is being detached although the caller has not asked for it: the peer broke a rule of it, or attached its
+    /// name anew. Nothing can be sent on it, and nothing more comes but the outcomes of what was sent.
     /// [`Event::LinkDetached`] follows when the peer has answered.
     LinkFailed {
         /// The link.
         link: LinkId,
-        /// What the peer is told.
-        error: Error,
+        /// Our role on it.
+        role: Role,
+        /// Why it is detached.
+        cause: DetachCause,
+        /// What the peer is told, if anything.
+        error: Option<Error>,
     },
     /// The peer's flow for a link carried properties: what both ends agreed to tell each other beside credit
     /// (AMQP 1.0 §2.7.4).
@@ -276,6 +283,9 @@ pub enum DetachCause {
     /// Our own detach of a sender by whose maps of what is unsettled, the receiver's or ours, nothing new may be sent, for a
     /// part was missing: it is to be attached again, and resumed for the rest where there is one (AMQP 1.0 §2.7.3).
     Incomplete,
+    /// Our own detach, or our attach, which the peer has not answered in time
+    /// ([`give_up_link`](super::Connection::give_up_link)).
+    Unanswered,
     /// Its session ended.
     SessionEnded,
     /// It never was attached: the peer's begin, which came after our attach was asked for, allows fewer links.

@@ -15,6 +15,12 @@ pub struct Limits {
     pub frame_time_out: Duration,
     /// Time to wait for the peer's close after ours (C-019). Default 10 s.
     pub close_time_out: Duration,
+    /// Time to wait for the peer's answer to a begin, an attach, a detach or an end. What has not come by then is waited
+    /// for no more: a session that was begun is ended, a link that was attached is detached, and what was to be over is,
+    /// on this side. An answer that comes late is taken for what it is; until then the peer's own half lives, and the
+    /// channel, the handle and the name are not used anew. The engine alone does not wait: see
+    /// [`give_up_link`](super::Connection::give_up_link). Default 60 s.
+    pub answer_time_out: Duration,
     /// Time that large messages get to leave whose frames still wait for the peer's window or the socket when this side
     /// detaches their link, ends their session or closes the connection. What has not left by then is cut off, and ends
     /// as unknown. The engine alone does not wait. Default 10 s.
@@ -69,6 +75,7 @@ impl Default for Limits {
             handshake_time_out: Duration::from_secs(30),
             frame_time_out: Duration::from_secs(60),
             close_time_out: Duration::from_secs(10),
+            answer_time_out: Duration::from_secs(60),
             leave_time_out: Duration::from_secs(10),
             abandon_time_out: Duration::from_secs(300),
             min_heartbeat_interval: Duration::from_millis(100),

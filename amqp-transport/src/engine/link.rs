@@ -3,6 +3,7 @@
 mod holding;
 mod incoming;
 mod outgoing;
+mod unanswered;
 
 use amqp_codec::{
     DeliveryState, Detach, Error, Fields, Flow, ReceiverSettleMode, Role, SenderSettleMode, Str, Value,
@@ -148,7 +149,8 @@ impl Connection {
         }
         link.endpoint.local = Half::Closed;
         // Of our own accord, that is; a peer's close is answered with one.
-        link.is_closing = kind.is_closed() && matches!(cause, DetachCause::Local | DetachCause::Violation);
+        link.is_closing = kind.is_closed()
+            && matches!(cause, DetachCause::Local | DetachCause::Violation | DetachCause::Unanswered);
         // What it asked for is not kept for a peer that may never answer.
         link.remote_attach = None;
         link.detach_cause = cause;
@@ -177,16 +179,14 @@ impl Connection {
     /// Detaches a link whose peer broke a rule of it (L-015).
     pub(super) fn link_fault(&mut self, index: u32, fault: Violation) -> Result<(), Violation> {
         let Some(link) = self.links.get(index) else { return Ok(()) };
-        let id = link.id;
-        let is_receiver = link.kind.role() == Role::Receiver;
+        let (id, role) = (link.id, link.kind.role());
         self.release_partial(index);
         let error = fault.to_wire();
         // An unanswered attach has nothing to detach yet; the session bears the fault.
         self.detach_link(id, DetachKind::Closed, Some(error.clone()), DetachCause::Violation)
             .map_err(|_| fault)?;
-        if is_receiver {
-            self.events.push(Event::LinkFailed { link: id, error });
-        }
+        let cause = DetachCause::Violation;
+        self.events.push(Event::LinkFailed { link: id, role, cause, error: Some(error) });
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::mem;
 
 use amqp_codec::{
-    Attach, DecodeLimits, DeliveryState, DeliveryTag, Encode, Map, Transfer, from_bytes, to_bytes,
+    Attach, DecodeLimits, DeliveryState, DeliveryTag, Encode, Map, Role, Transfer, from_bytes, to_bytes,
 };
 use bytes::Bytes;
 
@@ -304,7 +304,9 @@ impl Connection {
         };
         if is_due && link.is_usable() {
             // Nothing can be wrong with a link that is usable.
-            let _ = self.detach_link(id, DetachKind::Suspended, None, DetachCause::Incomplete);
+            let cause = DetachCause::Incomplete;
+            let _ = self.detach_link(id, DetachKind::Suspended, None, cause);
+            self.events.push(Event::LinkFailed { link: id, role: Role::Sender, cause, error: None });
         }
     }
 

@@ -10,7 +10,8 @@ use super::error::{EndReason, OpenError};
 use super::options::SessionOptions;
 use super::session::{Session, SessionInner};
 use super::stats::ConnectionStats;
-use crate::driver::shared::{SessionPhase, Shared, State};
+use crate::driver::answers::Asker;
+use crate::driver::shared::{Owner, SessionPhase, Shared, State};
 use crate::driver::wait::Place;
 use crate::engine::EngineError;
 use crate::error::ConnectionError;
@@ -57,8 +58,9 @@ impl Connection {
     /// Begins a session (`AMQP 1.0 §2.5.1`) and waits for the peer to answer.
     ///
     /// # Errors
-    /// [`OpenError::Refused`] when the peer ends it at once, [`OpenError::Limit`] when no channel is free,
-    /// [`OpenError::Lost`] when the connection is gone.
+    /// [`OpenError::Refused`] when the peer ends it at once, [`OpenError::Unanswered`] when it does not answer within
+    /// [`Limits::answer_time_out`](crate::engine::Limits::answer_time_out) (60 s), and then the session is ended by the
+    /// connection's task; [`OpenError::Limit`] when no channel is free, [`OpenError::Lost`] when the connection is gone.
     ///
     /// # Cancel safety
     /// Safe: a session whose future is dropped is ended by the connection's task.
@@ -72,7 +74,9 @@ impl Connection {
             }
             let id = state.engine.begin(options.config).map_err(open_error)?;
             state.is_touched = true;
-            Ok((id, state.add_session(id, SessionPhase::Beginning)))
+            let key = state.add_session(id, SessionPhase::Beginning, Owner::Us);
+            state.expect_answer(Asker::Session(key));
+            Ok((id, key))
         })??;
         let inner = Arc::new(SessionInner::new(Arc::clone(&self.inner), key, id));
         let mut place = SessionPlace { inner: &inner, place: None };
@@ -264,6 +268,7 @@ fn refusal(reason: &EndReason) -> OpenError {
     match reason {
         EndReason::Remote(error) => OpenError::Refused(error.clone()),
         EndReason::Lost(error) => OpenError::Lost(error.clone()),
+        EndReason::Unanswered => OpenError::Unanswered,
         other => OpenError::Limit(other.to_string()),
     }
 }

@@ -325,7 +325,27 @@ pub enum OpenError {
     /// A limit of this side or of the peer (`channel-max`) is reached; end a session first.
     #[error("no further session fits into the connection: {0}")]
     Limit(String),
+    /// The peer did not answer within [`Limits::answer_time_out`](crate::engine::Limits::answer_time_out), though the
+    /// connection lives. The session is ended, whenever the peer takes note of it, and keeps its channel until then.
+    /// Trying again may help, over a new connection at best.
+    #[error("the peer did not answer the begin of the session in time")]
+    Unanswered,
     /// The connection is gone.
+    #[error(transparent)]
+    Lost(#[from] ConnectionError),
+}
+
+/// Why the end of a link or a session is not known to have reached the peer. On this side it is over all the same: to end
+/// it once more is of no use.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndError {
+    /// The peer did not answer within [`Limits::answer_time_out`](crate::engine::Limits::answer_time_out), though the
+    /// connection lives. A link's name and handle, or a session's channel, are taken until it does: whoever needs them
+    /// closes the connection.
+    #[error("the peer did not answer the detach or the end in time")]
+    Unanswered,
+    /// The connection was lost before the peer had answered.
     #[error(transparent)]
     Lost(#[from] ConnectionError),
 }
@@ -347,6 +367,11 @@ pub enum AttachError {
     /// counts until the peer has answered: trying again then helps.
     #[error("a link of this name and role exists")]
     NameInUse,
+    /// The peer did not answer within [`Limits::answer_time_out`](crate::engine::Limits::answer_time_out), though the
+    /// connection lives. The link is detached, whenever the peer takes note of it, and its name is in use until then: on a
+    /// new connection it is free.
+    #[error("the peer did not answer the attach in time")]
+    Unanswered,
     /// A limit of this side or of the peer (`handle-max`) is reached, or the options contradict each other.
     #[error("the link cannot be attached: {0}")]
     Invalid(String),
@@ -379,7 +404,7 @@ impl AttachError {
         match self {
             Self::Lost(error) => error.is_retryable(),
             Self::SessionEnded(EndReason::Remote(error)) => is_retryable_remote(error),
-            Self::SessionEnded(_) | Self::NameInUse => true,
+            Self::SessionEnded(_) | Self::NameInUse | Self::Unanswered => true,
             _ => self.remote().is_some_and(is_retryable_remote),
         }
     }
@@ -397,6 +422,9 @@ pub enum EndReason {
     Remote(RemoteError),
     /// The peer broke the protocol on this session and this side ended it with this error.
     Violation(RemoteError),
+    /// This side ended it, or had begun it, and the peer did not answer within
+    /// [`Limits::answer_time_out`](crate::engine::Limits::answer_time_out).
+    Unanswered,
     /// The connection is gone.
     Lost(ConnectionError),
 }
@@ -408,6 +436,7 @@ impl std::fmt::Display for EndReason {
             Self::ByPeer => f.write_str("ended by the peer"),
             Self::Remote(error) => write!(f, "ended by the peer: {error}"),
             Self::Violation(error) => write!(f, "the peer broke the protocol: {error}"),
+            Self::Unanswered => f.write_str("ended by this side without an answer of the peer's in time"),
             Self::Lost(error) => error.fmt(f),
         }
     }
@@ -439,6 +468,9 @@ pub enum DetachReason {
     /// what could be concluded from that is, and the link is to be attached again, and resumed for the rest
     /// (`AMQP 1.0 §2.7.3`).
     Incomplete,
+    /// This side detached it, or had attached it, and the peer did not answer within
+    /// [`Limits::answer_time_out`](crate::engine::Limits::answer_time_out).
+    Unanswered,
     /// The session ended.
     SessionEnded(EndReason),
     /// The connection is gone.
@@ -463,7 +495,8 @@ impl DetachReason {
             Self::ByPeer
             | Self::AnotherTooLarge
             | Self::Incomplete
-            | Self::SessionEnded(EndReason::ByPeer) => true,
+            | Self::Unanswered
+            | Self::SessionEnded(EndReason::ByPeer | EndReason::Unanswered) => true,
             Self::Remote(error) | Self::SessionEnded(EndReason::Remote(error)) => is_retryable_remote(error),
             Self::Lost(error) => error.is_retryable(),
             _ => false,
@@ -489,6 +522,7 @@ impl std::fmt::Display for DetachReason {
             }
             Self::NoHandle => f.write_str("not attached, the peer allows no further link on this session"),
             Self::Stolen => f.write_str("taken over by another attach of the same name"),
+            Self::Unanswered => f.write_str("detached by this side without an answer of the peer's in time"),
             Self::SessionEnded(reason) => write!(f, "the session was {reason}"),
             Self::Lost(error) => error.fmt(f),
         }

@@ -8,13 +8,12 @@ use amqp_codec::{Attach, Error, Str};
 use bytes::Bytes;
 
 use super::delivery::Delivery;
-use super::error::{DetachReason, RecvError};
+use super::error::{DetachReason, EndError, RecvError};
 use super::options::OnDrop;
 use crate::driver::link::LinkInner;
 use crate::driver::shared::{Drain, LinkPhase, LinkSlot, State};
 use crate::driver::wait::Place;
 use crate::engine::{DetachKind, IncomingDelivery, LinkStats};
-use crate::error::ConnectionError;
 
 /// A link that receives (`AMQP 1.0 §2.6`).
 ///
@@ -230,15 +229,16 @@ impl Receiver {
     }
 
     /// Detaches the link for good and waits for the peer's answer. Idempotent. Unsettled deliveries can no longer be
-    /// settled afterwards; the peer decides what becomes of them. There is no bound on the peer's answer but the
-    /// connection's end: who cannot wait for it puts a time-out around this, and the detach goes on.
+    /// settled afterwards; the peer decides what becomes of them.
     ///
     /// # Errors
-    /// When the connection is lost before.
+    /// [`EndError::Unanswered`] when the peer has not answered within
+    /// [`Limits::answer_time_out`](crate::engine::Limits::answer_time_out) (60 s) of the detach: on this side the link is over
+    /// all the same. [`EndError::Lost`] when the connection is lost before.
     ///
     /// # Cancel safety
     /// Safe: once polled, detaching goes on in the connection's task.
-    pub async fn detach(&self) -> Result<(), ConnectionError> {
+    pub async fn detach(&self) -> Result<(), EndError> {
         self.link.detach(DetachKind::Closed, None).await
     }
 
@@ -249,7 +249,7 @@ impl Receiver {
     ///
     /// # Cancel safety
     /// As [`detach`](Self::detach).
-    pub async fn detach_with_error(&self, error: Error) -> Result<(), ConnectionError> {
+    pub async fn detach_with_error(&self, error: Error) -> Result<(), EndError> {
         self.link.detach(DetachKind::Closed, Some(error)).await
     }
 
@@ -261,10 +261,10 @@ impl Receiver {
         self.link.detached().await
     }
 
-    /// Whether the link can be used.
+    /// Whether the link can be used: no more once either side has detached it.
     #[must_use]
     pub fn is_attached(&self) -> bool {
-        self.link.look(|slot| matches!(slot.phase, LinkPhase::Attached)).unwrap_or(false)
+        self.link.look(LinkSlot::is_attached).unwrap_or(false)
     }
 
     /// The link's name.
@@ -334,8 +334,8 @@ impl Attempt<'_> {
             let Some(slot) = state.links.get_mut(key) else {
                 return Poll::Ready(Err(RecvError::Detached(DetachReason::Local)));
             };
-            if let LinkPhase::Detached(end) = &slot.phase {
-                let error = over(&end.reason);
+            // Once this side has detached it nothing comes that an application hears of.
+            if let Some(error) = slot.over().map(over) {
                 slot.queue.leave(place, &mut state.wakes);
                 return Poll::Ready(Err(error));
             }

@@ -8,14 +8,14 @@ use std::task::Poll;
 use amqp_codec::{Attach, DeliveryState, DeliveryTag, Error, Message, Outcome, SenderSettleMode, Str};
 use bytes::Bytes;
 
-use super::error::{Blocked, DetachReason, SendError};
+use super::error::{Blocked, DetachReason, EndError, SendError};
 use super::receipt::Receipt;
 use super::sending::{Attempt, Content};
 use super::suspended::KeepGuard;
 use crate::driver::link::LinkInner;
+use crate::driver::parting::Gate;
 use crate::driver::shared::LinkPhase;
 use crate::engine::{DetachKind, LinkStats, Settlement};
-use crate::error::ConnectionError;
 
 /// A link that sends (`AMQP 1.0 §2.6`).
 ///
@@ -267,11 +267,13 @@ impl Sender {
     /// has not taken all by then, end with [`SendError::OutcomeUnknown`].
     ///
     /// # Errors
-    /// When the connection is lost before.
+    /// [`EndError::Unanswered`] when the peer has not answered within
+    /// [`Limits::answer_time_out`](crate::engine::Limits::answer_time_out) (60 s) of the detach: on this side the link is over
+    /// all the same. [`EndError::Lost`] when the connection is lost before.
     ///
     /// # Cancel safety
     /// Safe: once polled, detaching goes on in the connection's task.
-    pub async fn detach(&self) -> Result<(), ConnectionError> {
+    pub async fn detach(&self) -> Result<(), EndError> {
         self.link.detach(DetachKind::Closed, None).await
     }
 
@@ -282,7 +284,7 @@ impl Sender {
     ///
     /// # Cancel safety
     /// As [`detach`](Self::detach).
-    pub async fn detach_with_error(&self, error: Error) -> Result<(), ConnectionError> {
+    pub async fn detach_with_error(&self, error: Error) -> Result<(), EndError> {
         self.link.detach(DetachKind::Closed, Some(error)).await
     }
 
@@ -294,10 +296,10 @@ impl Sender {
         self.link.detached().await
     }
 
-    /// Whether the link can be used.
+    /// Whether the link can be used: no more once either side has detached it, or this side is about to.
     #[must_use]
     pub fn is_attached(&self) -> bool {
-        self.link.look(|slot| matches!(slot.phase, LinkPhase::Attached)).unwrap_or(false)
+        self.link.look(|slot| slot.is_attached() && slot.gate == Gate::Open).unwrap_or(false)
     }
 
     /// The link's name.

@@ -14,7 +14,7 @@ use super::receipt::Receipt;
 use super::sender::Sender;
 use crate::driver::dispatch::NOTIFY_AT_ONCE;
 use crate::driver::pending::{Pending, PendingPhase};
-use crate::driver::shared::{LinkPhase, LinkSlot, State};
+use crate::driver::shared::{LinkSlot, State};
 use crate::driver::wait::{Place, Turn};
 use crate::engine::{EngineError, LinkId, Outgoing, Payload, Settlement, TrySendError};
 use crate::transaction::transaction_of;
@@ -194,8 +194,8 @@ impl Drop for Attempt<'_> {
 impl LinkSlot {
     /// Why nothing can be sent any more, if so.
     pub(super) fn send_error(&self) -> Option<SendError> {
-        let LinkPhase::Detached(end) = &self.phase else { return self.gate.error() };
-        Some(match &end.reason {
+        let Some(reason) = self.over() else { return self.gate.error() };
+        Some(match reason {
             DetachReason::Lost(error) => SendError::Lost(error.clone()),
             other => SendError::Detached(other.clone()),
         })

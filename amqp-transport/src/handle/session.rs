@@ -3,13 +3,14 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use amqp_codec::Error;
+use amqp_codec::{Begin, Error};
 
-use super::connection::{ConnectionInner, SessionPlace};
-use super::error::{AttachError, DetachReason, EndReason};
+use super::connection::{Connection, ConnectionInner, SessionPlace};
+use super::error::{AttachError, DetachReason, EndError, EndReason};
 use super::options::{ReceiverOptions, SenderOptions};
 use super::receiver::Receiver;
 use super::sender::Sender;
+use crate::driver::answers::Asker;
 use crate::driver::link::LinkInner;
 use crate::driver::parting::Patience;
 use crate::driver::pending::Before;
@@ -20,7 +21,8 @@ use crate::error::ConnectionError;
 /// A session (`AMQP 1.0 §2.5`): a pair of windows in which links exist. Clones are the same session.
 ///
 /// When the last handle that belongs to it is gone, links included, the session is ended by the connection's task, after
-/// the messages that were handed over have left.
+/// the messages that were handed over have left. One that the peer began, and a listener accepted, lives as long as the
+/// peer wants.
 #[derive(Clone, Debug)]
 pub struct Session {
     inner: Arc<SessionInner>,
@@ -52,17 +54,46 @@ impl Session {
         Self { inner }
     }
 
+    /// The handle of a slot in which it is counted already.
+    pub(crate) fn of(connection: &Connection, key: usize, id: SessionId) -> Self {
+        Self::new(Arc::new(SessionInner::new(Arc::clone(connection.inner()), key, id)))
+    }
+
+    /// A handle of a session that the peer began, whether or not it still lives.
+    pub(crate) fn of_peer(connection: &Connection, id: SessionId) -> Result<Self, ConnectionError> {
+        let key = connection.shared().with(|state| state.hold_session(id))?;
+        Ok(Self::of(connection, key, id))
+    }
+
+    /// Its id, to be told from others of the connection.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.inner.id
+    }
+
+    /// The peer's begin: its windows, handle-max, capabilities and properties. `None` only for a session that a listener
+    /// accepted without asking its application
+    /// ([`DecidesSessions::Library`](crate::server::DecidesSessions::Library)).
+    // S-027
+    #[must_use]
+    pub fn remote_begin(&self) -> Option<Arc<Begin>> {
+        let (key, shared) = (self.inner.key, &self.inner.connection.shared);
+        shared.with(|state| state.sessions.get(key).and_then(|slot| slot.remote_begin.clone())).ok().flatten()
+    }
+
     /// The connection the session belongs to.
     #[must_use]
-    pub fn connection(&self) -> super::connection::Connection {
-        super::connection::Connection::of(Arc::clone(&self.inner.connection))
+    pub fn connection(&self) -> Connection {
+        Connection::of(Arc::clone(&self.inner.connection))
     }
 
     /// Attaches a link that sends and waits for the peer's answer (`AMQP 1.0 §2.6.3`).
     ///
     /// # Errors
-    /// [`AttachError::Refused`] or [`AttachError::Redirect`] by the peer; [`AttachError::SessionEnded`],
-    /// [`AttachError::Lost`]; [`AttachError::Invalid`] when no handle is free.
+    /// [`AttachError::Refused`] or [`AttachError::Redirect`] by the peer; [`AttachError::Unanswered`] when it says neither
+    /// within [`Limits::answer_time_out`](crate::engine::Limits::answer_time_out) (60 s), and then the link is detached by
+    /// the connection's task; [`AttachError::SessionEnded`], [`AttachError::Lost`]; [`AttachError::Invalid`] when no handle is
+    /// free.
     ///
     /// # Cancel safety
     /// Safe: a link whose future is dropped is detached by the connection's task.
@@ -97,11 +128,13 @@ impl Session {
     /// all whose outcome has not come.
     ///
     /// # Errors
-    /// When the connection is lost before.
+    /// [`EndError::Unanswered`] when the peer has not answered within
+    /// [`Limits::answer_time_out`](crate::engine::Limits::answer_time_out) (60 s) of the end: on this side the session is over
+    /// all the same. [`EndError::Lost`] when the connection is lost before.
     ///
     /// # Cancel safety
     /// Safe: once polled, ending goes on in the connection's task.
-    pub async fn end(&self) -> Result<(), ConnectionError> {
+    pub async fn end(&self) -> Result<(), EndError> {
         self.end_inner(None).await
     }
 
@@ -112,11 +145,11 @@ impl Session {
     ///
     /// # Cancel safety
     /// As [`end`](Self::end).
-    pub async fn end_with_error(&self, error: Error) -> Result<(), ConnectionError> {
+    pub async fn end_with_error(&self, error: Error) -> Result<(), EndError> {
         self.end_inner(Some(error)).await
     }
 
-    async fn end_inner(&self, error: Option<Error>) -> Result<(), ConnectionError> {
+    async fn end_inner(&self, error: Option<Error>) -> Result<(), EndError> {
         self.inner
             .connection
             .shared
@@ -125,8 +158,9 @@ impl Session {
             EndReason::Lost(error)
                 if !matches!(error, ConnectionError::Closed | ConnectionError::ClosedByPeer) =>
             {
-                Err(error)
+                Err(EndError::Lost(error))
             }
+            EndReason::Unanswered => Err(EndError::Unanswered),
             _ => Ok(()),
         }
     }
@@ -152,7 +186,13 @@ impl Session {
     /// The session's windows and what is unsettled in it; `None` once it has ended.
     #[must_use]
     pub fn stats(&self) -> Option<SessionStats> {
-        self.inner.connection.shared.with(|state| state.engine.session_stats(self.inner.id)).ok().flatten()
+        let stats = self.inner.connection.shared.with(|state| {
+            let slot = state.sessions.get(self.inner.key)?;
+            // One whose end the peer has not answered is none of ours.
+            let is_over = matches!(slot.phase, SessionPhase::Ended(_));
+            state.engine.session_stats(self.inner.id).filter(|_| !is_over)
+        });
+        stats.ok().flatten()
     }
 
     pub(crate) async fn attach(&self, config: LinkConfig) -> Result<Arc<LinkInner>, AttachError> {
@@ -181,6 +221,7 @@ impl Session {
                 let id = state.engine.attach(self.inner.id, config).map_err(attach_error)?;
                 state.is_touched = true;
                 let key = state.add_link(id, LinkPhase::Attaching);
+                state.expect_answer(Asker::Link(key));
                 Ok((key, (id, key)))
             })
         })?;
@@ -210,6 +251,7 @@ fn refusal(reason: &DetachReason, was_usable: WasUsable) -> AttachError {
             None => AttachError::Refused(error.clone()),
         },
         DetachReason::Lost(error) => AttachError::Lost(error.clone()),
+        DetachReason::Unanswered => AttachError::Unanswered,
         DetachReason::SessionEnded(reason) => session_over(reason),
         other if was_usable == WasUsable::Refused => {
             AttachError::Invalid(format!("refused without an error, {other}"))

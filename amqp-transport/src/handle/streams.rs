@@ -15,13 +15,12 @@ use futures_core::Stream;
 use futures_sink::Sink;
 
 use super::delivery::Delivery;
-use super::error::{Blocked, DetachReason, RecvError, SendError};
+use super::error::{Blocked, DetachReason, EndError, RecvError, SendError};
 use super::receipt::Receipt;
 use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::driver::wait::Place;
 use crate::engine::DetachKind;
-use crate::error::ConnectionError;
 
 /// The messages of a receiver as a stream. It ends when this side detaches the link, and after an error.
 ///
@@ -48,7 +47,7 @@ pub struct MessageSink {
 }
 
 /// A detach that is under way.
-type Closing = Pin<Box<dyn Future<Output = Result<(), ConnectionError>> + Send + Sync>>;
+type Closing = Pin<Box<dyn Future<Output = Result<(), EndError>> + Send + Sync>>;
 
 /// Why a sink failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -60,9 +59,9 @@ pub enum SinkError {
     /// The peer did not accept a message; retrying may help where it was released.
     #[error("the peer did not accept a message: {0:?}")]
     NotAccepted(Outcome),
-    /// The connection was lost while the link was being detached; all messages had their outcomes.
+    /// The peer did not answer the link's detach, or the connection was lost before; all messages had their outcomes.
     #[error(transparent)]
-    Lost(#[from] ConnectionError),
+    End(#[from] EndError),
 }
 
 impl Receiver {
@@ -188,7 +187,7 @@ impl Sink<Message> for MessageSink {
             let link = Arc::clone(link);
             Box::pin(async move { link.detach(DetachKind::Closed, None).await })
         });
-        Poll::Ready(ready!(closing.as_mut().poll(cx)).map_err(SinkError::Lost))
+        Poll::Ready(ready!(closing.as_mut().poll(cx)).map_err(SinkError::End))
     }
 }
 

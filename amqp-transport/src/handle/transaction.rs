@@ -10,12 +10,12 @@ use amqp_codec::{
 use bytes::Bytes;
 
 use super::delivery::Delivery;
-use super::error::{AttachError, RecvError, SendError, SettleError};
+use super::error::{AttachError, EndError, RecvError, SendError, SettleError};
 use super::receiver::Receiver;
 use super::sender::Sender;
 use super::session::Session;
 use crate::engine::{LinkConfig, Settlement};
-use crate::error::{ConnectionError, RemoteError};
+use crate::error::RemoteError;
 use crate::transaction::{ControlRequest, outcome_in, posted_in};
 
 /// A control link: declares transactions at the peer. Clones are the same link; when the last one and the last
@@ -149,12 +149,12 @@ impl Transactions {
     /// Closes the control link and waits for the peer's answer: transactions that are under way are rolled back.
     ///
     /// # Errors
-    /// When the connection is lost before.
+    /// As [`Sender::detach`].
     ///
     /// # Cancel safety
     /// Safe: once polled, closing goes on in the connection's task.
     //
-    pub async fn close(&self) -> Result<(), ConnectionError> {
+    pub async fn close(&self) -> Result<(), EndError> {
         self.control.detach().await
     }
 }

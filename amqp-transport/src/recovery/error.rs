@@ -78,7 +78,7 @@ impl RecoveryError {
         match self {
             Self::Connect { error, .. } => error.is_retryable(),
             Self::Begin(OpenError::Lost(error)) | Self::Lost(error) => error.is_retryable(),
-            Self::Begin(OpenError::Refused(_)) => true,
+            Self::Begin(OpenError::Refused(_) | OpenError::Unanswered) => true,
             Self::Cbs(error) => error.is_retryable(),
             Self::Attach { error, .. } => error.is_retryable(),
             Self::Detached { reason, .. } => reason.is_retryable(),

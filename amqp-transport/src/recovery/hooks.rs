@@ -63,7 +63,8 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
                 match error {
                     // Some brokers answer a wrong address so; the other links are made anew all the same.
                     AttachError::SessionEnded(_) => error.is_retryable(),
-                    other => matches!(other, AttachError::Lost(_) | AttachError::SessionEnded(_)),
+                    // Its name is free again on a new connection alone.
+                    other => matches!(other, AttachError::Lost(_) | AttachError::Unanswered),
                 },
             ),
             LinkEnd::Detached(DetachReason::Local) => (RecoveryError::Closed, false),

@@ -81,7 +81,7 @@ impl ServerConnection {
         let mut attempt = Attempt { connection: &self.connection, place: None };
         let connection = self.connection.clone();
         Ok(match poll_fn(|cx| attempt.poll(cx)).await? {
-            Request::Attach(request) => Incoming::Attach(IncomingAttach::new(connection, request)),
+            Request::Attach(request) => Incoming::Attach(IncomingAttach::new(connection, request)?),
             Request::Session(request) => Incoming::Session(IncomingSession::new(connection, request)),
         })
     }

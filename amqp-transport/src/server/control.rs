@@ -9,7 +9,7 @@ use super::accept::AcceptOptions;
 use super::incoming::IncomingAttach;
 use crate::engine::SessionId;
 use crate::handle::delivery::Delivery;
-use crate::handle::error::{AttachError, RecvError, SettleError};
+use crate::handle::error::{AttachError, EndError, RecvError, SettleError};
 use crate::handle::options::OnDrop;
 use crate::handle::receiver::Receiver;
 use crate::transaction::{ControlRequest, TransactionFault};
@@ -131,7 +131,11 @@ impl ControlReceiver {
 
     async fn refuse(&self, fault: TransactionFault) -> Result<(), RecvError> {
         let error: Error = fault.to_wire();
-        self.receiver.detach_with_error(error).await.map_err(RecvError::Lost)
+        match self.receiver.detach_with_error(error).await {
+            Err(EndError::Lost(error)) => Err(RecvError::Lost(error)),
+            // It has been told; whether it answers is its own affair.
+            _ => Ok(()),
+        }
     }
 }
 

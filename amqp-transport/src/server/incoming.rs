@@ -9,9 +9,10 @@ use amqp_codec::{
 
 use super::accept::AcceptOptions;
 use super::incoming_session::IncomingSession;
+use super::question::{Question, Request};
 use crate::driver::link::LinkInner;
 use crate::driver::pending::Before;
-use crate::driver::shared::{AttachRequest, LinkPhase, unanswered};
+use crate::driver::shared::{AttachRequest, LinkPhase};
 use crate::driver::termini::{Member, Suspended};
 use crate::engine::{AttachReply, EngineError, SessionId, SuspendedLink, TerminusKey};
 use crate::error::{ConnectionError, Redirect};
@@ -20,6 +21,7 @@ use crate::handle::error::{AttachError, EndReason};
 use crate::handle::options::DEFAULT_MAX_MESSAGE_SIZE;
 use crate::handle::receiver::Receiver;
 use crate::handle::sender::Sender;
+use crate::handle::session::Session;
 use crate::handle::suspended::{ResumeError, SuspendedSender};
 use crate::handle::suspended_receiver::SuspendedReceiver;
 
@@ -38,20 +40,20 @@ pub enum Incoming {
 #[derive(Debug)]
 #[must_use = "an attach that is dropped is refused"]
 pub struct IncomingAttach {
-    connection: Connection,
-    request: AttachRequest,
-    is_answered: bool,
+    question: Question<AttachRequest>,
+    session: Session,
 }
 
 impl IncomingAttach {
-    pub(crate) fn new(connection: Connection, request: AttachRequest) -> Self {
-        Self { connection, request, is_answered: false }
+    pub(crate) fn new(connection: Connection, request: AttachRequest) -> Result<Self, ConnectionError> {
+        let session = Session::of_peer(&connection, request.session)?;
+        Ok(Self { question: Question::new(connection, request), session })
     }
 
     /// What the peer asks for: name, role, termini, modes, properties. Its role is the peer's own.
     #[must_use]
     pub fn attach(&self) -> &Attach {
-        &self.request.attach
+        &self.question.request.attach
     }
 
     /// The address of the node that the peer means: the source's when it receives, the target's when it sends. `None` for
@@ -83,13 +85,20 @@ impl IncomingAttach {
     /// The session the link belongs to; links of one session have the same.
     #[must_use]
     pub fn session_id(&self) -> SessionId {
-        self.request.session
+        self.question.request.session()
+    }
+
+    /// The session the link belongs to: to end it, to watch it, or to attach links of this side's. It lives as long as
+    /// the peer wants, whether or not the handle is kept.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
     }
 
     /// The connection the link belongs to.
     #[must_use]
     pub fn connection(&self) -> &Connection {
-        &self.connection
+        &self.question.connection
     }
 
     /// Whether the listener's [`Termini`](super::Termini) keep a link that this one may go on with, or know it attached on
@@ -135,7 +144,7 @@ impl IncomingAttach {
     /// given no address; the latter two refuse the link.
     pub fn accept_receiver(self, options: AcceptOptions) -> Result<Receiver, AttachError> {
         let (credit, on_drop) = (options.credit, options.on_drop);
-        let name = self.request.attach.name.clone();
+        let name = self.question.request.attach.name.clone();
         let mut options = options;
         options.max_message_size.get_or_insert(DEFAULT_MAX_MESSAGE_SIZE);
         let (link, _) = self.accept(Role::Sender, &options, None, Before::default())?;
@@ -149,7 +158,7 @@ impl IncomingAttach {
     /// When the link or connection has gone meanwhile, or the peer is not a receiver, or the node it wants to be made was
     /// given no address; the latter two refuse the link.
     pub fn accept_sender(self, options: AcceptOptions) -> Result<Sender, AttachError> {
-        let name = self.request.attach.name.clone();
+        let name = self.question.request.attach.name.clone();
         let (link, mode) = self.accept(Role::Receiver, &options, None, Before::default())?;
         let sender = Sender::new(link, name, mode);
         Ok(if options.kept_bytes.is_some() { sender.keeping() } else { sender })
@@ -168,7 +177,7 @@ impl IncomingAttach {
         mut suspended: SuspendedReceiver,
     ) -> Result<Receiver, ResumeError<SuspendedReceiver>> {
         let (credit, on_drop) = (options.credit, options.on_drop);
-        let name = self.request.attach.name.clone();
+        let name = self.question.request.attach.name.clone();
         let mut options = options;
         options.max_message_size.get_or_insert(DEFAULT_MAX_MESSAGE_SIZE);
         let (link, _) = match self.accept(Role::Sender, &options, Some(suspended.state()), suspended.before())
@@ -199,7 +208,7 @@ impl IncomingAttach {
         options: AcceptOptions,
         mut suspended: SuspendedSender,
     ) -> Result<Sender, ResumeError<SuspendedSender>> {
-        let name = self.request.attach.name.clone();
+        let name = self.question.request.attach.name.clone();
         let state = suspended.state();
         let (link, mode) = match self.accept(Role::Receiver, &options, Some(state), suspended.before()) {
             Ok(accepted) => accepted,
@@ -217,12 +226,12 @@ impl IncomingAttach {
 
     /// Refuses the link: the answer has no terminus, and a detach with this error follows (`AMQP 1.0 §2.6.3`).
     pub fn refuse(mut self, error: Error) {
-        self.refuse_inner(error);
+        self.question.refuse(error);
     }
 
     /// Sends the peer elsewhere with `amqp:link:redirect` (`AMQP 1.0 §2.8.17`).
     pub fn redirect(mut self, redirect: Redirect) {
-        self.refuse_inner(redirect_error(redirect));
+        self.question.refuse(redirect_error(redirect));
     }
 
     fn accept(
@@ -232,21 +241,21 @@ impl IncomingAttach {
         resume: Option<Box<SuspendedLink>>,
         before: Before<'_>,
     ) -> Result<(Arc<LinkInner>, SenderSettleMode), AttachError> {
-        if resume.as_ref().is_some_and(|link| link.name != self.request.attach.name) {
+        if resume.as_ref().is_some_and(|link| link.name != self.question.request.attach.name) {
             return Err(AttachError::Invalid("the suspended link has another name".to_owned()));
         }
-        if self.request.attach.role != peer {
+        if self.question.request.attach.role != peer {
             return Err(AttachError::Invalid("the peer attached the other role".to_owned()));
         }
         // L-045, L-046: a node that was made for the peer has an address.
         if self.is_dynamic() && !options.names_node(peer) {
             return Err(AttachError::Invalid("a dynamic node was not given an address".to_owned()));
         }
-        self.is_answered = true;
-        let mut reply = options.reply(peer, AttachReply::granting(&self.request.attach));
+        self.question.answer();
+        let mut reply = options.reply(peer, AttachReply::granting(&self.question.request.attach));
         let (snd_mode, rcv_mode): (SenderSettleMode, ReceiverSettleMode) =
             (reply.snd_settle_mode, reply.rcv_settle_mode);
-        let id = self.request.link;
+        let id = self.question.request.link;
         let terminus = self.terminus(peer.peer());
         if let Some((member, _)) = &terminus
             && let Some(registry) = member.registry()
@@ -254,7 +263,7 @@ impl IncomingAttach {
         {
             options.grant(peer, &mut reply, &registry.limits());
         }
-        let link = self.connection.shared().with(|state| {
+        let link = self.question.connection.shared().with(|state| {
             if let Some(error) = state.failure() {
                 return Err((AttachError::Lost(error), Vec::new()));
             }
@@ -273,7 +282,8 @@ impl IncomingAttach {
                 state.is_touched = true;
                 let key = state.add_link(id, LinkPhase::Attached);
                 let kept = state.engine.kept_attach(id);
-                let link = Arc::new(LinkInner::new(Arc::clone(self.connection.inner()), None, key, id));
+                let link =
+                    Arc::new(LinkInner::new(Arc::clone(self.question.connection.inner()), None, key, id));
                 let mut replaced = None;
                 if let Some(slot) = state.links.get_mut(key) {
                     slot.inbox.mode = rcv_mode;
@@ -296,8 +306,8 @@ impl IncomingAttach {
 
     /// Under which name the listener's termini know the link, in which this is our role.
     fn terminus(&self, role: Role) -> Option<(Arc<Member>, TerminusKey)> {
-        let member = self.connection.shared().with(|state| state.member()).ok().flatten()?;
-        let key = member.key(&self.request.attach.name, role);
+        let member = self.question.connection.shared().with(|state| state.member()).ok().flatten()?;
+        let key = member.key(&self.question.request.attach.name, role);
         Some((member, key))
     }
 
@@ -307,26 +317,6 @@ impl IncomingAttach {
         }
         let (member, key) = self.terminus(role)?;
         member.registry()?.claim(&key)
-    }
-
-    fn refuse_inner(&mut self, error: Error) {
-        self.is_answered = true;
-        let id = self.request.link;
-        let refused: Result<(), ConnectionError> = self.connection.shared().with(|state| {
-            // Stale: the peer has given up meanwhile.
-            let _ = state.engine.refuse_attach(id, error);
-            state.is_touched = true;
-        });
-        // Poisoned: the connection is over anyway.
-        drop(refused);
-    }
-}
-
-impl Drop for IncomingAttach {
-    fn drop(&mut self) {
-        if !self.is_answered {
-            self.refuse_inner(unanswered("the application gave no answer to the attach"));
-        }
     }
 }
 

@@ -14,6 +14,7 @@ mod incoming;
 mod incoming_session;
 mod listener;
 mod options;
+mod question;
 mod request_node;
 mod termini;
 #[cfg(feature = "websocket")]
@@ -41,6 +42,7 @@ pub use crate::engine::{ListStyle, LossCause, SessionId, TerminusKey, TerminusLi
 #[cfg(feature = "websocket")]
 pub use crate::handle::error::WebSocketError;
 pub use crate::handle::options::Draining;
+pub use crate::handle::session::Session;
 pub use crate::handle::suspended::{ResumeError, SuspendedSender};
 pub use crate::handle::suspended_receiver::SuspendedReceiver;
 pub use crate::sasl::{SaslRequest, ServerMechanism, ServerStep};

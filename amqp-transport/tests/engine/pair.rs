@@ -248,7 +248,7 @@ impl Pair {
         let session = self.client.engine.begin(config).unwrap();
         self.run();
         let begun = self.client.take(|event| match event {
-            Event::SessionBegun { session } => Some(*session),
+            Event::SessionBegun { session, .. } => Some(*session),
             _ => None,
         });
         assert_eq!(begun, Some(session));

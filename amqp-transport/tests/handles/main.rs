@@ -6,6 +6,7 @@
     reason = "tests and their helpers fail by panicking"
 )]
 
+mod answering;
 mod brokering;
 mod cancelling;
 mod connecting;

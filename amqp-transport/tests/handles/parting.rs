@@ -9,7 +9,7 @@ use amqp_codec::{
 use amqp_transport::client::{Connection, ReceiverOptions, SenderOptions, Session, SessionOptions};
 use amqp_transport::engine::Limits;
 use amqp_transport::server::{AcceptOptions, ServerConnection};
-use amqp_transport::{ConnectionError, DetachReason, EndReason, SendError, Sender};
+use amqp_transport::{ConnectionError, DetachReason, EndError, EndReason, SendError, Sender};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::Instant;
@@ -192,7 +192,7 @@ async fn a_send_while_an_end_waits_is_refused_at_once_and_says_why() {
                 match way {
                     Way::Detach => sender.detach().await,
                     Way::End => session.end().await,
-                    _ => client.close().await,
+                    _ => client.close().await.map_err(EndError::Lost),
                 }
             }
         });

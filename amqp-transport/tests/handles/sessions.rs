@@ -7,6 +7,7 @@ use amqp_transport::client::{OpenError, SenderOptions, SessionOptions};
 use amqp_transport::server::{
     AcceptOptions, DecidesSessions, Incoming, IncomingSession, ListenerOptions, ServerConnection,
 };
+use amqp_transport::{DetachReason, EndReason};
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 
@@ -40,7 +41,7 @@ async fn a_listeners_application_sees_a_begin_and_chooses_the_windows() {
         assert!(begin.properties.as_ref().is_some_and(|all| all.get("tenant").is_some()));
         assert!(begin.offered_capabilities.contains_symbol("offered"));
         assert!(begin.desired_capabilities.contains_symbol("desired"));
-        session.accept(SessionOptions::new().incoming_window(7)).unwrap()
+        session.accept(SessionOptions::new().incoming_window(7)).unwrap().id()
     };
     let (session, id) = tokio::join!(client.begin(options), accepting);
     let session = session.unwrap();
@@ -102,11 +103,82 @@ async fn links_wait_for_the_answer_to_their_session() {
     let second = next_session(&server).await;
     let mut waiting = Box::pin(server.next());
     assert!(is_stuck(&mut waiting).await, "neither session is answered");
-    let id = second.accept(SessionOptions::new()).unwrap();
+    let id = second.accept(SessionOptions::new()).unwrap().id();
     let Incoming::Attach(attach) = waiting.await.unwrap() else { panic!("no attach") };
     assert_eq!((attach.session_id(), attach.attach().name.as_str()), (id, "s1"));
     attach.accept_sender(AcceptOptions::new()).unwrap();
     first.refuse(error(ErrorCondition::NOT_ALLOWED, "one is enough"));
     let mut waiting = Box::pin(server.next());
     assert!(is_stuck(&mut waiting).await, "the link went with its session");
+}
+
+// S-027: the client is shown the answer, and each side holds the same session.
+#[tokio::test(start_paused = true)]
+async fn a_listener_watches_and_ends_a_session_that_it_accepted() {
+    let (client, server) = pair_with(client_options(), deciding()).await;
+    let accepting = async {
+        let properties = Fields::default().with(Symbol::from_static("node"), "n7");
+        let options = SessionOptions::new().incoming_window(7).properties(properties);
+        next_session(&server).await.accept(options).unwrap()
+    };
+    let options = SessionOptions::new().incoming_window(33);
+    let (theirs, ours) = tokio::join!(client.begin(options), accepting);
+    let theirs = theirs.unwrap();
+    let begin = theirs.remote_begin().unwrap();
+    assert_eq!(begin.incoming_window, 7);
+    assert!(begin.properties.as_ref().is_some_and(|all| all.get("node").is_some()));
+    assert_eq!(ours.remote_begin().unwrap().incoming_window, 33);
+    assert_eq!(ours.stats().unwrap().remote_incoming_window, 33);
+    // Handles come and go, the session stays.
+    drop(ours.clone());
+    let (_sender, receiver) =
+        sending(&theirs, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
+    let reason = error(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, "enough");
+    let (ended, told) = tokio::join!(ours.end_with_error(reason), theirs.ended());
+    ended.unwrap();
+    let EndReason::Remote(told) = told else { panic!("{told:?}") };
+    assert_eq!(told.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+    assert!(matches!(ours.ended().await, EndReason::Local));
+    let link = receiver.detached().await;
+    assert!(matches!(link, DetachReason::SessionEnded(EndReason::Local)), "{link:?}");
+    assert!(ours.stats().is_none() && client.is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_does_not_decide_has_the_session_of_each_link() {
+    let (client, server) = pair().await;
+    let theirs = session(&client).await;
+    let accepting = async {
+        let attach = next_attach(&server).await;
+        let ours = attach.session().clone();
+        assert_eq!(ours.id(), attach.session_id());
+        (attach.accept_receiver(AcceptOptions::new()).unwrap(), ours)
+    };
+    let (sender, (receiver, ours)) =
+        tokio::join!(theirs.attach_sender(SenderOptions::new("s", "/x")), accepting);
+    let sender = sender.unwrap();
+    assert_eq!(ours.stats().unwrap().unsettled_incoming, 0);
+    assert!(ours.remote_begin().is_none() && theirs.remote_begin().is_some());
+    // Without a handle at the listener, the session goes on.
+    let id = ours.id();
+    drop(ours);
+    let sent = tokio::spawn(async move { (sender.send(&numbered(1)).await, sender) });
+    receiver.recv().await.unwrap().accept().unwrap();
+    let (outcome, _sender) = sent.await.unwrap();
+    outcome.unwrap();
+    // The next link brings the same one, and its end is known there.
+    let accepting = async { next_attach(&server).await.session().clone() };
+    let attaching = theirs.attach_sender(SenderOptions::new("t", "/x"));
+    let (refused, ours) = tokio::join!(attaching, accepting);
+    assert!(refused.is_err(), "nobody answered it");
+    assert_eq!(ours.id(), id);
+    let reason = error(ErrorCondition::INTERNAL_ERROR, "lost it");
+    let (ended, told) = tokio::join!(theirs.end_with_error(reason), ours.ended());
+    ended.unwrap();
+    assert!(matches!(&told, EndReason::Remote(error) if error.condition == ErrorCondition::INTERNAL_ERROR));
+    // A listener keeps nothing of what is over.
+    let begun = session(&client).await;
+    let accepting = async { next_attach(&server).await.session().clone() };
+    let (_, next) = tokio::join!(begun.attach_sender(SenderOptions::new("u", "/x")), accepting);
+    assert!(matches!(ours.ended().await, EndReason::Remote(_)) && next.stats().is_some());
 }

@@ -155,6 +155,17 @@ impl Connection {
         self.detach_link(link, kind, error, DetachCause::Local)
     }
 
+    /// Waits no longer for the peer's answer to a [`detach`](Self::detach) or an [`attach`](Self::attach), which is taken
+    /// back by a detach. [`Event::LinkDetached`] follows at once, and what is left of a link that may be resumed before it:
+    /// the id is stale, and no more is heard of what was sent. A late answer is dropped; until it comes the handle and
+    /// the name are not free.
+    ///
+    /// # Errors
+    /// When the link is gone, is attached, or waits for our own answer.
+    pub fn give_up_link(&mut self, link: LinkId) -> Result<(), EngineError> {
+        self.give_up(link)
+    }
+
     /// Detaches a link whose name was attached elsewhere, with `amqp:link:stolen`. What is left of one that was to be kept
     /// comes at once, as [`Event::LinkSuspended`]; [`Event::LinkDetached`] follows when the peer has answered.
     ///

@@ -20,8 +20,8 @@ impl fmt::Debug for Event {
             Self::SessionRequested { session, begin } => {
                 f.debug_struct("SessionRequested").field("session", session).field("begin", begin).finish()
             }
-            Self::SessionBegun { session } => {
-                f.debug_struct("SessionBegun").field("session", session).finish()
+            Self::SessionBegun { session, begin } => {
+                f.debug_struct("SessionBegun").field("session", session).field("begin", begin).finish()
             }
             Self::SessionEnded { session, cause, error } => f
                 .debug_struct("SessionEnded")
@@ -75,9 +75,13 @@ impl fmt::Debug for Event {
             Self::FlowAnswered { link, number } => {
                 f.debug_struct("FlowAnswered").field("link", link).field("number", number).finish()
             }
-            Self::LinkFailed { link, error } => {
-                f.debug_struct("LinkFailed").field("link", link).field("error", error).finish()
-            }
+            Self::LinkFailed { link, role, cause, error } => f
+                .debug_struct("LinkFailed")
+                .field("link", link)
+                .field("role", role)
+                .field("cause", cause)
+                .field("error", error)
+                .finish(),
             Self::LinkState { link, properties } => {
                 f.debug_struct("LinkState").field("link", link).field("properties", properties).finish()
             }

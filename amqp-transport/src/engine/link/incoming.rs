@@ -160,6 +160,7 @@ impl Connection {
     pub(in super::super) fn steal(&mut self, index: u32) {
         let Some(link) = self.links.get(index) else { return };
         let (id, is_closing, key) = (link.id, link.is_closing(), link.key());
+        let (role, was_open) = (link.kind.role(), link.endpoint.local == Half::Open);
         if link.endpoint.remote == Half::Idle
             && let Some(session) = self.sessions.get_mut(link.session)
         {
@@ -181,29 +182,10 @@ impl Connection {
                 error: Some(error),
             });
             self.supersede(index);
+        } else if was_open {
+            let cause = DetachCause::Stolen;
+            self.events.push(Event::LinkFailed { link: id, role, cause, error: Some(error) });
         }
-    }
-
-    /// Leaves of a link no more than what waits for the peer's detach: its id is stale, and its deliveries are its
-    /// successor's to settle.
-    fn supersede(&mut self, index: u32) {
-        let Some(mut link) = self.links.remove(index) else { return };
-        let (role, unsettled) = (link.kind.role(), std::mem::take(&mut link.unsettled));
-        link.kind = LinkKind::new(role, 0);
-        link.is_silent = true;
-        let (owner, handle, remote_handle) = (link.session, link.local_handle, link.remote_handle);
-        let (index, generation) = self.links.insert(link);
-        if let Some(link) = self.links.get_mut(index) {
-            link.id = LinkId { index, generation };
-        }
-        let Some(session) = self.sessions.get_mut(owner) else { return };
-        if let Some(slot) = session.local_handles.get_mut(handle as usize) {
-            *slot = Some(index);
-        }
-        if let Some(slot) = remote_handle.and_then(|handle| session.remote_handles.get_mut(handle as usize)) {
-            *slot = Some(index);
-        }
-        self.abandon_unsettled(owner, role, unsettled);
     }
 
     /// A link of ours that lost its name to another before its attach was answered: the answer is still its own.

@@ -159,7 +159,7 @@ impl Connection {
         let id = session.id;
         if !session.is_begun_by_peer {
             if session.endpoint.is_open() {
-                self.events.push(Event::SessionBegun { session: id });
+                self.events.push(Event::SessionBegun { session: id, begin: Arc::new(begin) });
                 self.release_attaches(index);
                 self.wake_session(index);
             }

@@ -23,7 +23,7 @@ impl App {
             Event::SessionRequested { session, .. } => {
                 self.sessions.push(AppSession { id: session, state: State::Requested });
             }
-            Event::SessionBegun { session } => {
+            Event::SessionBegun { session, .. } => {
                 let known = self.session(session);
                 assert!(matches!(known.state, State::Asked | State::Leaving), "{session:?} begun twice");
                 if known.state == State::Asked {
