@@ -579,6 +579,8 @@ pub enum Blocked {
     Output,
     /// An earlier message on the link is still being cut into frames, or others are waiting their turn.
     Queue,
+    /// This side ends the link, for a reason that is told once the peer has answered.
+    Ending,
 }
 
 impl std::fmt::Display for Blocked {
@@ -588,6 +590,7 @@ impl std::fmt::Display for Blocked {
             Self::Window => "the session window is used up",
             Self::Output => "the output buffer is full",
             Self::Queue => "earlier messages of the link go first",
+            Self::Ending => "the link is being detached by this side",
         })
     }
 }

@@ -349,7 +349,8 @@ fn blocked_by(error: TrySendError) -> Result<Blocked, SendError> {
         TrySendError::SettleMode => Err(SendError::SettleMode),
         // The connection's end is on its way as an event.
         TrySendError::Link(EngineError::Closed(error)) => Err(SendError::Lost(error)),
-        // The link's end is on its way as an event.
+        // The engine ends the link for a reason of its own, which comes with the peer's answer.
+        TrySendError::Link(EngineError::State(_) | EngineError::Stale) => Ok(Blocked::Ending),
         TrySendError::Link(_) => Err(SendError::Detached(DetachReason::Local)),
     }
 }

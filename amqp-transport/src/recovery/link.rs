@@ -35,12 +35,23 @@ pub(super) struct Slot<H: Hooks, B: Blueprint<H>> {
     keeping: Option<Keeping>,
     /// Links in a row that were resumed and soon detached.
     pub(super) detached: u32,
-    /// How much was unsettled when a link was last found detached.
+    /// How much was unsettled at the last link's end.
     rest: usize,
+    /// Whether that was less than at the end of the one before it.
+    is_getting_on: bool,
     /// What is left of the last link, until the next is attached.
     pub(super) left: Option<Left<<B::Options as LinkOptions>::Suspended>>,
     /// Credit granted by hand and not used: the next link is granted it, too.
     credit: u32,
+}
+
+impl<H: Hooks, B: Blueprint<H>> Slot<H, B> {
+    /// Counts what a link has left, once at its end, whoever finds it ended.
+    fn count_rest(&mut self) {
+        let left =
+            self.left.as_ref().map_or(0, |left| <B::Options as LinkOptions>::unsettled(&left.suspended));
+        self.is_getting_on = std::mem::replace(&mut self.rest, left) > left;
+    }
 }
 
 /// What is left of a link, and the address that it was attached to.
@@ -97,6 +108,7 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
             keeping: None,
             detached: 0,
             rest: 0,
+            is_getting_on: false,
             left: None,
             credit: 0,
         });
@@ -215,6 +227,7 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
         if let Some(keeping) = slot.keeping {
             let suspended = <B::Options as LinkOptions>::suspended(&gone.link, keeping);
             slot.left = suspended.map(|suspended| Left { suspended, address: Arc::clone(&gone.address) });
+            slot.count_rest();
         }
         let is_over = slot.left.is_none();
         let too_many = keep_former(&mut slot, gone.clone());
@@ -239,12 +252,9 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
         attached
     }
 
-    /// Whether less is left of the last link than was of the one before it: resuming it got on.
+    /// Whether less was left of the last link than of the one before it: resuming it gets on.
     pub(super) fn is_getting_on(&self) -> bool {
-        let mut slot = self.slot();
-        let left =
-            slot.left.as_ref().map_or(0, |left| <B::Options as LinkOptions>::unsettled(&left.suspended));
-        std::mem::replace(&mut slot.rest, left) > left
+        self.slot().is_getting_on
     }
 
     /// The link, on whatever connection it is, or was.

@@ -194,8 +194,8 @@ impl<H: Hooks, B: Blueprint<H, Options = SenderOptions>> RecoveringSender<H, B> 
                 _ => return Err(SendFailure::Send(error)),
             };
             self.link.forget(&attached);
-            if self.keeping().is_some() && matches!(&error, SendError::Detached(DetachReason::Incomplete)) {
-                // The next link goes on with the rest, as long as that becomes less.
+            if matches!(&error, SendError::Detached(DetachReason::Incomplete)) && self.link.is_getting_on() {
+                // the next link goes on with the rest, which becomes less.
                 continue;
             }
             match verdict {

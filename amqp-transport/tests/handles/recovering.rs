@@ -1,5 +1,6 @@
 //! Connections that come back: who is told what, in which order, after which time.
 
+mod incomplete;
 pub(crate) mod net;
 mod receiving;
 mod resuming;
