@@ -29,6 +29,13 @@ composite! {
     }
 }
 
+impl From<ErrorCondition> for Error {
+    /// An error with a condition only.
+    fn from(condition: ErrorCondition) -> Self {
+        Self::new(condition)
+    }
+}
+
 impl Error {
     /// An error with a condition only.
     pub const fn new(condition: ErrorCondition) -> Self {

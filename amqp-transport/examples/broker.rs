@@ -1,23 +1,23 @@
 //! A small queue broker: `cargo run --example broker -- 127.0.0.1:5672`. It offers ANONYMOUS, and asks nobody for SASL.
 //!
-//! An address is a queue, made when it is first named; names that begin with `$` are refused. Consumers compete; what one
-//! neither accepts nor rejects comes back to its place. A dynamic source or target makes a queue that goes with its link.
+//! An address is a queue while it has links or messages; those that begin with `$` are refused. Consumers compete; what
+//! one neither accepts nor rejects comes back to its place. A dynamic node goes with the link that asked for it.
 //! A full queue stops its senders' credit. Ctrl-C ends every connection with `amqp:connection:forced`.
 #![expect(clippy::unwrap_used, reason = "a lock is poisoned by a fault of this program only")]
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, atomic};
 
-use amqp_codec::{DecodeLimits, Error, ErrorCondition as Condition, Message, Modified, Outcome, Role};
+use amqp_codec::{DecodeLimits, DistributionMode, ErrorCondition as Condition, Message, Modified, Outcome};
 use amqp_transport::server::{AcceptOptions, Draining, Incoming, IncomingAttach, IncomingConnection};
-use amqp_transport::server::{Listener, ListenerOptions};
-use amqp_transport::{Receipt, Receiver, SendError, Sender, engine::Limits};
+use amqp_transport::{Limits, Receipt, Receiver, SendError, Sender, server, server::Listener};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 const MAX_QUEUES: usize = 10_000;
-const MAX_QUEUE: usize = 256 << 20; // octets of its messages, waiting or lent to a consumer
+const ROOM: usize = 256 << 20; // octets of a queue's messages, waiting or lent to a consumer
 const MAX_MESSAGE: usize = 64 << 20; // octets
+static NUMBERS: atomic::AtomicU64 = atomic::AtomicU64::new(0); // of places, links and dynamic queues
 
+type Queues = Arc<Mutex<HashMap<String, Arc<Queue>>>>;
 /// A message: its octets and their format, the links to which it must not go again, and its share of the queue's room.
 type Stored = (bytes::Bytes, u32, Vec<u64>, OwnedSemaphorePermit);
 
@@ -34,41 +34,32 @@ impl Queue {
         self.filled.notify_waiters();
     }
 
-    fn take(&self, link: u64) -> Option<(u64, Stored)> {
-        let mut waiting = self.waiting.lock().unwrap();
-        let place = *waiting.iter().find(|(_, message)| !message.2.contains(&link))?.0;
-        waiting.remove_entry(&place)
-    }
-
     /// Takes in what a sender brings, while there is room. What is accepted is in the queue.
-    async fn take_in(&self, receiver: &Receiver, numbers: &AtomicU64) {
+    async fn take_in(&self, receiver: &Receiver) {
         while let Ok(delivery) = receiver.recv().await {
             let (payload, format) = (delivery.payload().clone(), delivery.message_format());
             let cost = u32::try_from(payload.len()).unwrap_or(u32::MAX).saturating_add(256);
-            let Ok(room) = Arc::clone(&self.room).acquire_many_owned(cost).await else {
-                return drop(receiver.detach_with_error(Error::new(Condition::RESOURCE_DELETED)).await);
-            };
-            self.put(numbers.fetch_add(1, Relaxed), (payload, format, Vec::new(), room));
+            let Ok(room) = Arc::clone(&self.room).acquire_many_owned(cost).await else { return };
+            self.put(NUMBERS.fetch_add(1, atomic::Ordering::Relaxed), (payload, format, Vec::new(), room));
             let _ = delivery.accept(); // where this is lost, the sender does not know of it, and may send again
         }
     }
 
     /// Gives out messages as a consumer's credit and the windows allow.
-    async fn give_out(self: Arc<Self>, sender: &Sender, link: u64) -> Result<(), SendError> {
-        while !self.room.is_closed() {
-            sender.ready().await?;
+    async fn give_out(self: &Arc<Self>, sender: &Sender) {
+        let link = NUMBERS.fetch_add(1, atomic::Ordering::Relaxed);
+        while sender.ready().await.is_ok() && !self.room.is_closed() {
             let filled = self.filled.notified();
-            let Some((place, message)) = self.take(link) else {
-                tokio::select! { () = filled => continue, over = sender.idle() => return over.map(drop) }
+            let next = self.waiting.lock().unwrap().extract_if(.., |_, it| !it.2.contains(&link)).next();
+            let Some((place, message)) = next else {
+                tokio::select! { () = filled => continue, _ = sender.idle() => return }
             };
             match sender.try_send_encoded(message.0.clone(), message.1, sender.settlement()) {
-                Ok(receipt) => drop(tokio::spawn(Arc::clone(&self).end(receipt, place, message, link))),
-                Err(SendError::WouldBlock(_)) => self.put(place, message),
-                Err(error) => return Err((self.put(place, message), error).1),
+                Ok(receipt) => drop(tokio::spawn(Arc::clone(self).end(receipt, place, message, link))),
+                Err(SendError::TooLarge { .. }) => return self.put(place, message),
+                Err(_) => self.put(place, message), // for the next turn, if there is one
             }
         }
-        // Told; whether the peer answers it is its own affair.
-        sender.detach_with_error(Error::new(Condition::RESOURCE_DELETED)).await.or(Ok(()))
     }
 
     /// Does with a message that was lent what its consumer wants.
@@ -91,65 +82,51 @@ impl Queue {
     }
 }
 
-#[derive(Default)]
-struct Broker {
-    queues: Mutex<HashMap<String, Arc<Queue>>>,
-    numbers: AtomicU64, // of places, links and dynamic queues
+/// The queue of this name; none where there are too many.
+fn find(queues: &Queues, name: &str) -> Option<Arc<Queue>> {
+    let mut queues = queues.lock().unwrap();
+    queues.retain(|_, it| Arc::strong_count(it) > 1 || !it.waiting.lock().unwrap().is_empty());
+    let new = Queue { waiting: Mutex::default(), filled: Notify::new(), room: Semaphore::new(ROOM).into() };
+    let fits = queues.len() < MAX_QUEUES || queues.contains_key(name);
+    fits.then(|| Arc::clone(queues.entry(name.to_owned()).or_insert_with(|| new.into())))
 }
 
-impl Broker {
-    fn find(&self, attach: &IncomingAttach) -> Result<(String, Arc<Queue>), Error> {
-        let address = match attach.address() {
-            _ if attach.is_dynamic() => format!("dynamic-{}", self.numbers.fetch_add(1, Relaxed)),
-            Some(address) if !address.is_empty() && !address.starts_with('$') => address.to_owned(),
-            _ => return Err(Error::new(Condition::NOT_FOUND).with_description("there is no such queue")),
-        };
-        let mut queues = self.queues.lock().unwrap();
-        if queues.len() >= MAX_QUEUES && !queues.contains_key(&address) {
-            queues.retain(|_, it| Arc::strong_count(it) > 1 || !it.waiting.lock().unwrap().is_empty());
-        }
-        if queues.len() < MAX_QUEUES || queues.contains_key(&address) {
-            let room = Arc::new(Semaphore::new(MAX_QUEUE));
-            let queue = Queue { waiting: Mutex::default(), filled: Notify::new(), room };
-            return Ok((
-                address.clone(),
-                Arc::clone(queues.entry(address).or_insert_with(|| Arc::new(queue))),
-            ));
-        }
-        Err(Error::new(Condition::RESOURCE_LIMIT_EXCEEDED).with_description("too many queues"))
+async fn serve(queues: Queues, attach: IncomingAttach) {
+    let is_dynamic = attach.is_dynamic();
+    let name = match attach.address() {
+        _ if is_dynamic => format!("dynamic-{}", NUMBERS.fetch_add(1, atomic::Ordering::Relaxed)),
+        Some(name) if !name.is_empty() && !name.starts_with('$') => name.to_owned(),
+        _ => return attach.refuse(Condition::NOT_FOUND),
+    };
+    let Some(queue) = find(&queues, &name) else { return attach.refuse(Condition::RESOURCE_LIMIT_EXCEEDED) };
+    let options = AcceptOptions::new().address(name.clone()).max_message_size(MAX_MESSAGE as u64).filters([]);
+    let options = options.distribution_mode(DistributionMode::MOVE).draining(Draining::ByApplication);
+    if attach.attach().role == amqp_codec::Role::Sender {
+        let Ok(receiver) = attach.accept_receiver(options) else { return };
+        queue.take_in(&receiver).await;
+        let _ = receiver.detach_with_error(Condition::RESOURCE_DELETED).await;
+    } else if let Ok(sender) = attach.accept_sender(options) {
+        queue.give_out(&sender).await;
+        let deleted = queue.room.is_closed().then_some(Condition::RESOURCE_DELETED);
+        let why = deleted.unwrap_or(Condition::MESSAGE_SIZE_EXCEEDED);
+        let _ = sender.detach_with_error(why).await;
     }
+    if is_dynamic {
+        queues.lock().unwrap().remove(&name);
+        queue.room.close();
+        queue.filled.notify_waiters();
+    }
+}
 
-    async fn serve(self: Arc<Self>, attach: IncomingAttach) {
-        let (address, queue) = match self.find(&attach) {
-            Ok(found) => found,
-            Err(error) => return attach.refuse(error),
-        };
-        let options = AcceptOptions::new().address(address.clone()).max_message_size(MAX_MESSAGE as u64);
-        let options = options.filters([]).draining(Draining::ByApplication); // it has no filters
-        let is_dynamic = attach.is_dynamic();
-        if attach.attach().role == Role::Sender {
-            let Ok(receiver) = attach.accept_receiver(options) else { return };
-            queue.take_in(&receiver, &self.numbers).await;
-        } else if let Ok(sender) = attach.accept_sender(options) {
-            let _ = Arc::clone(&queue).give_out(&sender, self.numbers.fetch_add(1, Relaxed)).await;
+async fn connect(queues: Queues, incoming: IncomingConnection, mut stop: watch::Receiver<bool>) {
+    let Ok(connection) = incoming.handshake().await else { return };
+    let attaches = async {
+        while let Ok(Incoming::Attach(attach)) = connection.next().await {
+            tokio::spawn(serve(Arc::clone(&queues), attach));
         }
-        if is_dynamic {
-            self.queues.lock().unwrap().remove(&address);
-            queue.room.close();
-            queue.filled.notify_waiters();
-        }
-    }
-
-    async fn connect(self: Arc<Self>, incoming: IncomingConnection, mut stop: watch::Receiver<bool>) {
-        let Ok(connection) = incoming.handshake().await else { return };
-        let attaches = async {
-            while let Ok(Incoming::Attach(attach)) = connection.next().await {
-                tokio::spawn(Arc::clone(&self).serve(attach));
-            }
-        };
-        tokio::select! { () = attaches => {}, _ = stop.wait_for(|it| *it) => {} }
-        let _ = connection.close(Some(Error::new(Condition::CONNECTION_FORCED))).await;
-    }
+    };
+    tokio::select! { () = attaches => {}, _ = stop.wait_for(|it| *it) => {} }
+    let _ = connection.close(Some(Condition::CONNECTION_FORCED.into())).await;
 }
 
 #[tokio::main]
@@ -157,14 +134,14 @@ async fn main() -> std::io::Result<()> {
     let mut limits = Limits::default();
     (limits.partial_delivery_bytes, limits.inbox_bytes) = (2 * MAX_MESSAGE, 2 * MAX_MESSAGE);
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:5672".to_owned());
-    let listener = Listener::bind(address, ListenerOptions::new("broker").limits(limits)).await?;
+    let listener = Listener::bind(address, server::ListenerOptions::new("broker").limits(limits)).await?;
     eprintln!("listening on {}", listener.local_addr()?);
-    let (broker, stop) = (Arc::<Broker>::default(), watch::Sender::new(false));
+    let (queues, stop) = (Queues::default(), watch::Sender::new(false));
     loop {
-        let accepted =
-            tokio::select! { accepted = listener.accept() => accepted, _ = tokio::signal::ctrl_c() => break };
-        if let Ok(incoming) = accepted {
-            tokio::spawn(Arc::clone(&broker).connect(incoming, stop.subscribe()));
+        let accepted = tokio::select! { it = listener.accept() => it, _ = tokio::signal::ctrl_c() => break };
+        match accepted {
+            Ok(incoming) => drop(tokio::spawn(connect(Arc::clone(&queues), incoming, stop.subscribe()))),
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await, // out of sockets, say
         }
     }
     stop.send_replace(true);

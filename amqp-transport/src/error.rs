@@ -93,6 +93,26 @@ pub struct Redirect {
     pub address: Option<String>,
 }
 
+impl Redirect {
+    /// To this name or address, on this port.
+    #[must_use]
+    pub fn new(network_host: impl Into<String>, port: u16) -> Self {
+        Self { network_host: Some(network_host.into()), port: Some(port), ..Self::default() }
+    }
+
+    /// The same under this name for `open.hostname`, SNI and certificate checks.
+    #[must_use]
+    pub fn with_hostname(self, hostname: impl Into<String>) -> Self {
+        Self { hostname: Some(hostname.into()), ..self }
+    }
+
+    /// The same with this address to attach to there.
+    #[must_use]
+    pub fn with_address(self, address: impl Into<String>) -> Self {
+        Self { address: Some(address.into()), ..self }
+    }
+}
+
 /// Why a connection is over. Every operation on it fails with a clone of the same value.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]

@@ -175,10 +175,7 @@ async fn resume(listener: &Listener) {
 async fn refusals(listener: &Listener) {
     let (connection, session, server) = connected(listener, Sasl::Anonymous).await;
     let failed = || Error::new(ErrorCondition::INTERNAL_ERROR).with_description("it failed, as it was to");
-    let mut redirect = Redirect::default();
-    redirect.hostname = Some("other.example".into());
-    redirect.port = Some(5671);
-    redirect.address = Some("queue".into());
+    let redirect = Redirect::new("10.0.0.1", 5671).with_hostname("other.example").with_address("queue");
     let selecting = ReceiverOptions::new("selecting", "queue").filter(SELECTOR, SELECTOR, "color = 'green'");
     let answering = async {
         next(&server).await.refuse(failed());

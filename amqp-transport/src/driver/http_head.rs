@@ -7,6 +7,8 @@ use std::io;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use crate::handle::stream::Spoken;
+
 /// A head that was read whole.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Head<'a> {
@@ -19,6 +21,12 @@ pub(crate) struct Head<'a> {
 #[derive(Debug)]
 pub(crate) enum HeadError {
     TooLong,
+    /// The peer speaks another protocol.
+    #[cfg_attr(
+        not(any(test, feature = "websocket")),
+        expect(dead_code, reason = "a proxy is not told what to speak instead")
+    )]
+    NotHttp(Spoken),
     Malformed(&'static str),
     Lost(io::Error),
 }
@@ -112,6 +120,10 @@ where
         }
         if buffer.len() > MAX_HEAD {
             return Err(HeadError::TooLong);
+        }
+        // Not waited for: such a peer may wait for us as well.
+        if let spoken @ (Spoken::Amqp { .. } | Spoken::Tls) = Spoken::recognise(buffer) {
+            return Err(HeadError::NotHttp(spoken));
         }
         seen = buffer.len();
         buffer.reserve(READ_AT_ONCE);

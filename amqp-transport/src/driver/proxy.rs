@@ -29,6 +29,7 @@ pub(crate) async fn connect(
     let mut buffer = BytesMut::new();
     let head = read_head(&mut io, &mut buffer).await.map_err(|error| match error {
         HeadError::TooLong => malformed("its answer is too long"),
+        HeadError::NotHttp(_) => malformed("it speaks no HTTP"),
         HeadError::Malformed(what) => malformed(what),
         HeadError::Lost(error) => lost(error),
     })?;

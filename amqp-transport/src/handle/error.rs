@@ -61,6 +61,9 @@ pub enum WebSocketError {
         /// The HTTP status.
         status: u16,
     },
+    /// The peer speaks no HTTP, and so no WebSocket: plain AMQP, say, or TLS.
+    #[error("the peer does not speak HTTP, it sent {0}")]
+    NotHttp(Spoken),
     /// The peer's side of the upgrade is not what RFC 6455 asks for.
     #[error("the peer's WebSocket handshake is wrong: {what}")]
     Malformed {

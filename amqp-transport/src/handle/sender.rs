@@ -284,8 +284,8 @@ impl Sender {
     ///
     /// # Cancel safety
     /// As [`detach`](Self::detach).
-    pub async fn detach_with_error(&self, error: Error) -> Result<(), EndError> {
-        self.link.detach(DetachKind::Closed, Some(error)).await
+    pub async fn detach_with_error(&self, error: impl Into<Error>) -> Result<(), EndError> {
+        self.link.detach(DetachKind::Closed, Some(error.into())).await
     }
 
     /// Waits until the link is detached and says why.

@@ -20,6 +20,33 @@ use crate::transaction::{ControlRequest, outcome_in, posted_in};
 
 /// A control link: declares transactions at the peer. Clones are the same link; when the last one and the last
 /// transaction are gone, the link is closed.
+///
+/// # Examples
+/// Messages moved from one queue to another, each of them wholly or not at all:
+/// ```no_run
+/// use amqp_codec::{Outcome, TxnCapability};
+/// use amqp_transport::{CreditMode, ReceiverOptions, SenderOptions, Session};
+///
+/// # async fn example(session: &Session) -> Result<(), Box<dyn std::error::Error>> {
+/// let transactions = session.transactions("mover", [TxnCapability::LOCAL_TRANSACTIONS]).await?;
+/// let from = session.attach_receiver(ReceiverOptions::new("from", "new").credit(CreditMode::Manual)).await?;
+/// let to = session.attach_sender(SenderOptions::new("to", "done")).await?;
+/// loop {
+///     from.add_credit(1)?;
+///     let delivery = from.recv().await?;
+///     let message = delivery.message()?;
+///     let transaction = transactions.declare().await?;
+///     match transaction.send(&to, &message).await? {
+///         Outcome::Accepted => transaction.accept(delivery)?,
+///         refused => return Err(format!("not moved: {refused:?}").into()), // dropped, all of it is rolled back
+///     }
+///     match transaction.commit().await {
+///         Err(error) if error.is_rolled_back() => eprintln!("it stays where it was: {error}"),
+///         ended => ended?,
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Transactions {
     control: Arc<Sender>,

@@ -3,8 +3,8 @@
 //! A plain consuming builder; it never touches a connection.
 
 use amqp_codec::{
-    Fields, Multiple, ReceiverSettleMode, Role, SenderSettleMode, Source, Str, Symbol, Target,
-    TargetArchetype, TerminusDurability, TerminusExpiryPolicy,
+    DistributionMode, Fields, Multiple, ReceiverSettleMode, Role, SenderSettleMode, Source, Str, Symbol,
+    Target, TargetArchetype, TerminusDurability, TerminusExpiryPolicy,
 };
 
 use crate::engine::{AttachReply, Retention, Settling, TerminusLimits};
@@ -30,6 +30,7 @@ pub struct AcceptOptions {
     coordinator: Option<Vec<Symbol>>,
     address: Option<Str>,
     filters: Option<Vec<Symbol>>,
+    distribution_mode: Option<DistributionMode>,
     capabilities: Option<Vec<Symbol>>,
 }
 
@@ -71,6 +72,15 @@ impl AcceptOptions {
     #[must_use]
     pub fn filters(mut self, names: impl IntoIterator<Item = Symbol>) -> Self {
         self.filters = Some(names.into_iter().collect());
+        self
+    }
+
+    /// How the node distributes messages, whatever the peer asked for: a queue that cannot be browsed moves them, and whoever
+    /// wanted copies sees it in the answer (`AMQP 1.0 §3.5.7`). Senders only. Default what was asked for.
+    // L-010
+    #[must_use]
+    pub fn distribution_mode(mut self, mode: DistributionMode) -> Self {
+        self.distribution_mode = Some(mode);
         self
     }
 
@@ -246,6 +256,9 @@ impl AcceptOptions {
             if filter.is_empty() {
                 source.filter = None;
             }
+        }
+        if let Some(mode) = &self.distribution_mode {
+            source.distribution_mode = Some(mode.clone());
         }
         self.restrict(&mut source.capabilities);
     }

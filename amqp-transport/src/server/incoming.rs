@@ -225,8 +225,8 @@ impl IncomingAttach {
     }
 
     /// Refuses the link: the answer has no terminus, and a detach with this error follows (`AMQP 1.0 §2.6.3`).
-    pub fn refuse(mut self, error: Error) {
-        self.question.refuse(error);
+    pub fn refuse(mut self, error: impl Into<Error>) {
+        self.question.refuse(error.into());
     }
 
     /// Sends the peer elsewhere with `amqp:link:redirect` (`AMQP 1.0 §2.8.17`).

@@ -76,7 +76,7 @@ impl IncomingSession {
     }
 
     /// Refuses the session: it is answered and ended at once, with this error.
-    pub fn refuse(mut self, error: Error) {
-        self.question.refuse(error);
+    pub fn refuse(mut self, error: impl Into<Error>) {
+        self.question.refuse(error.into());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amqp_codec::{Source, Symbol, Target, TargetArchetype};
+use amqp_codec::{DistributionMode, Source, Symbol, Target, TargetArchetype};
 use amqp_transport::client::{CreditMode, ReceiverOptions, SenderOptions};
 use amqp_transport::server::{AcceptOptions, Draining};
 use amqp_transport::{AttachError, SendError, Settlement};
@@ -73,6 +73,24 @@ async fn an_answer_shows_the_filters_and_capabilities_that_are_in_effect() {
     assert!(filter.contains_key("selector") && !filter.contains_key("no-local"), "{filter:?}");
     assert!(source.capabilities.contains_symbol("queue"));
     assert!(!source.capabilities.contains_symbol("shared") && !source.capabilities.contains_symbol("topic"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_moves_its_messages_does_not_say_that_it_copies_them() {
+    // L-010
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let mut source = Source::new("q");
+    source.distribution_mode = Some(DistributionMode::COPY);
+    for (accept, told) in [
+        (AcceptOptions::new().distribution_mode(DistributionMode::MOVE), DistributionMode::MOVE),
+        (AcceptOptions::new(), DistributionMode::COPY),
+    ] {
+        let options = ReceiverOptions::new("r", source.clone());
+        let (receiver, _sender) = receiving(&session, &server, options, accept).await;
+        assert_eq!(receiver.remote_attach().unwrap().source.unwrap().distribution_mode, Some(told));
+        receiver.detach().await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -54,18 +54,15 @@ async fn a_redirect_is_parsed() {
     let (client, server) = pair().await;
     let session = session(&client).await;
     let redirecting = async {
-        let mut redirect = Redirect::default();
-        redirect.hostname = Some("other.example".to_owned());
-        redirect.network_host = Some("10.0.0.1".to_owned());
-        redirect.port = Some(5671);
-        redirect.address = Some("hub/events".to_owned());
+        let redirect =
+            Redirect::new("10.0.0.1", 5671).with_hostname("other.example").with_address("hub/events");
         next_attach(&server).await.redirect(redirect);
     };
     let (refused, ()) =
         tokio::join!(session.attach_receiver(ReceiverOptions::new("r", "/events")), redirecting);
     let AttachError::Redirect(redirect) = refused.unwrap_err() else { panic!("no redirect") };
     assert_eq!(redirect.hostname.as_deref(), Some("other.example"));
-    assert_eq!(redirect.port, Some(5671));
+    assert_eq!((redirect.network_host.as_deref(), redirect.port), (Some("10.0.0.1"), Some(5671)));
     assert_eq!(redirect.address.as_deref(), Some("hub/events"));
 }
 

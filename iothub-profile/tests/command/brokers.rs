@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use amqp_codec::{Error, ErrorCondition, Role, Symbol};
+use amqp_codec::{DistributionMode, Error, ErrorCondition, Role, Symbol};
 use amqp_transport::server::{
     AcceptOptions, Incoming, Listener, ListenerOptions, SaslDecision, SaslPeer, SaslPolicy, SaslRequest,
     ServerConnection, WebSocketAccept,
@@ -22,7 +22,7 @@ type Queues = Arc<Mutex<HashMap<String, Vec<Bytes>>>>;
 
 /// A broker in a thread, for as long as the test. Addresses with a meaning: `refused` is refused, `reject`, `release` and
 /// `modify` answer with that outcome, `no-credit` grants none, `cut` closes the connection at the third message, `hold`
-/// answers nothing.
+/// answers nothing, `moved` gives messages away to who wants copies.
 struct Broker {
     port: u16,
     queues: Queues,
@@ -125,7 +125,11 @@ async fn serve(connection: ServerConnection, queues: Queues) {
                 }
             });
         } else {
-            let Ok(sender) = attach.accept_sender(AcceptOptions::new().filters([])) else { continue };
+            let mut options = AcceptOptions::new().filters([]);
+            if address == "moved" {
+                options = options.distribution_mode(DistributionMode::MOVE);
+            }
+            let Ok(sender) = attach.accept_sender(options) else { continue };
             tokio::spawn(async move {
                 let messages = queues.lock().expect("not poisoned").remove(&address).unwrap_or_default();
                 for (number, payload) in messages.into_iter().enumerate() {
@@ -370,6 +374,30 @@ fn who_is_not_let_in_is_told_so() {
     send(&with("us%20er:pa%2Fss"), &["--sasl", "scram-sha-256"]).fails_with(3, &["SCRAM-SHA-256"]);
     send(&broker.url("q"), &["--sasl", "external"]).fails_with(3, &["EXTERNAL"]);
     send(&broker.url("q"), &["--sasl", "none"]).succeeds();
+}
+
+#[test]
+fn browsing_takes_no_message_away() {
+    let broker = Broker::start();
+    for address in ["q", "moved"] {
+        broker.send(address, &["--body", "x", "--count", "2"]).succeeds();
+    }
+    let ran = broker.receive("q", &["--browse", "--count", "2"]);
+    assert_eq!(ran.succeeds().records().len(), 2);
+    assert!(ran.stderr.contains("received 2, released 2"), "{}", ran.stderr);
+    assert!(wait_until(DEADLINE, || broker.held("q") == 2), "{} are left", broker.held("q"));
+    broker.receive("moved", &["--browse"]).fails_with(6, &["browse", "--answer release"]);
+    assert!(wait_until(DEADLINE, || broker.held("moved") == 2), "{} are left", broker.held("moved"));
+    broker.receive("q", &["--browse", "--answer", "accept"]).fails_with(2, &["--browse"]);
+}
+
+#[test]
+fn a_websocket_that_is_asked_for_is_never_left_out() {
+    let broker = Broker::start();
+    broker.send("q", &["--body", "x", "--websocket"]).fails_with(2, &["--websocket", "write ws://"]);
+    let plain = peer(b"AMQP\x03\x01\x00\x00");
+    let args = ["amqp", "receive", "--address", "q", &format!("ws://127.0.0.1:{plain}/")];
+    run(&args).fails_with(5, &["does not speak HTTP", "plain AMQP 1.0 (SASL)", "write amqp://"]);
 }
 
 #[test]

@@ -93,6 +93,7 @@ async fn answer(io: &mut BoxedStream, buffer: &mut BytesMut, options: &WebSocket
 fn unread(error: HeadError) -> WebSocketError {
     match error {
         HeadError::TooLong => WebSocketError::TooLong { limit: MAX_HEAD },
+        HeadError::NotHttp(spoken) => WebSocketError::NotHttp(spoken),
         HeadError::Malformed(what) => WebSocketError::Malformed { what },
         HeadError::Lost(error) => lost(&error),
     }

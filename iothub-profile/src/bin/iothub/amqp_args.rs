@@ -190,7 +190,7 @@ pub(crate) struct AmqpReceiveArgs {
     #[command(flatten)]
     pub(crate) link: LinkArgs,
     /// What to answer to each message
-    #[arg(long, value_name = "ANSWER", default_value = "accept")]
+    #[arg(long, value_name = "ANSWER", default_value = "accept", conflicts_with = "browse")]
     pub(crate) answer: BrokerAnswer,
     /// Ask for messages that are sent settled; no answer is given
     #[arg(long)]
@@ -204,8 +204,9 @@ pub(crate) struct AmqpReceiveArgs {
     /// Only messages that this selector chooses, in the broker's language; a broker that does not honour it is refused
     #[arg(long, value_name = "EXPRESSION")]
     pub(crate) selector: Option<String>,
-    /// Look at messages and leave them there (distribution mode copy)
-    #[arg(long)]
+    /// Look at messages and leave them there (distribution mode copy): each is released once it is printed; a broker that
+    /// does not promise to leave them there is refused
+    #[arg(long, conflicts_with = "settled")]
     pub(crate) browse: bool,
     /// Largest message taken, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 67_108_864, value_parser = clap::value_parser!(u64).range(1..=268_435_456))]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use amqp_codec::{ErrorCondition, ReceiverSettleMode};
-use amqp_transport::client::{Proxy, ProxyRules, TlsError, TlsOptions, WebSocketOptions};
+use amqp_transport::client::{Proxy, ProxyRules, TlsError, TlsOptions, WebSocketError, WebSocketOptions};
 use amqp_transport::sasl::scram::ScramHash;
 use amqp_transport::{
     AttachError, ConnectError, ConnectOptions, Connection, ConnectionError, DetachReason, Sasl, SaslFailure,
@@ -70,6 +70,11 @@ impl Broker {
         } else if args.client_cert.is_some() || global.ca.is_some() {
             let what = "certificates are for amqps:// and wss://, and the URL says neither";
             return Err(Failure::new(Class::Usage, what));
+        }
+        if global.websocket && !url.scheme.is_websocket() {
+            let what = "--websocket asks for a WebSocket, and the URL for plain AMQP";
+            return Err(Failure::new(Class::Usage, what)
+                .advice("write ws:// or wss:// in the URL, and name the node with --address"));
         }
         if url.scheme.is_websocket() {
             options = options.websocket(WebSocketOptions::new(format!("/{}", url.path)));
@@ -152,6 +157,15 @@ fn connect_failure(error: &ConnectError) -> Failure {
         ConnectError::NotAmqp(Spoken::Tls) => {
             broker_failure(Class::Tls, what).advice("the port speaks TLS: write amqps:// instead of amqp://")
         }
+        ConnectError::WebSocket(WebSocketError::NotHttp(spoken)) => {
+            let failure = broker_failure(Class::Unreachable, what).fault("the URL's scheme, or its port");
+            let failure = failure.retry("does not help until this is corrected");
+            failure.advice(if *spoken == Spoken::Tls {
+                "write wss:// instead of ws://"
+            } else {
+                "write amqp:// instead of ws://, or give the port that has WebSockets"
+            })
+        }
         ConnectError::Proxy(_) => broker_failure(Class::Unreachable, what)
             .advice("check the host, the port and the credentials that --proxy gives"),
         _ => broker_failure(Class::Unreachable, what)
@@ -169,6 +183,13 @@ pub(crate) fn lost(reason: &ConnectionError) -> Failure {
         }
         ConnectionError::Sasl(SaslFailure::NeedsTls { .. }) => broker_failure(Class::Credential, words)
             .advice("use amqps://, or, where nobody else is on the network, --allow-plain-without-tls"),
+        ConnectionError::Sasl(SaslFailure::MechanismNotOffered { .. }) => {
+            broker_failure(Class::Credential, words)
+                .fault("the way to authenticate, which the broker does not have")
+                .advice(
+                    "choose one that it offers with --sasl, or leave the user out of the URL for anonymous",
+                )
+        }
         ConnectionError::Sasl(_) | ConnectionError::HeaderMismatch { .. } => {
             broker_failure(Class::Credential, words).advice("choose another mechanism with --sasl")
         }

@@ -72,17 +72,34 @@ async fn open(broker: &Broker, args: &AmqpReceiveArgs) -> Result<(Connection, Re
     }
     let attached = timeout(args.link.timeout, session.attach_receiver(options)).await;
     let receiver = attached.map_err(|_| unanswered("the link"))?.map_err(|error| attach_failure(&error))?;
-    // L-050: the answer shows the filters in effect.
-    let is_honoured = receiver.remote_attach().is_some_and(|attach| {
-        let filter = attach.source.as_ref().and_then(|source| source.filter.as_ref());
-        filter.is_some_and(|filter| filter.contains_key(SELECTOR))
-    });
-    if args.selector.is_some() && !is_honoured {
+    if let Some(failure) = unmet(args, &receiver) {
         close(async { drop(connection.close().await) }).await;
-        return Err(broker_failure(Class::Refused, "the broker does not honour the selector")
-            .advice("leave --selector out, and choose among the messages received"));
+        return Err(failure);
     }
     Ok((connection, receiver))
+}
+
+/// What was asked of the source and is not in effect, as the broker's answer shows.
+// L-010, L-050
+fn unmet(args: &AmqpReceiveArgs, receiver: &Receiver) -> Option<Failure> {
+    let source = receiver.remote_attach().and_then(|attach| attach.source);
+    let is_copying =
+        source.as_ref().and_then(|it| it.distribution_mode.as_ref()) == Some(&DistributionMode::COPY);
+    if args.browse && !is_copying {
+        let what = "the broker does not let its messages be browsed: it would give them away";
+        return Some(broker_failure(Class::Refused, what).advice(
+            "leave --browse out; with --answer release each message is given back, and may come again",
+        ));
+    }
+    let filter = source.as_ref().and_then(|source| source.filter.as_ref());
+    let is_honoured = filter.is_some_and(|filter| filter.contains_key(SELECTOR));
+    if args.selector.is_some() && !is_honoured {
+        return Some(
+            broker_failure(Class::Refused, "the broker does not honour the selector")
+                .advice("leave --selector out, and choose among the messages received"),
+        );
+    }
+    None
 }
 
 /// Credit: as much as is wanted ahead, and never for more messages than are wanted in all.
@@ -175,12 +192,17 @@ async fn receive(
             counts.settled = counts.settled.saturating_add(1);
             continue;
         }
-        match timeout(args.link.timeout, delivery.settle_confirmed(state(args.answer))).await {
+        match timeout(args.link.timeout, delivery.settle_confirmed(state(answer(args)))).await {
             Ok(Ok(())) => counts.answered = counts.answered.saturating_add(1),
             Ok(Err(error)) => return Err(Stopped::Failed(unsettled(&error))),
             Err(_) => return Err(Stopped::Failed(unanswered("an outcome"))),
         }
     }
+}
+
+/// What to answer: to who browses, messages never go away.
+fn answer(args: &AmqpReceiveArgs) -> BrokerAnswer {
+    if args.browse { BrokerAnswer::Release } else { args.answer }
 }
 
 fn state(answer: BrokerAnswer) -> DeliveryState {
@@ -224,7 +246,7 @@ struct Counts {
 
 impl Counts {
     fn text(&self, args: &AmqpReceiveArgs) -> String {
-        let how = match args.answer {
+        let how = match answer(args) {
             BrokerAnswer::Accept => "accepted",
             BrokerAnswer::Reject => "rejected",
             BrokerAnswer::Release => "released",

@@ -50,13 +50,22 @@ impl Cli {
 /// The command with its help as it should be: options that every verb takes, so that they may stand before it, are
 /// shown only by verbs to which they mean something.
 fn described() -> Command {
-    let command = Cli::command();
+    let command = with_negative_numbers(Cli::command());
     let global: Vec<_> = command.get_arguments().filter(|arg| arg.is_global_set()).cloned().collect();
     MEANINGLESS.iter().fold(command, |command, (verb, ids)| {
         let hidden = global.iter().filter(|arg| ids.contains(&arg.get_id().as_str()));
         let hidden: Vec<_> = hidden.map(|arg| arg.clone().hide(true)).collect();
         with_args(command, &verb.split(' ').collect::<Vec<_>>(), hidden)
     })
+}
+
+/// Lets a value be a negative number, so that the complaint about it is that of its option and not of an unknown `-1`.
+fn with_negative_numbers(command: Command) -> Command {
+    let command = command.mut_args(|arg| {
+        let takes_value = arg.get_action().takes_values();
+        if takes_value { arg.allow_negative_numbers(true) } else { arg }
+    });
+    command.mut_subcommands(with_negative_numbers)
 }
 
 /// Adds options to the verb at the end of `path`.
@@ -479,8 +488,8 @@ pub(crate) enum DecodeAs {
 
 /// Verbs, and the options they take before or behind them without any use for them.
 const MEANINGLESS: [(&str, &[&str]); 6] = [
-    ("amqp send", &["connection_string", "connection_string_file"]),
-    ("amqp receive", &["connection_string", "connection_string_file"]),
+    ("amqp send", &["connection_string", "connection_string_file", "websocket"]),
+    ("amqp receive", &["connection_string", "connection_string_file", "websocket"]),
     (
         "amqp decode",
         &["output", "connection_string", "connection_string_file", "ca", "connect_to", "connect_timeout"],
@@ -497,6 +506,18 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         described().debug_assert();
+    }
+
+    #[test]
+    fn a_negative_number_is_a_wrong_value_and_no_unknown_option() {
+        for option in ["--count", "--rate", "--size", "--in-flight", "--timeout"] {
+            let words = ["iothub", "amqp", "send", "amqp://h/q", "--body", "x", option, "-3"];
+            let words = words.iter().filter(|word| option != "--size" || !["--body", "x"].contains(word));
+            let (complaint, code) = Cli::read(words.map(|word| (*word).to_owned())).unwrap_err();
+            assert_eq!(code, 2);
+            assert!(complaint.contains(&format!("invalid value '-3' for '{option}")), "{complaint}");
+        }
+        assert!(Cli::read(["iothub", "device", "send", "-3"].map(str::to_owned)).is_ok(), "a body");
     }
 
     #[test]
