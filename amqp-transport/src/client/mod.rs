@@ -43,10 +43,12 @@ pub use crate::handle::receipt::{Receipt, Undecided};
 pub use crate::handle::receiver::Receiver;
 pub use crate::handle::sender::Sender;
 pub use crate::handle::session::Session;
+#[cfg(feature = "futures")]
+pub use crate::handle::sink::{MessageSink, Outlet, SinkError};
 pub use crate::handle::stats::ConnectionStats;
 pub use crate::handle::stream::Spoken;
 #[cfg(feature = "futures")]
-pub use crate::handle::streams::{Deliveries, MessageSink, SinkError};
+pub use crate::handle::streams::{Deliveries, Inlet};
 pub use crate::handle::suspended::{ResumeError, SuspendedSender};
 pub use crate::handle::suspended_receiver::SuspendedReceiver;
 pub use crate::handle::transaction::{Transaction, TransactionError, Transactions};

@@ -95,21 +95,23 @@ impl State {
         }
     }
 
-    /// Chooses how a receiver is granted credit, and grants the first.
-    pub(crate) fn start_granting(&mut self, key: usize, credit: CreditMode) {
+    /// Chooses how a receiver is granted credit, and grants the first unless it begins stopped.
+    pub(crate) fn start_granting(&mut self, key: usize, credit: CreditMode, at_first: Drain) {
         let limits = &self.engine.config().limits;
         let frame = usize::try_from(self.engine.config().max_frame_size).unwrap_or(usize::MAX);
         let held = u64::try_from(limits.partial_delivery_bytes.max(frame)).unwrap_or(u64::MAX);
         // A link that was detached meanwhile has given its share back already.
         let slot = self.links.get_mut(key).filter(|slot| !matches!(slot.phase, LinkPhase::Detached(_)));
         let Some(slot) = slot else { return };
-        slot.inbox.credit = credit;
+        (slot.inbox.credit, slot.inbox.drain) = (credit, at_first);
         if credit != CreditMode::Manual && slot.inbox.expected == 0 {
             let largest = self.engine.link_max_message_size(slot.id).unwrap_or(u64::MAX).min(held);
             slot.inbox.expected = largest.saturating_add(DELIVERY_COST);
             self.granting = self.granting.saturating_add(1);
         }
-        self.grant(key);
+        if at_first != Drain::Stopped {
+            self.grant(key);
+        }
     }
 
     /// The octets that one of the links which are granted credit by themselves may have on its way and waiting. All of them
@@ -270,16 +272,16 @@ mod tests {
         let add =
             |state: &mut State, index| state.add_link(LinkId { index, generation: 1 }, LinkPhase::Attached);
         let lasting = add(&mut state, 0);
-        state.start_granting(lasting, CreditMode::Auto(100));
+        state.start_granting(lasting, CreditMode::Auto(100), Drain::Off);
         let share = state.share();
         // What the driver hears between the attach's answer and the first credit.
         let brief = add(&mut state, 1);
         state.finish_link(brief, DetachReason::ByPeer, WasUsable::Yes);
-        state.start_granting(brief, CreditMode::Auto(100));
+        state.start_granting(brief, CreditMode::Auto(100), Drain::Off);
         assert_eq!((state.granting, state.share()), (1, share));
         // One that receives has its share until it ends.
         let other = add(&mut state, 2);
-        state.start_granting(other, CreditMode::Auto(100));
+        state.start_granting(other, CreditMode::Auto(100), Drain::Off);
         assert_eq!((state.granting, state.share()), (2, share / 2));
         state.finish_link(other, DetachReason::ByPeer, WasUsable::Yes);
         assert_eq!((state.granting, state.share()), (1, share));

@@ -7,7 +7,7 @@ use std::task::Poll;
 use amqp_codec::{Attach, DeliveryState, Error, ReceiverSettleMode};
 
 use super::parting::Patience;
-use super::shared::{LinkPhase, LinkSlot};
+use super::shared::{Drain, LinkPhase, LinkSlot};
 use super::wait::Place;
 use crate::engine::{DeliveryId, DetachKind, LinkId, Settlement};
 use crate::error::ConnectionError;
@@ -113,10 +113,10 @@ impl LinkInner {
         }
     }
 
-    /// Chooses how credit is granted, and grants the first.
-    pub(crate) fn start_receiving(&self, credit: CreditMode) {
+    /// Chooses how credit is granted, and grants the first unless the link begins stopped.
+    pub(crate) fn start_receiving(&self, credit: CreditMode, at_first: Drain) {
         // Poisoned: nothing will be received.
-        let _ = self.connection.shared.with(|state| state.start_granting(self.key, credit));
+        let _ = self.connection.shared.with(|state| state.start_granting(self.key, credit, at_first));
     }
 
     /// Tells the sender what became of a delivery.

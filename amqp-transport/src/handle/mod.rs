@@ -4,7 +4,7 @@
 //! handle goes. It never touches a socket; it locks the shared state for a moment, acts on the engine and leaves the
 //! rest to the driver.
 
-mod batch;
+pub(crate) mod batch;
 pub(crate) mod connection;
 pub(crate) mod delivery;
 pub(crate) mod error;
@@ -13,8 +13,10 @@ pub(crate) mod options;
 pub(crate) mod receipt;
 pub(crate) mod receiver;
 pub(crate) mod sender;
-mod sending;
+pub(crate) mod sending;
 pub(crate) mod session;
+#[cfg(feature = "futures")]
+pub(crate) mod sink;
 pub(crate) mod stats;
 pub(crate) mod stream;
 #[cfg(feature = "futures")]

@@ -7,6 +7,7 @@ use amqp_codec::{
     TargetArchetype, Value,
 };
 
+use crate::driver::shared::Drain;
 use crate::engine::{LinkConfig, Retention, SessionConfig, Settling};
 
 /// Settings of a session (`AMQP 1.0 §2.7.2`).
@@ -159,6 +160,8 @@ pub struct ReceiverOptions {
     pub(crate) config: LinkConfig,
     pub(crate) credit: CreditMode,
     pub(crate) on_drop: OnDrop,
+    /// Whether credit is granted from the beginning.
+    pub(crate) at_first: Drain,
 }
 
 impl ReceiverOptions {
@@ -166,7 +169,7 @@ impl ReceiverOptions {
     pub fn new(name: impl Into<Str>, source: impl Into<LinkSource>) -> Self {
         let mut config = LinkConfig::receiver(name, source.into().0);
         config.max_message_size = Some(DEFAULT_MAX_MESSAGE_SIZE);
-        Self { config, credit: CreditMode::default(), on_drop: OnDrop::default() }
+        Self { config, credit: CreditMode::default(), on_drop: OnDrop::default(), at_first: Drain::Off }
     }
 
     /// Where messages go on this side. Default an empty target.

@@ -113,13 +113,23 @@ impl Receiver {
     /// Safe; the link stays stopped.
     // L-030
     pub async fn stop(&self) -> Result<(), RecvError> {
-        let asked = self.ask(|state| {
+        let asked = self.begin_to_stop()?;
+        self.stopped(asked).await
+    }
+
+    /// Takes the peer's credit back, and gives the number of the answer that says so.
+    pub(crate) fn begin_to_stop(&self) -> Result<u32, RecvError> {
+        self.ask(|state| {
             let Some(slot) = state.links.get_mut(self.link.key) else { return };
             slot.inbox.drain = Drain::Stopped;
             slot.life.notify_all(&mut state.wakes);
             // Stale: the link's end is on its way as an event.
             let _ = state.engine.set_credit(slot.id, 0);
-        })?;
+        })
+    }
+
+    /// Waits for that answer.
+    pub(crate) async fn stopped(&self, asked: u32) -> Result<(), RecvError> {
         self.answered(asked, |slot| slot.inbox.drain == Drain::Stopped).await
     }
 

@@ -40,7 +40,7 @@ impl Sender {
         drop(Attempt { sender: self, place: place.take() });
     }
 
-    pub(super) async fn hand_over(
+    pub(crate) async fn hand_over(
         &self,
         content: Content<'_>,
         settlement: Settlement,
@@ -51,7 +51,8 @@ impl Sender {
 }
 
 /// What is to be sent.
-pub(super) enum Content<'a> {
+#[derive(Clone, Copy)]
+pub(crate) enum Content<'a> {
     Message(&'a Message),
     Encoded {
         payload: &'a Bytes,

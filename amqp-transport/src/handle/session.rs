@@ -116,7 +116,7 @@ impl Session {
     pub async fn attach_receiver(&self, options: ReceiverOptions) -> Result<Receiver, AttachError> {
         let name = options.config.name.clone();
         let inner = self.attach(options.config).await?;
-        inner.start_receiving(options.credit);
+        inner.start_receiving(options.credit, options.at_first);
         Ok(Receiver::new(inner, name, options.on_drop))
     }
 

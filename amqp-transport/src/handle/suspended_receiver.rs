@@ -260,7 +260,7 @@ impl Session {
         match attached {
             Ok(link) => {
                 suspended.hand_on(&link);
-                link.start_receiving(options.credit);
+                link.start_receiving(options.credit, options.at_first);
                 Ok(Receiver::new(link, name, options.on_drop))
             }
             Err(error) => Err(ResumeError { error, suspended: Some(Box::new(suspended)) }),

@@ -5,6 +5,7 @@ use std::fmt;
 use super::hooks::Hooks;
 use super::live::Live;
 use super::sender::Resend;
+use crate::driver::shared::Drain;
 use crate::handle::error::{AttachError, DetachReason};
 use crate::handle::line::{Line, LineRest};
 use crate::handle::options::{CreditMode, ReceiverOptions, SenderOptions};
@@ -60,7 +61,34 @@ pub trait LinkOptions: sealed::Sealed + fmt::Debug + Send + 'static {
     fn attach(self, session: &Session) -> impl Future<Output = Result<Self::Handle, AttachError>> + Send;
 
     #[doc(hidden)]
-    fn grant(link: &Self::Handle, messages: u32);
+    fn grant(link: &Self::Handle, messages: u32) {
+        let _ = (link, messages);
+    }
+
+    /// As these, for a link that begins without credit.
+    #[doc(hidden)]
+    fn stopped(self) -> Self
+    where
+        Self: Sized,
+    {
+        self
+    }
+
+    #[doc(hidden)]
+    fn stop(link: &Self::Handle) {
+        let _ = link;
+    }
+
+    #[doc(hidden)]
+    fn start(link: &Self::Handle) {
+        let _ = link;
+    }
+
+    /// Says how many messages wait to be sent.
+    #[doc(hidden)]
+    fn announce(link: &Self::Handle, messages: u32) {
+        let _ = (link, messages);
+    }
 
     /// Messages that came on the link and were not taken.
     #[doc(hidden)]
@@ -148,7 +176,10 @@ impl LinkOptions for SenderOptions {
         session.attach_sender(self).await
     }
 
-    fn grant(_link: &Sender, _messages: u32) {}
+    fn announce(link: &Sender, messages: u32) {
+        // A link that has ended is noticed by whoever sends.
+        let _ = link.set_available(messages);
+    }
 
     fn waiting(_link: &Sender) -> usize {
         0
@@ -208,6 +239,21 @@ impl LinkOptions for ReceiverOptions {
     fn grant(link: &Receiver, messages: u32) {
         // A link that has ended is noticed by whoever waits.
         let _ = link.add_credit(messages);
+    }
+
+    fn stopped(mut self) -> Self {
+        self.at_first = Drain::Stopped;
+        self
+    }
+
+    fn stop(link: &Receiver) {
+        // Its answer is waited for by nobody: what comes before it is there to be taken.
+        let _ = link.begin_to_stop();
+    }
+
+    fn start(link: &Receiver) {
+        // A link that has ended is noticed by whoever waits.
+        let _ = link.start();
     }
 
     fn waiting(link: &Receiver) -> usize {

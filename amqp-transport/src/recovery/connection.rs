@@ -11,8 +11,9 @@ use super::live::Live;
 use super::options::{PeerAddress, RecoveryOptions};
 use super::receiver::RecoveringReceiver;
 use super::sender::RecoveringSender;
+use super::session::{Place, RecoveringSession};
 use super::status::RecoveryStatus;
-use crate::handle::options::{ReceiverOptions, SenderOptions};
+use crate::handle::options::{ReceiverOptions, SenderOptions, SessionOptions};
 
 /// A connection that is made again when it is lost, with the links on it. Clones are the same connection.
 ///
@@ -78,7 +79,7 @@ impl<H: Hooks> RecoveringConnection<H> {
     /// A link that sends and comes back by itself. It is attached when it is first used, see
     /// [`RecoveringSender::attached`].
     pub fn sender<B: Blueprint<H, Options = SenderOptions>>(&self, blueprint: B) -> RecoveringSender<H, B> {
-        RecoveringSender::new(self.clone(), blueprint)
+        RecoveringSender::new(self.clone(), Place::First, blueprint)
     }
 
     /// A link that receives and comes back by itself, with its credit. It is attached when it is first used, see
@@ -87,7 +88,14 @@ impl<H: Hooks> RecoveringConnection<H> {
         &self,
         blueprint: B,
     ) -> RecoveringReceiver<H, B> {
-        RecoveringReceiver::new(self.clone(), blueprint)
+        RecoveringReceiver::new(self.clone(), Place::First, blueprint)
+    }
+
+    /// A further session, with windows of its own, for links besides those of the one that the hooks begin. It is begun
+    /// when it is first used, see [`RecoveringSession::begun`].
+    #[must_use]
+    pub fn session(&self, options: SessionOptions) -> RecoveringSession<H> {
+        RecoveringSession::new(self.clone(), options)
     }
 
     /// The present connection; waits for one where there is none and the options say so

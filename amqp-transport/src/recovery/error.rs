@@ -49,7 +49,7 @@ pub enum RecoveryError {
     /// The connection was given up because a link on it could not be used.
     #[error("the connection was given up")]
     Condemned,
-    /// There is no connection at this moment, and the caller chose not to wait.
+    /// There is no connection, or no link, at this moment, and the caller chose not to wait.
     #[error("there is no connection at this moment")]
     NotConnected,
     /// Something was not done in time. Trying again may help.
@@ -58,6 +58,11 @@ pub enum RecoveryError {
         /// What was not done.
         what: &'static str,
     },
+    /// Credit was granted while it was being taken back
+    /// ([`RecoveringReceiver::drain`](super::RecoveringReceiver::drain),
+    /// [`RecoveringReceiver::stop`](super::RecoveringReceiver::stop)): it is not.
+    #[error("credit was granted anew before the peer had given back what it held")]
+    Regranted,
     /// No address was given to connect to.
     #[error("there is no address to connect to")]
     NoAddress,
@@ -82,7 +87,11 @@ impl RecoveryError {
             Self::Cbs(error) => error.is_retryable(),
             Self::Attach { error, .. } => error.is_retryable(),
             Self::Detached { reason, .. } => reason.is_retryable(),
-            Self::SessionEnded(_) | Self::Condemned | Self::NotConnected | Self::TimedOut { .. } => true,
+            Self::SessionEnded(_)
+            | Self::Condemned
+            | Self::NotConnected
+            | Self::TimedOut { .. }
+            | Self::Regranted => true,
             Self::Begin(OpenError::Limit(_)) | Self::NoAddress | Self::Closed => false,
         }
     }
@@ -112,7 +121,7 @@ impl RecoveryError {
 pub enum SendFailure<E> {
     /// The link's own answer: the message is at fault, or its outcome is unknown.
     #[error(transparent)]
-    Send(SendError),
+    Send(#[from] SendError),
     /// The message was not sent, and waiting for another link or connection is useless.
     #[error("not sent: {0}")]
     NotSent(E),

@@ -94,7 +94,7 @@ pub struct Attempt<'a> {
 pub struct Established<C> {
     /// The connection.
     pub connection: Connection,
-    /// The session that carries the recovering links.
+    /// The session that carries the recovering links, but those of a [further session](super::RecoveringSession).
     pub session: Session,
     /// What the hooks keep of it.
     pub context: C,

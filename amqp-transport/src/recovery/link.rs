@@ -1,4 +1,6 @@
 //! Links that come back after their connection was lost.
+//!
+//! Owns which link there is, which were before it, and what becomes of each at its end.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,18 +10,22 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use super::Backoff;
+use super::attaching::NotAttached;
 use super::blueprint::{Blueprint, Keeping, LinkOptions};
 use super::connection::RecoveringConnection;
 use super::error::RecoveryError;
 use super::hooks::{Hooks, LinkEnd, LinkVerdict};
 use super::live::Live;
-use crate::handle::error::{AttachError, DetachReason, EndReason};
+use super::session::Place;
+use crate::handle::error::{DetachReason, EndReason};
 
 /// A link on whatever connection there is.
 #[derive(Debug)]
 pub(super) struct Restored<H: Hooks, B: Blueprint<H>> {
     pub(super) connection: RecoveringConnection<H>,
     pub(super) blueprint: B,
+    /// The session that it is attached in.
+    pub(super) place: Place,
     slot: Mutex<Slot<H, B>>,
     opening: Arc<tokio::sync::Mutex<()>>,
     /// What goes on whether anybody waits for it or not, where links are resumed: attaching one, and watching one.
@@ -28,11 +34,11 @@ pub(super) struct Restored<H: Hooks, B: Blueprint<H>> {
 
 #[derive(Debug)]
 pub(super) struct Slot<H: Hooks, B: Blueprint<H>> {
-    attached: Option<Attached<H, B>>,
+    pub(super) attached: Option<Attached<H, B>>,
     /// Links before it, the oldest first, on which messages came that nobody has taken yet.
-    former: VecDeque<Attached<H, B>>,
+    pub(super) former: VecDeque<Attached<H, B>>,
     /// Whether what is unsettled at a loss is resumed.
-    keeping: Option<Keeping>,
+    pub(super) keeping: Option<Keeping>,
     /// Links in a row that were resumed and soon detached.
     pub(super) detached: u32,
     /// How much was unsettled at the last link's end.
@@ -41,8 +47,8 @@ pub(super) struct Slot<H: Hooks, B: Blueprint<H>> {
     is_getting_on: bool,
     /// What is left of the last link, until the next is attached.
     pub(super) left: Option<Left<<B::Options as LinkOptions>::Suspended>>,
-    /// Credit granted by hand and not used: the next link is granted it, too.
-    credit: u32,
+    /// What its application told the link, which is told to the next, too.
+    pub(super) told: Told,
 }
 
 impl<H: Hooks, B: Blueprint<H>> Slot<H, B> {
@@ -57,8 +63,19 @@ impl<H: Hooks, B: Blueprint<H>> Slot<H, B> {
 /// What is left of a link, and the address that it was attached to.
 #[derive(Debug)]
 pub(super) struct Left<S> {
-    suspended: S,
-    address: Arc<str>,
+    pub(super) suspended: S,
+    pub(super) address: Arc<str>,
+}
+
+/// What an application says to its link.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// Credit granted by hand and not used.
+    pub(super) credit: u32,
+    /// Whether the peer is to have no credit at all.
+    pub(super) is_stopped: bool,
+    /// Messages that wait to be sent.
+    pub(super) available: u32,
 }
 
 /// Which link was forgotten.
@@ -76,16 +93,8 @@ pub(super) struct Attached<H: Hooks, B: Blueprint<H>> {
     pub(super) live: Arc<Live<H::Context>>,
     pub(super) link: Arc<<B::Options as LinkOptions>::Handle>,
     pub(super) address: Arc<str>,
-    is_credit_manual: bool,
-    since: Instant,
-}
-
-/// What came of an attempt to attach a link that failed.
-pub(super) struct NotAttached<E> {
-    verdict: LinkVerdict<E>,
-    /// What to say when a new connection for the link's sake comes to nothing too often; none where the connection was
-    /// lost, which is not the link's fault.
-    fault: Option<E>,
+    pub(super) is_credit_manual: bool,
+    pub(super) since: Instant,
 }
 
 impl<H: Hooks, B: Blueprint<H>> Clone for Attached<H, B> {
@@ -101,7 +110,7 @@ impl<H: Hooks, B: Blueprint<H>> Clone for Attached<H, B> {
 }
 
 impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
-    pub(super) fn new(connection: RecoveringConnection<H>, blueprint: B) -> Self {
+    pub(super) fn new(connection: RecoveringConnection<H>, place: Place, blueprint: B) -> Self {
         let slot = Mutex::new(Slot {
             attached: None,
             former: VecDeque::new(),
@@ -110,10 +119,10 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
             rest: 0,
             is_getting_on: false,
             left: None,
-            credit: 0,
+            told: Told::default(),
         });
         let (opening, tasks) = (Arc::default(), Mutex::default());
-        Self { connection, blueprint, slot, opening, tasks }
+        Self { connection, blueprint, place, slot, opening, tasks }
     }
 
     /// Resumes links from here on, or not.
@@ -206,8 +215,40 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
         self.count(attempt, RecoveryError::Detached { address, reason }.into())
     }
 
+    /// What the layer above makes of a link's end. That a further session has ended is no reason to leave the connection.
     pub(super) fn verdict(&self, address: &str, reason: &DetachReason) -> LinkVerdict<H::Error> {
-        self.connection.hooks().link_verdict(address, LinkEnd::Detached(reason))
+        match self.connection.hooks().link_verdict(address, LinkEnd::Detached(reason)) {
+            LinkVerdict::Reconnect if self.place.is_left_alone(reason) => {
+                let (address, reason) = (address.to_owned(), reason.clone());
+                LinkVerdict::AttachAgain(RecoveryError::Detached { address, reason }.into())
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// Sees to the end of a link that was in use: forgets it, and does what its end asks for before the next is attached.
+    /// Without a reason its connection was lost.
+    pub(super) async fn see_ended(
+        &self,
+        ended: &Attached<H, B>,
+        reason: Option<&DetachReason>,
+        attempt: &mut u32,
+    ) -> Result<(), H::Error> {
+        if self.forget(ended) == Forgotten::Former {
+            // All that came on it is taken; another goes on already, or is waited for.
+            return Ok(());
+        }
+        match reason.map_or(LinkVerdict::Reconnect, |reason| self.verdict(&ended.address, reason)) {
+            LinkVerdict::Reconnect => {
+                if let Some(reason) = reason {
+                    self.count_end(attempt, ended, reason)?;
+                }
+                ended.live.condemn();
+                Ok(())
+            }
+            LinkVerdict::GiveUp(error) => Err(error),
+            LinkVerdict::AttachAgain(error) => self.wait(attempt, error).await,
+        }
     }
 
     /// Forgets a link that has ended, so that the next call attaches it anew. Messages that wait on it are still given.
@@ -262,141 +303,18 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
         self.slot().attached.clone()
     }
 
-    /// Raises the credit granted by hand by `messages`, now and for links to come.
-    pub(super) fn add_credit(&self, messages: u32) {
-        let mut slot = self.slot();
-        slot.credit = slot.credit.saturating_add(messages);
-        if let Some(attached) = &slot.attached {
-            <B::Options as LinkOptions>::grant(&attached.link, messages);
-        }
-    }
-
-    /// Raises the credit granted by hand to at least `messages`.
-    pub(super) fn raise_credit(&self, messages: u32) {
-        let mut slot = self.slot();
-        let missing = messages.saturating_sub(slot.credit);
-        if missing == 0 {
-            return;
-        }
-        slot.credit = messages;
-        if let Some(attached) = &slot.attached {
-            <B::Options as LinkOptions>::grant(&attached.link, missing);
-        }
-    }
-
-    /// A message has used credit up.
-    pub(super) fn use_credit(&self, attached: &Attached<H, B>) {
-        if attached.is_credit_manual {
-            let mut slot = self.slot();
-            slot.credit = slot.credit.saturating_sub(1);
-        }
-    }
-
     /// The link, where it is on a connection on which something new may begin.
-    fn current(&self) -> Option<Attached<H, B>> {
+    pub(super) fn current(&self) -> Option<Attached<H, B>> {
         self.slot().attached.as_ref().filter(|attached| !attached.live.is_condemned()).cloned()
-    }
-
-    /// Puts a link in the place of the one before it, which is kept while it has messages that nobody has taken.
-    fn install(&self, attached: &Attached<H, B>) {
-        let mut slot = self.slot();
-        let former = slot.attached.replace(attached.clone());
-        let gone = former.and_then(|former| keep_former(&mut slot, former));
-        // What waits there has used its share of the credit up and is yet to be counted.
-        let used: usize = slot.former.iter().map(waiting).sum();
-        let credit = slot.credit.saturating_sub(u32::try_from(used).unwrap_or(u32::MAX));
-        if attached.is_credit_manual && credit > 0 {
-            <B::Options as LinkOptions>::grant(&attached.link, credit);
-        }
-        drop(slot);
-        give_up(gone);
     }
 
     pub(super) fn slot(&self) -> MutexGuard<'_, Slot<H, B>> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    pub(super) async fn attach_to(
-        &self,
-        live: &Arc<Live<H::Context>>,
-    ) -> Result<Attached<H, B>, NotAttached<H::Error>> {
-        let attaching = async {
-            let options = match self.blueprint.draw(live).await {
-                Ok(options) => options,
-                Err(_) if !live.connection().is_open() => {
-                    return Err(NotAttached { verdict: LinkVerdict::Reconnect, fault: None });
-                }
-                Err(error) => {
-                    return Err(NotAttached { verdict: LinkVerdict::AttachAgain(error), fault: None });
-                }
-            };
-            let (address, is_credit_manual) = (options.address(), options.is_credit_manual());
-            match self.attach(live, options, &address).await {
-                Ok(link) => {
-                    let (live, link) = (Arc::clone(live), Arc::new(link));
-                    let address = address.into();
-                    let attached = Attached { live, link, address, is_credit_manual, since: Instant::now() };
-                    self.install(&attached);
-                    Ok(attached)
-                }
-                Err(error) => Err(self.not_attached(live, address, &error)),
-            }
-        };
-        match timeout(self.connection.options().operation_timeout, attaching).await {
-            Ok(result) => result,
-            // A peer that does not answer is as good as gone.
-            Err(_) => Err(NotAttached {
-                verdict: LinkVerdict::Reconnect,
-                fault: Some(RecoveryError::TimedOut { what: "attaching the link" }.into()),
-            }),
-        }
-    }
-
-    /// Attaches a link, going on with what is left of the last one where it is the same.
-    async fn attach(
-        &self,
-        live: &Live<H::Context>,
-        options: B::Options,
-        address: &str,
-    ) -> Result<<B::Options as LinkOptions>::Handle, AttachError> {
-        let Some(keeping) = self.keeping() else { return options.attach(live.session()).await };
-        let options = options.keep(keeping);
-        let left = self.slot().left.take();
-        match left.filter(|left| options.goes_on(&left.suspended) && *left.address == *address) {
-            None => {
-                let link = options.attach(live.session()).await?;
-                <B::Options as LinkOptions>::begun(&link);
-                Ok(link)
-            }
-            Some(left) => options.resume(live.session(), left.suspended).await.map_err(|refused| {
-                let address = left.address;
-                self.slot().left = refused.suspended.map(|suspended| Left { suspended: *suspended, address });
-                refused.error
-            }),
-        }
-    }
-
-    fn keeping(&self) -> Option<Keeping> {
-        self.slot().keeping
-    }
-
-    fn not_attached(
-        &self,
-        live: &Live<H::Context>,
-        address: String,
-        error: &AttachError,
-    ) -> NotAttached<H::Error> {
-        let verdict = self.connection.hooks().link_verdict(&address, LinkEnd::NotAttached(error));
-        let is_lost = matches!(error, AttachError::Lost(_) | AttachError::SessionEnded(EndReason::Lost(_)));
-        // Condemned: the connection was being left for another's sake.
-        let is_at_fault = !is_lost && !live.is_condemned();
-        let fault = is_at_fault.then(|| RecoveryError::attach(address, error.clone()).into());
-        NotAttached { verdict, fault }
-    }
 }
 
 /// Puts a link among those that messages are still taken from, where some wait; returns one whose messages are not.
-fn keep_former<H: Hooks, B: Blueprint<H>>(
+pub(super) fn keep_former<H: Hooks, B: Blueprint<H>>(
     slot: &mut Slot<H, B>,
     former: Attached<H, B>,
 ) -> Option<Attached<H, B>> {
@@ -408,7 +326,7 @@ fn keep_former<H: Hooks, B: Blueprint<H>>(
 }
 
 /// Lets go of a link, without a lock.
-fn give_up<H: Hooks, B: Blueprint<H>>(gone: Option<Attached<H, B>>) {
+pub(super) fn give_up<H: Hooks, B: Blueprint<H>>(gone: Option<Attached<H, B>>) {
     let Some(gone) = gone else { return };
     match <B::Options as LinkOptions>::let_go(&gone.link) {
         0 => {}
@@ -416,7 +334,7 @@ fn give_up<H: Hooks, B: Blueprint<H>>(gone: Option<Attached<H, B>>) {
     }
 }
 
-fn waiting<H: Hooks, B: Blueprint<H>>(link: &Attached<H, B>) -> usize {
+pub(super) fn waiting<H: Hooks, B: Blueprint<H>>(link: &Attached<H, B>) -> usize {
     <B::Options as LinkOptions>::waiting(&link.link)
 }
 

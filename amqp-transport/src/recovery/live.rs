@@ -56,7 +56,7 @@ impl<C> Live<C> {
         &self.connection
     }
 
-    /// The session that carries the recovering links.
+    /// The session that carries the recovering links, but those of a [further session](super::RecoveringSession).
     #[must_use]
     pub fn session(&self) -> &Session {
         &self.session

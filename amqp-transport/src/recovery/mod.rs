@@ -9,15 +9,25 @@
 //! # What becomes of an operation when the connection is lost
 //! | operation | ends as |
 //! |---|---|
-//! | a send that waits for credit or for a connection | goes on with the next connection, up to the operation time-out |
-//! | a message handed over of which no octet has left | sent again by [`RecoveringSender::send`]; its [`Receipt`](crate::Receipt) says `Lost` |
-//! | a message on its way | [`SendError::OutcomeUnknown`](crate::SendError::OutcomeUnknown), unless the sender [resends](Resend) or [resumes](Unsettled::Resume) |
-//! | `recv` | goes on with the next connection, with the credit that was granted |
+//! | a send that waits for credit or for a connection, `ready` | goes on with the next connection, up to the operation time-out |
+//! | a message handed over of which no octet has left | sent again by `send`, `send_settled`, `send_all` and a sink; its [`Receipt`](crate::Receipt) says `Lost` |
+//! | a small message sent settled | handed over for good when `send_settled` has returned: whether it left is not known |
+//! | a message on its way | [`SendError::OutcomeUnknown`](crate::SendError::OutcomeUnknown), unless the sender [resends](Resend), in whatever form but a receipt, or [resumes](Unsettled::Resume) |
+//! | `try_send` | says that there is no connection, until `ready` or another send has attached the next link |
+//! | `recv`, `recv_many`, a stream | goes on with the next connection, with the credit that was granted; what came before the loss is given first |
+//! | `try_recv` | gives what came before the loss |
+//! | `drain`, `available` | asks the next peer |
+//! | `stop` | is done: the lost link has no credit any more, and the next begins without |
+//! | credit by hand | what is not used is granted to the next link |
+//! | `stats` | begins anew with the next link |
 //! | settling a delivery of the old link | [`SettleError::Lost`](crate::SettleError::Lost), and the peer delivers again, unless the receiver [resumes](RecoveringReceiver::unsettled) |
 //!
 //! Deliveries that are unsettled at a loss are not resumed, each link begins anew, unless its sender or receiver chose
-//! [`Unsettled::Resume`]: then what both ends remember decides. One session carries all links of a
-//! connection; when the peer ends it, the connection is replaced.
+//! [`Unsettled::Resume`]: then what both ends remember decides. Without it, links in mode second, too, take messages at
+//! least once over a loss.
+//!
+//! The session that the hooks begin carries the links; when the peer ends it, the connection is replaced. Further sessions
+//! ([`RecoveringConnection::session`]) are begun anew for themselves.
 //!
 //! # Examples
 //! A broker at two addresses, without more than SASL:
@@ -78,11 +88,15 @@
 //! }
 //! ```
 
+#[cfg(feature = "tokio")]
+mod attaching;
 mod backoff;
 #[cfg(feature = "tokio")]
 mod blueprint;
 #[cfg(feature = "tokio")]
 mod connection;
+#[cfg(feature = "tokio")]
+mod credit;
 #[cfg(feature = "tokio")]
 mod error;
 #[cfg(feature = "tokio")]
@@ -98,9 +112,15 @@ mod options;
 #[cfg(feature = "tokio")]
 mod receiver;
 #[cfg(feature = "tokio")]
+mod receiving;
+#[cfg(feature = "tokio")]
 mod resuming;
 #[cfg(feature = "tokio")]
 mod sender;
+#[cfg(feature = "tokio")]
+mod sending;
+#[cfg(feature = "tokio")]
+mod session;
 #[cfg(feature = "tokio")]
 mod status;
 
@@ -115,5 +135,6 @@ pub use {
     options::{PeerAddress, RecoveryOptions, WhileDown},
     receiver::{Received, RecoveringReceiver},
     sender::{RecoveringSender, Resend, Unsettled},
+    session::RecoveringSession,
     status::RecoveryStatus,
 };

@@ -9,10 +9,11 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::{OwnedMutexGuard, oneshot};
 use tokio::time::{Instant, timeout};
 
+use super::attaching::NotAttached;
 use super::blueprint::{Blueprint, LinkOptions};
 use super::error::RecoveryError;
 use super::hooks::{Hooks, LinkVerdict};
-use super::link::{Attached, NotAttached, Restored};
+use super::link::{Attached, Restored};
 use super::live::Live;
 use super::status::RecoveryStatus;
 

@@ -3,22 +3,29 @@
 use std::sync::Arc;
 
 use amqp_codec::{Message, Outcome};
-use tokio::time::timeout;
+use bytes::Bytes;
 
 use super::blueprint::{Blueprint, Keeping};
 use super::connection::RecoveringConnection;
 use super::error::SendFailure;
-use super::hooks::{Direct, Hooks, LinkVerdict};
+use super::hooks::{Direct, Hooks};
 use super::link::Restored;
-use crate::handle::error::{DetachReason, SendError};
+use super::sending::Asked;
+use super::session::Place;
+use crate::engine::{LinkStats, Settlement};
+#[cfg(doc)]
+use crate::handle::error::SendError;
 use crate::handle::options::SenderOptions;
 use crate::handle::receipt::Receipt;
+use crate::handle::sending::Content;
+#[cfg(feature = "futures")]
+use crate::handle::sink::MessageSink;
 
 /// A link that sends and comes back by itself.
 #[derive(Debug)]
 pub struct RecoveringSender<H: Hooks = Direct, B: Blueprint<H, Options = SenderOptions> = SenderOptions> {
-    link: Arc<Restored<H, B>>,
-    resend: Resend,
+    pub(super) link: Arc<Restored<H, B>>,
+    pub(super) resend: Resend,
     unsettled: Unsettled,
 }
 
@@ -67,8 +74,8 @@ pub enum Resend {
 }
 
 impl<H: Hooks, B: Blueprint<H, Options = SenderOptions>> RecoveringSender<H, B> {
-    pub(super) fn new(connection: RecoveringConnection<H>, blueprint: B) -> Self {
-        let link = Arc::new(Restored::new(connection, blueprint));
+    pub(super) fn new(connection: RecoveringConnection<H>, place: Place, blueprint: B) -> Self {
+        let link = Arc::new(Restored::new(connection, place, blueprint));
         Self { link, resend: Resend::default(), unsettled: Unsettled::default() }
     }
 
@@ -118,25 +125,7 @@ impl<H: Hooks, B: Blueprint<H, Options = SenderOptions>> RecoveringSender<H, B> 
     /// Dropped before the message is handed over, nothing is sent; dropped after it, the message goes its way and its
     /// outcome is discarded.
     pub async fn send(&self, message: &Message) -> Result<Outcome, SendFailure<H::Error>> {
-        let mut sent = 0;
-        loop {
-            sent += 1;
-            let error = match self.send_with_receipt(message).await?.await {
-                Ok(outcome) => return Ok(outcome),
-                Err(error) => error,
-            };
-            let is_sent_again = match &error {
-                SendError::Lost(_) => true,
-                SendError::Detached(reason) => reason.is_retryable(),
-                SendError::OutcomeUnknown(reason) => {
-                    self.resend == Resend::UntilKnown && !matches!(reason, DetachReason::Local)
-                }
-                _ => false,
-            };
-            if !is_sent_again || sent >= self.link.connection.options().link_attempts {
-                return Err(SendFailure::Send(error));
-            }
-        }
+        self.send_content(Content::Message(message), None).await
     }
 
     /// Hands a message over, on another link or connection where one is proved not to have taken it, up to the operation
@@ -149,8 +138,96 @@ impl<H: Hooks, B: Blueprint<H, Options = SenderOptions>> RecoveringSender<H, B> 
     /// # Cancel safety
     /// Safe: dropped before it is ready, nothing is sent.
     pub async fn send_with_receipt(&self, message: &Message) -> Result<Receipt, SendFailure<H::Error>> {
-        let limit = self.link.connection.options().operation_timeout;
-        timeout(limit, self.until_taken(message)).await.unwrap_or(Err(SendFailure::TimedOut))
+        self.hand_over(Content::Message(message), None).await
+    }
+
+    /// Sends a message settled: no outcome will come. One that had not left when its connection was lost is sent on the
+    /// next only where that shows before this ends: a small message is handed over for good as soon as a link takes it.
+    ///
+    /// # Errors
+    /// Those that prove that the message was not taken, or [`SendFailure::Send`] with [`SendError::OutcomeUnknown`] when the
+    /// link ended between its frames and [`resend`](Self::resend) does not say otherwise. The link's mode must not be
+    /// unsettled.
+    ///
+    /// # Cancel safety
+    /// Dropped before the message is handed over, nothing is sent; dropped after it, the message goes its way, whole.
+    pub async fn send_settled(&self, message: &Message) -> Result<(), SendFailure<H::Error>> {
+        self.send_content(Content::Message(message), Some(Settlement::Settled)).await.map(drop)
+    }
+
+    /// Hands over a message that is encoded already, or a batch of them
+    /// (format [`BATCHED_MESSAGE_FORMAT`](amqp_codec::BATCHED_MESSAGE_FORMAT)). Large payloads are not copied. Otherwise as
+    /// [`send_with_receipt`](Self::send_with_receipt).
+    ///
+    /// # Errors
+    /// Those that prove that the message was not sent.
+    ///
+    /// # Cancel safety
+    /// Safe: dropped before it is ready, nothing is sent.
+    pub async fn send_encoded(
+        &self,
+        payload: Bytes,
+        message_format: u32,
+        settlement: Settlement,
+    ) -> Result<Receipt, SendFailure<H::Error>> {
+        let content = Content::Encoded { payload: &payload, message_format, tag: None, state: None };
+        self.hand_over(content, Some(settlement)).await
+    }
+
+    /// Waits until a message can go, on another link or connection where one is lost meanwhile, up to the operation
+    /// time-out: the link is attached, the peer has granted credit, the session's window is open, and there is room in the
+    /// output. Others may use the room up meanwhile.
+    ///
+    /// # Errors
+    /// When there is no connection, link or credit in time, or will not be.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn ready(&self) -> Result<(), SendFailure<H::Error>> {
+        self.link.ask_in_time(Asked::Room).await.map(drop)
+    }
+
+    /// Hands a message over if it can go this moment. It attaches nothing: [`attached`](Self::attached) and
+    /// [`ready`](Self::ready) do.
+    ///
+    /// # Errors
+    /// [`SendFailure::NotSent`] with [`RecoveryError::NotConnected`](super::RecoveryError::NotConnected) while there is no
+    /// link; [`SendFailure::Send`] with [`SendError::WouldBlock`] where a bound holds the message; all others as
+    /// [`send_with_receipt`](Self::send_with_receipt).
+    pub fn try_send(&self, message: &Message) -> Result<Receipt, SendFailure<H::Error>> {
+        self.link.at_once(|link| link.try_send(message))
+    }
+
+    /// As [`try_send`](Self::try_send), for a message that is encoded already, in this format.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_encoded(
+        &self,
+        payload: Bytes,
+        message_format: u32,
+        settlement: Settlement,
+    ) -> Result<Receipt, SendFailure<H::Error>> {
+        self.link.at_once(|link| link.try_send_encoded(payload, message_format, settlement))
+    }
+
+    /// The sender as a sink of messages. What it was handed goes again after a loss as [`send`](Self::send) says, so it
+    /// keeps each message until its outcome is known.
+    #[cfg(feature = "futures")]
+    pub fn into_sink(self) -> MessageSink<Self> {
+        MessageSink::new(self)
+    }
+
+    /// Says how many messages wait for this link, which its peer is told with the next flow, and the peers of links to
+    /// come (`AMQP 1.0 §2.6.7`). Default 0.
+    pub fn set_available(&self, messages: u32) {
+        self.link.announce(messages);
+    }
+
+    /// The credit of the link in use and what has passed over it, counted anew on each link; `None` while there is none.
+    #[must_use]
+    pub fn stats(&self) -> Option<LinkStats> {
+        self.link.last()?.link.stats()
     }
 
     /// Detaches the link for good where it is attached, and waits for the peer's answer. Sending attaches it again.
@@ -164,53 +241,35 @@ impl<H: Hooks, B: Blueprint<H, Options = SenderOptions>> RecoveringSender<H, B> 
         }
     }
 
+    /// Sends until the outcome is known or may not be asked for again.
+    async fn send_content(
+        &self,
+        content: Content<'_>,
+        settlement: Option<Settlement>,
+    ) -> Result<Outcome, SendFailure<H::Error>> {
+        let mut sent = 0;
+        loop {
+            sent += 1;
+            match self.hand_over(content, settlement).await?.await {
+                Err(error) if self.is_sent_again(&error, sent) => {}
+                end => return end.map_err(SendFailure::Send),
+            }
+        }
+    }
+
+    async fn hand_over(
+        &self,
+        content: Content<'_>,
+        settlement: Option<Settlement>,
+    ) -> Result<Receipt, SendFailure<H::Error>> {
+        let taken = self.link.ask_in_time(Asked::Take(content, settlement)).await?;
+        Ok(taken.unwrap_or_else(Receipt::settled))
+    }
+
     fn keeping(&self) -> Option<Keeping> {
         match self.unsettled {
             Unsettled::Forget => None,
             Unsettled::Resume { kept_bytes } => Some(Keeping { bytes: kept_bytes, resend: self.resend }),
-        }
-    }
-
-    async fn until_taken(&self, message: &Message) -> Result<Receipt, SendFailure<H::Error>> {
-        let mut attempt = 0;
-        loop {
-            let attached = self.link.attached().await.map_err(SendFailure::NotSent)?;
-            // Condemned since: the next connection takes the message.
-            let Some(in_flight) = attached.live.begin() else { continue };
-            let sent = tokio::select! {
-                biased;
-                sent = attached.link.send_with_receipt(message) => sent,
-                // Whoever still waits for credit would only hold up the end of this connection.
-                () = attached.live.condemned() => continue,
-            };
-            drop(in_flight);
-            let error = match sent {
-                Ok(receipt) => return Ok(receipt),
-                Err(error) => error,
-            };
-            let verdict = match &error {
-                SendError::Lost(_) => LinkVerdict::Reconnect,
-                SendError::Detached(reason) => self.link.verdict(&attached.address, reason),
-                _ => return Err(SendFailure::Send(error)),
-            };
-            self.link.forget(&attached);
-            if matches!(&error, SendError::Detached(DetachReason::Incomplete)) && self.link.is_getting_on() {
-                // the next link goes on with the rest, which becomes less.
-                continue;
-            }
-            match verdict {
-                LinkVerdict::Reconnect => {
-                    if let SendError::Detached(reason) = &error {
-                        let counted = self.link.count_end(&mut attempt, &attached, reason);
-                        counted.map_err(SendFailure::NotSent)?;
-                    }
-                    attached.live.condemn();
-                }
-                LinkVerdict::GiveUp(error) => return Err(SendFailure::NotSent(error)),
-                LinkVerdict::AttachAgain(error) => {
-                    self.link.wait(&mut attempt, error).await.map_err(SendFailure::NotSent)?;
-                }
-            }
         }
     }
 }

@@ -12,7 +12,7 @@ use super::incoming_session::IncomingSession;
 use super::question::{Question, Request};
 use crate::driver::link::LinkInner;
 use crate::driver::pending::Before;
-use crate::driver::shared::{AttachRequest, LinkPhase};
+use crate::driver::shared::{AttachRequest, Drain, LinkPhase};
 use crate::driver::termini::{Member, Suspended};
 use crate::engine::{AttachReply, EngineError, SessionId, SuspendedLink, TerminusKey};
 use crate::error::{ConnectionError, Redirect};
@@ -148,7 +148,7 @@ impl IncomingAttach {
         let mut options = options;
         options.max_message_size.get_or_insert(DEFAULT_MAX_MESSAGE_SIZE);
         let (link, _) = self.accept(Role::Sender, &options, None, Before::default())?;
-        link.start_receiving(credit);
+        link.start_receiving(credit, Drain::Off);
         Ok(Receiver::new(link, name, on_drop))
     }
 
@@ -192,7 +192,7 @@ impl IncomingAttach {
             }
         };
         suspended.hand_on(&link);
-        link.start_receiving(credit);
+        link.start_receiving(credit, Drain::Off);
         Ok(Receiver::new(link, name, on_drop))
     }
 

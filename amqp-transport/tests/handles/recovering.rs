@@ -1,9 +1,11 @@
 //! Connections that come back: who is told what, in which order, after which time.
 
+mod forms;
 mod incomplete;
 pub(crate) mod net;
 mod receiving;
 mod resuming;
+mod sessions;
 
 use std::time::Duration;
 

@@ -15,17 +15,21 @@ use tokio::time::timeout;
 use crate::cancelling::dropped_after;
 use crate::support::*;
 
-async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
+pub(crate) async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
     poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)).await
 }
 
-async fn feed<S: Sink<Message> + Unpin>(sink: &mut S, message: Message) -> Result<(), S::Error> {
+pub(crate) async fn feed<S: Sink<Message> + Unpin>(sink: &mut S, message: Message) -> Result<(), S::Error> {
     poll_fn(|cx| Pin::new(&mut *sink).poll_ready(cx)).await?;
     Pin::new(sink).start_send(message)
 }
 
-async fn flush<S: Sink<Message> + Unpin>(sink: &mut S) -> Result<(), S::Error> {
+pub(crate) async fn flush<S: Sink<Message> + Unpin>(sink: &mut S) -> Result<(), S::Error> {
     poll_fn(|cx| Pin::new(&mut *sink).poll_flush(cx)).await
+}
+
+pub(crate) async fn close<S: Sink<Message> + Unpin>(sink: &mut S) -> Result<(), S::Error> {
+    poll_fn(|cx| Pin::new(&mut *sink).poll_close(cx)).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,7 +80,7 @@ async fn a_sink_hands_over_in_order_waits_for_outcomes_and_detaches() {
     }
     flush(&mut sink).await.unwrap();
     assert_eq!(client.stats().undecided_messages, 0, "flushed is settled");
-    poll_fn(|cx| Pin::new(&mut sink).poll_close(cx)).await.unwrap();
+    close(&mut sink).await.unwrap();
     assert_eq!(taking.await.unwrap(), (0..2_500).collect::<Vec<_>>());
 }
 

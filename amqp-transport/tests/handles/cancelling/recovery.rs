@@ -5,7 +5,7 @@ use std::time::Duration;
 use amqp_codec::Outcome;
 use amqp_transport::recovery::{RecoveringConnection, RecoveryStatus};
 use amqp_transport::server::AcceptOptions;
-use amqp_transport::{CreditMode, ReceiverOptions, SenderOptions};
+use amqp_transport::{CreditMode, ReceiverOptions, SenderOptions, SessionOptions, Settlement};
 use tokio::time::{sleep, timeout};
 
 use super::{at_every_await_point, dropped_after, settle_down};
@@ -56,10 +56,11 @@ async fn a_dropped_wait_for_the_end_of_a_connection_is_nothing() {
     .await;
 }
 
-// cancels recovery::sender: attached, send, send_with_receipt, detach
+// cancels recovery::sender: attached, send, send_with_receipt, send_settled, send_encoded, ready, detach
+// cancels recovery::sending: send_all
 #[tokio::test(start_paused = true)]
 async fn a_dropped_recovering_send_sends_once_or_not_at_all() {
-    for way in 0..4 {
+    for way in 0..8 {
         at_every_await_point(async |polls| {
             let (net, brokers) = Net::new([Meets::Nobody, Meets::Nobody]);
             net.serve_all(brokers);
@@ -73,13 +74,21 @@ async fn a_dropped_recovering_send_sends_once_or_not_at_all() {
                 0 => dropped_after(polls, sender.attached()).await.is_some(),
                 1 => dropped_after(polls, sender.send(&message)).await.is_some(),
                 2 => dropped_after(polls, sender.send_with_receipt(&message)).await.is_some(),
-                _ => dropped_after(polls, sender.detach()).await.is_some(),
+                3 => dropped_after(polls, sender.detach()).await.is_some(),
+                4 => dropped_after(polls, sender.send_settled(&message)).await.is_some(),
+                5 => {
+                    let payload = amqp_codec::to_bytes(&message);
+                    let sending = sender.send_encoded(payload, 0, Settlement::Unsettled);
+                    dropped_after(polls, sending).await.is_some()
+                }
+                6 => dropped_after(polls, sender.ready()).await.is_some(),
+                _ => dropped_after(polls, sender.send_all(std::slice::from_ref(&message))).await.is_some(),
             };
             settle_down().await;
             let taken = net.taken();
             match way {
-                0 | 3 => assert!(taken.is_empty()),
-                1 => assert!(taken.len() <= 1 && (!is_ready || taken == [1]), "{taken:?}"),
+                0 | 3 | 6 => assert!(taken.is_empty()),
+                1 | 7 => assert!(taken.len() <= 1 && (!is_ready || taken == [1]), "{taken:?}"),
                 _ => assert_eq!(taken.len(), usize::from(is_ready), "dropped before it is ready: not sent"),
             }
             let sent = timeout(PATIENCE, sender.send(&numbered(2))).await.expect("it goes on");
@@ -92,10 +101,10 @@ async fn a_dropped_recovering_send_sends_once_or_not_at_all() {
     }
 }
 
-// cancels recovery::receiver: attached, recv, recv_with_live, detach
+// cancels recovery::receiver: attached, recv, recv_with_live, recv_many, stop, drain, available, detach
 #[tokio::test(start_paused = true)]
 async fn a_dropped_recovering_receive_loses_no_message_and_no_credit() {
-    for way in 0..4 {
+    for way in 0..8 {
         at_every_await_point(async |polls| {
             let (net, mut brokers) = Net::new([Meets::Nobody]);
             let connection = RecoveringConnection::start(addresses("a"), options(), net.clone());
@@ -136,8 +145,21 @@ async fn a_dropped_recovering_receive_loses_no_message_and_no_credit() {
                     .await
                     .map(|taken| take(taken.unwrap().delivery))
                     .is_some(),
-                _ => dropped_after(polls, receiver.detach()).await.is_some(),
+                3 => dropped_after(polls, receiver.detach()).await.is_some(),
+                4 => match dropped_after(polls, receiver.recv_many(2)).await {
+                    Some(taken) => {
+                        taken.unwrap().into_iter().for_each(&mut take);
+                        true
+                    }
+                    None => false,
+                },
+                5 => dropped_after(polls, receiver.stop()).await.is_some(),
+                6 => dropped_after(polls, receiver.drain()).await.is_some(),
+                _ => dropped_after(polls, receiver.available()).await.is_some(),
             };
+            if matches!(way, 5 | 6) {
+                receiver.set_credit(3);
+            }
             while numbers.len() < 3 {
                 let next = timeout(PATIENCE, receiver.recv()).await.expect("no credit is lost").unwrap();
                 numbers.push(number_of(&next.message().unwrap()));
@@ -149,4 +171,22 @@ async fn a_dropped_recovering_receive_loses_no_message_and_no_credit() {
         })
         .await;
     }
+}
+
+// cancels recovery::session: begun
+#[tokio::test(start_paused = true)]
+async fn a_dropped_wait_for_a_further_session_leaves_none_behind() {
+    at_every_await_point(async |polls| {
+        let (net, brokers) = Net::new([Meets::Nobody]);
+        net.serve_all(brokers);
+        let connection = RecoveringConnection::start(addresses("a"), options(), net.clone());
+        let further = connection.session(SessionOptions::new());
+        let is_ready = dropped_after(polls, further.begun()).await.is_some();
+        settle_down().await;
+        let begun = timeout(PATIENCE, further.begun()).await.expect("it goes on").unwrap();
+        settle_down().await;
+        assert_eq!(begun.connection().stats().engine.sessions, 2, "dropped after {polls}");
+        is_ready
+    })
+    .await;
 }

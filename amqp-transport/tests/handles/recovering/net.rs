@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -54,6 +55,8 @@ pub(crate) struct Inner {
     pub(crate) planned: Mutex<Option<Duration>>,
     /// Messages that brokers have taken.
     pub(crate) taken: Mutex<Vec<u32>>,
+    /// The highest channel of brokers.
+    channel_max: Mutex<u16>,
 }
 
 /// The broker's end of one connection.
@@ -61,12 +64,18 @@ pub(crate) struct Inner {
 pub(crate) struct Broker {
     pub(crate) server: ServerConnection,
     relay: JoinHandle<()>,
+    stalled: Arc<AtomicBool>,
 }
 
 impl Broker {
     /// Ends the stream between the two without a word.
     pub(crate) fn cut(&self) {
         self.relay.abort();
+    }
+
+    /// Lets nothing through any more that either end sends.
+    pub(crate) fn stall(&self) {
+        self.stalled.store(true, Ordering::SeqCst);
     }
 
     /// Serves links: takes and accepts what is sent, and gives away the senders of links that receive.
@@ -135,6 +144,7 @@ impl Net {
             connections,
             planned: Mutex::default(),
             taken: Mutex::default(),
+            channel_max: Mutex::new(255),
         };
         (Self { inner: Arc::new(inner) }, brokers)
     }
@@ -142,6 +152,12 @@ impl Net {
     /// What is met once the script is over.
     pub(crate) fn then(self, after: Meets) -> Self {
         *self.inner.after.lock().unwrap() = after;
+        self
+    }
+
+    /// Brokers that take one session of a connection.
+    pub(crate) fn with_one_session(self) -> Self {
+        *self.inner.channel_max.lock().unwrap() = 0;
         self
     }
 
@@ -186,12 +202,14 @@ impl Net {
     fn pipe(&self, limit: Option<usize>, limit_back: Option<usize>) -> DuplexStream {
         let (near, relay_near) = tokio::io::duplex(PIPE);
         let (relay_far, far) = tokio::io::duplex(PIPE);
-        let relay = tokio::spawn(relay(relay_near, relay_far, limit, limit_back));
+        let stalled = Arc::new(AtomicBool::new(false));
+        let relay = tokio::spawn(relay(relay_near, relay_far, limit, limit_back, Arc::clone(&stalled)));
         let inner = Arc::clone(&self.inner);
         tokio::spawn(async move {
             // A client that is cut off while it opens leaves nobody behind.
-            if let Ok(server) = ServerConnection::over(far, &server_options()).await {
-                let _ = inner.connections.send(Broker { server, relay }).await;
+            let options = server_options().channel_max(*inner.channel_max.lock().unwrap());
+            if let Ok(server) = ServerConnection::over(far, &options).await {
+                let _ = inner.connections.send(Broker { server, relay, stalled }).await;
             }
         });
         near
@@ -225,20 +243,34 @@ impl Net {
     }
 }
 
-async fn relay(near: DuplexStream, far: DuplexStream, limit: Option<usize>, limit_back: Option<usize>) {
+async fn relay(
+    near: DuplexStream,
+    far: DuplexStream,
+    limit: Option<usize>,
+    limit_back: Option<usize>,
+    stalled: Arc<AtomicBool>,
+) {
     let (near_read, near_write) = tokio::io::split(near);
     let (far_read, far_write) = tokio::io::split(far);
     tokio::select! {
-        () = carry(far_read, near_write, limit_back) => {}
-        () = carry(near_read, far_write, limit) => {}
+        () = carry(far_read, near_write, limit_back, &stalled) => {}
+        () = carry(near_read, far_write, limit, &stalled) => {}
     }
 }
 
-async fn carry(mut from: ReadHalf<DuplexStream>, mut to: WriteHalf<DuplexStream>, limit: Option<usize>) {
+async fn carry(
+    mut from: ReadHalf<DuplexStream>,
+    mut to: WriteHalf<DuplexStream>,
+    limit: Option<usize>,
+    stalled: &AtomicBool,
+) {
     let mut left = limit.unwrap_or(usize::MAX);
     let mut buffer = [0; 512];
     while left > 0 {
         let Ok(count @ 1..) = from.read(&mut buffer).await else { break };
+        if stalled.load(Ordering::SeqCst) {
+            std::future::pending().await
+        }
         let count = count.min(left);
         left -= count;
         if to.write_all(&buffer[..count]).await.is_err() {
