@@ -11,7 +11,7 @@ use super::shared::{
     State, WasUsable,
 };
 use super::survivors::Word;
-use crate::engine::{DetachCause, EndCause, Event, LinkId, SessionId};
+use crate::engine::{DetachCause, EndCause, Event, Events, LinkId, SessionId};
 use crate::error::{ConnectionError, RemoteError};
 use crate::handle::error::{DetachReason, EndReason, SendError};
 use crate::handle::options::Draining;
@@ -19,21 +19,25 @@ use crate::handle::options::Draining;
 impl State {
     /// Takes all events the engine has.
     pub(crate) fn dispatch_all(&mut self) {
-        while let Some(event) = self.engine.poll_event() {
-            self.dispatch(event);
-        }
+        while self.dispatch_next() {}
     }
 
-    pub(crate) fn dispatch(&mut self, event: Event) {
+    /// Takes the next event, if there is one.
+    #[inline]
+    pub(crate) fn dispatch_next(&mut self) -> bool {
+        match self.engine.poll_events() {
+            Some(Events::One(Event::Delivery { link, delivery })) => self.on_delivery(link, delivery),
+            Some(Events::One(event)) => self.dispatch(event),
+            Some(Events::Settled(settled)) => self.on_settled_run(&settled),
+            None => return false,
+        }
+        true
+    }
+
+    fn dispatch(&mut self, event: Event) {
         match event {
-            Event::Delivery { link, delivery } => self.on_delivery(link, delivery),
-            Event::Settled { link: _, user, state } => {
-                if let Ok(key) = usize::try_from(user) {
-                    self.on_settled(key, state);
-                }
-            }
             Event::Unresolved { link: _, user } => {
-                if let Ok(key) = usize::try_from(user) {
+                if let Some(key) = self.pending.long(user) {
                     self.resolve(key, Err(SendError::OutcomeUnknown(DetachReason::NotRetained)));
                 }
             }
@@ -50,7 +54,7 @@ impl State {
                 self.on_survivor(link, tag, Word::Settled(state));
             }
             Event::OutcomeTold { link: _, delivery: _, user, state } => {
-                if let Ok(key) = usize::try_from(user) {
+                if let Some(key) = self.pending.long(user) {
                     self.on_told(key, state);
                 }
             }
@@ -180,7 +184,7 @@ impl State {
     }
 
     fn resolve_sent(&mut self, link: LinkId, link_key: usize, user: u32) {
-        let Ok(key) = usize::try_from(user) else { return };
+        let Some(key) = self.pending.long(user) else { return };
         let waits =
             self.pending.get(key).is_some_and(|pending| pending.is_settled && pending.link == link_key);
         // One that is still leaving has its own event to come; this one is of a message nobody waits for.

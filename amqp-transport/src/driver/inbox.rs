@@ -90,6 +90,7 @@ impl State {
     /// Gives the memory of a burst back; for a connection that has fallen idle.
     pub(crate) fn shrink(&mut self) {
         self.engine.shrink();
+        self.pending.shrink();
         for slot in self.links.values_mut().filter(|slot| slot.inbox.deliveries.is_empty()) {
             slot.inbox.deliveries = VecDeque::new();
         }

@@ -19,6 +19,7 @@ pub(crate) mod pending;
 pub(crate) mod proxy;
 #[cfg(any(feature = "scram", feature = "websocket"))]
 pub(crate) mod random;
+pub(crate) mod ring;
 pub(crate) mod shared;
 mod slab;
 pub(crate) mod stream;

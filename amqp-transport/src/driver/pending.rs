@@ -11,9 +11,10 @@ use amqp_codec::{DeliveryState, Error, ErrorCondition, Outcome, Str};
 use bytes::Bytes;
 
 use super::link::LinkInner;
+use super::ring::short;
 use super::shared::State;
 use super::survivors::Births;
-use crate::engine::{DeliveryId, SuspendedLink};
+use crate::engine::{DeliveryId, SettledRun, SuspendedLink};
 use crate::handle::error::{DetachReason, SendError};
 use crate::transaction::transaction_of;
 
@@ -33,8 +34,8 @@ pub(crate) struct Pending {
     pub(crate) octets: usize,
     pub(crate) phase: PendingPhase,
     /// Its neighbours among the messages of its link that have not ended.
-    previous: Option<usize>,
-    next: Option<usize>,
+    previous: Option<u64>,
+    next: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -80,7 +81,7 @@ impl From<Conclusion> for Result<Outcome, SendError> {
 #[derive(Clone)]
 pub(crate) struct Origin {
     pub(crate) link: Arc<LinkInner>,
-    pub(crate) key: usize,
+    pub(crate) key: u64,
 }
 
 /// What a link that is resumed brings along from those before it.
@@ -137,24 +138,40 @@ impl State {
         self.pending.values().filter(|pending| !matches!(pending.phase, PendingPhase::Done(_))).count()
     }
 
-    /// A message is on its way: it counts among its link's.
-    pub(crate) fn enlist(&mut self, key: usize) {
-        let Some(link) = self.pending.get(key).map(|pending| pending.link) else { return };
-        let Some(slot) = self.links.get_mut(link) else { return };
-        slot.in_flight = slot.in_flight.saturating_add(1);
-        let next = slot.first_pending.replace(key);
+    /// A message is on its way under the next key: it counts among its link's until it ends.
+    pub(crate) fn await_end(&mut self, key: u64, mut pending: Pending) {
+        pending.next = self.lead(pending.link, key);
+        self.pending.insert(key, pending);
+    }
+
+    /// A message that was begun before is on its way on this link.
+    fn enlist(&mut self, key: u64, link: usize) {
+        let next = self.lead(link, key);
         if let Some(pending) = self.pending.get_mut(key) {
-            pending.next = next;
-        }
-        if let Some(next) = next.and_then(|next| self.pending.get_mut(next)) {
-            next.previous = Some(key);
+            (pending.link, pending.next) = (link, next);
         }
     }
 
+    /// Puts a message in front of its link's others. The first of those.
+    fn lead(&mut self, link: usize, key: u64) -> Option<u64> {
+        let slot = self.links.get_mut(link)?;
+        slot.in_flight = slot.in_flight.saturating_add(1);
+        let next = slot.first_pending.replace(key);
+        if let Some(next) = next.and_then(|next| self.pending.get_mut(next)) {
+            next.previous = Some(key);
+        }
+        next
+    }
+
     /// A message has ended, or never began.
-    fn delist(&mut self, key: usize) {
+    fn delist(&mut self, key: u64) {
         let Some(pending) = self.pending.get_mut(key) else { return };
         let (link, previous, next) = (pending.link, pending.previous.take(), pending.next.take());
+        self.unlink(key, link, previous, next);
+    }
+
+    /// Takes a message out from between its neighbours.
+    fn unlink(&mut self, key: u64, link: usize, previous: Option<u64>, next: Option<u64>) {
         if let Some(next) = next.and_then(|next| self.pending.get_mut(next)) {
             next.previous = previous;
         }
@@ -175,8 +192,11 @@ impl State {
     }
 
     /// Ends one pending message.
-    pub(crate) fn resolve(&mut self, key: usize, conclusion: impl Into<Conclusion>) {
+    pub(crate) fn resolve(&mut self, key: u64, conclusion: impl Into<Conclusion>) {
         let conclusion = conclusion.into();
+        if matches!(conclusion, Conclusion::Accepted) {
+            return self.accept(key);
+        }
         let Some(pending) = self.pending.get_mut(key) else { return };
         // An outcome once given stays.
         if matches!(pending.phase, PendingPhase::Done(_)) {
@@ -206,13 +226,41 @@ impl State {
         }
     }
 
+    /// Ends one pending message as accepted, which is known by its absence.
+    fn accept(&mut self, key: u64) {
+        let Some(pending) = self.pending.get_mut(key) else { return };
+        let (link, previous, next) = (pending.link, pending.previous, pending.next);
+        match mem::replace(&mut pending.phase, PendingPhase::Discarded) {
+            // An outcome once given stays.
+            done @ PendingPhase::Done(_) => {
+                pending.phase = done;
+                return;
+            }
+            PendingPhase::Waiting(Some(waker)) => self.wakes.wake(waker),
+            PendingPhase::Elsewhere(origin) => self.wakes.resolve(origin, Ok(Outcome::Accepted)),
+            _ => {}
+        }
+        self.unlink(key, link, previous, next);
+        self.pending.free(key);
+    }
+
+    /// The peer settled messages that were sent one after the other.
+    pub(crate) fn on_settled_run(&mut self, run: &SettledRun) {
+        for user in run.users() {
+            if let Some(key) = self.pending.long(user) {
+                self.on_settled(key, run.state());
+            }
+        }
+    }
+
     /// The peer settled a message.
-    pub(crate) fn on_settled(&mut self, key: usize, state: Option<DeliveryState>) {
+    fn on_settled(&mut self, key: u64, state: Option<&DeliveryState>) {
         let is_under_none = |pending: &Pending| pending.transaction.is_none();
         if matches!(state, Some(DeliveryState::Accepted)) && self.pending.get(key).is_some_and(is_under_none)
         {
-            return self.resolve(key, Conclusion::Accepted);
+            return self.accept(key);
         }
+        let state = state.cloned();
         let told = match self.pending.get(key).map(|pending| &pending.phase) {
             // It need not say again what it has said before.
             Some(PendingPhase::Told(told)) if state.is_none() => Some(told.clone()),
@@ -230,7 +278,7 @@ impl State {
     }
 
     /// The peer told its outcome of a message and left the settling to the application.
-    pub(crate) fn on_told(&mut self, key: usize, state: DeliveryState) {
+    pub(crate) fn on_told(&mut self, key: u64, state: DeliveryState) {
         let Some(pending) = self.pending.get_mut(key) else { return };
         match (Outcome::try_from(state.clone()), &mut pending.phase) {
             (Ok(outcome), PendingPhase::Waiting(waker)) => {
@@ -257,11 +305,11 @@ impl State {
 
     /// Settles a message from this side, unless it is settled or lost already, and ends it so for its receipt.
     /// Returns whether it did.
-    pub(crate) fn settle_pending(&mut self, key: usize, state: DeliveryState) -> bool {
+    pub(crate) fn settle_pending(&mut self, key: u64, state: DeliveryState) -> bool {
         self.settle_with(key, state, Err(SendError::NoOutcome))
     }
 
-    fn settle_with(&mut self, key: usize, state: DeliveryState, result: Result<Outcome, SendError>) -> bool {
+    fn settle_with(&mut self, key: u64, state: DeliveryState, result: Result<Outcome, SendError>) -> bool {
         let Some(pending) = self.pending.get(key) else { return false };
         if matches!(pending.phase, PendingPhase::Done(_)) {
             return false;
@@ -279,7 +327,7 @@ impl State {
     }
 
     /// Nobody asks for a message's outcome any more.
-    pub(crate) fn discard_pending(&mut self, key: usize) {
+    pub(crate) fn discard_pending(&mut self, key: u64) {
         let Some(pending) = self.pending.get_mut(key) else { return };
         match mem::replace(&mut pending.phase, PendingPhase::Discarded) {
             PendingPhase::Done(_) => {
@@ -306,16 +354,16 @@ impl State {
     }
 
     /// Messages of a link that have not ended.
-    fn pending_of(&self, link: usize) -> Vec<usize> {
+    fn pending_of(&self, link: usize) -> Vec<u64> {
         let first = self.links.get(link).and_then(|slot| slot.first_pending);
-        let next = |key: &usize| self.pending.get(*key).and_then(|pending| pending.next);
+        let next = |key: &u64| self.pending.get(*key).and_then(|pending| pending.next);
         std::iter::successors(first, next).collect()
     }
 
     /// Ends all pending messages of a link, each honestly: not sent, or outcome unknown. Those that may be resumed wait.
     pub(crate) fn resolve_link(&mut self, link: usize, reason: &DetachReason) {
         let Some(slot) = self.links.get(link).filter(|slot| slot.in_flight > 0) else { return };
-        let waits: BTreeSet<usize> = slot
+        let waits: BTreeSet<u64> = slot
             .suspended
             .as_ref()
             .map(|suspended| {
@@ -323,14 +371,14 @@ impl State {
                     .deliveries
                     .iter()
                     .filter(|one| !one.is_concluded)
-                    .filter_map(|one| usize::try_from(one.user).ok())
+                    .filter_map(|one| self.pending.long(one.user))
                     .collect()
             })
             .unwrap_or_default();
         let gone = self.last_gone(reason);
         let keys = self.pending_of(link);
-        let sent = |key: &&usize| self.pending.get(**key).is_some_and(|pending| pending.batch <= gone);
-        let size = |key: &usize| self.pending.get(*key).map_or(0, |pending| pending.octets);
+        let sent = |key: &&u64| self.pending.get(**key).is_some_and(|pending| pending.batch <= gone);
+        let size = |key: &u64| self.pending.get(*key).map_or(0, |pending| pending.octets);
         // L-039: of all that were on their way, only the largest can be meant.
         let largest = keys.iter().filter(sent).map(size).max().unwrap_or(0);
         for key in keys {
@@ -373,7 +421,7 @@ impl State {
         let gone = reason.map_or(u64::MAX, |reason| self.last_gone(&reason));
         let mut origins = Vec::with_capacity(suspended.deliveries.len());
         for delivery in suspended.deliveries.iter_mut().filter(|delivery| !delivery.is_concluded) {
-            let key = usize::try_from(delivery.user).unwrap_or(usize::MAX);
+            let key = self.pending.long(delivery.user).unwrap_or(u64::MAX);
             delivery.user = u32::try_from(origins.len()).unwrap_or(u32::MAX);
             // No octet of it has left: it goes as a new one, and nobody is asked about it.
             delivery.is_absent_there |= self.pending.get(key).is_some_and(|pending| pending.batch > gone);
@@ -410,17 +458,15 @@ impl State {
             let octets = delivery.payload.as_ref().map_or(0, Bytes::len);
             let phase = PendingPhase::Elsewhere(origin.clone());
             // It may have left before, on another connection: none of this one's batches proves that it did not.
-            let key = self.pending.insert(Pending::new(usize::MAX, 0, false, octets, phase));
-            delivery.user = u32::try_from(key).unwrap_or(u32::MAX);
+            let key = self.pending.next_key();
+            self.pending.insert(key, Pending::new(usize::MAX, 0, false, octets, phase));
+            delivery.user = short(key);
             keys.push(key);
         }
         match attach(self, resume) {
             Ok((link, attached)) => {
                 for key in keys {
-                    if let Some(pending) = self.pending.get_mut(key) {
-                        pending.link = link;
-                    }
-                    self.enlist(key);
+                    self.enlist(key, link);
                 }
                 if let Some(births) = before.births {
                     self.await_survivors(link, births);
@@ -432,7 +478,7 @@ impl State {
     }
 
     /// A message whose link was lost, and that nobody will resume.
-    pub(crate) fn lose(&mut self, key: usize, reason: &DetachReason) {
+    pub(crate) fn lose(&mut self, key: u64, reason: &DetachReason) {
         let gone = self.last_gone(reason);
         let Some(pending) = self.pending.get(key) else { return };
         let error = match reason {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
@@ -17,6 +18,7 @@ use super::answers::{Answers, Asker};
 use super::heads::Heads;
 use super::parting::{Gate, Partings, Patience};
 use super::pending::Pending;
+use super::ring::Ring;
 use super::slab::Slab;
 use super::survivors::Survivor;
 use super::termini::{Attachment, Member, Registry, reach};
@@ -35,11 +37,13 @@ use crate::handle::stats::ConnectionStats;
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
+    /// Below this key no message is pending, as the driver last saw it.
+    settled_below: AtomicU64,
 }
 
 impl Shared {
     pub(crate) fn new(state: State) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(state) })
+        Arc::new(Self { state: Mutex::new(state), settled_below: AtomicU64::new(0) })
     }
 
     /// Runs `act` under the lock, then wakes whom it concerns. A lock poisoned by a panic is a closed connection.
@@ -54,6 +58,17 @@ impl Shared {
             wakes.fire();
         }
         Ok(result)
+    }
+
+    /// Tells receipts, without the lock, of the messages that have ended.
+    pub(crate) fn note_settled(&self, state: &mut State) {
+        state.pending.trim();
+        self.settled_below.store(state.pending.floor(), Ordering::Release);
+    }
+
+    /// Whether a message is known not to be pending any more. One whose receipt has not been asked was accepted, then.
+    pub(crate) fn is_settled(&self, key: u64) -> bool {
+        key < self.settled_below.load(Ordering::Acquire)
     }
 
     pub(crate) fn lock(&self) -> Result<MutexGuard<'_, State>, ConnectionError> {
@@ -87,8 +102,9 @@ pub(crate) struct State {
     pub(crate) withheld: BTreeSet<usize>,
     /// How many attached links are granted credit by themselves.
     pub(crate) granting: usize,
-    /// Messages handed to the engine whose outcome someone may ask for.
-    pub(crate) pending: Slab<Pending>,
+    /// Messages handed to the engine whose outcome someone may ask for. One that is not here and was not asked about is
+    /// accepted.
+    pub(crate) pending: Ring<Pending>,
     /// Number of the last batch taken from the engine, and of the last one of which an octet reached the socket.
     pub(crate) taken_batch: u64,
     pub(crate) written_batch: u64,
@@ -294,7 +310,7 @@ pub(crate) struct LinkSlot {
     /// Sender: messages of this link in `pending`.
     pub(crate) in_flight: usize,
     /// Sender: one of those; each knows its neighbours.
-    pub(crate) first_pending: Option<usize>,
+    pub(crate) first_pending: Option<u64>,
     /// What is left of a link that may be resumed, until its handle takes it.
     pub(crate) suspended: Option<Box<SuspendedLink>>,
     /// Whether nobody will: its messages end with it.
@@ -406,7 +422,7 @@ impl State {
             inbox_octets: 0,
             withheld: BTreeSet::new(),
             granting: 0,
-            pending: Slab::default(),
+            pending: Ring::default(),
             taken_batch: 0,
             written_batch: 0,
             is_cut: false,

@@ -40,14 +40,6 @@ impl<T> Slab<T> {
         self.entries.len().saturating_sub(1)
     }
 
-    /// Drops a value where it lies.
-    pub(crate) fn free(&mut self, key: usize) {
-        if let Some(entry @ Entry::Used(_)) = self.entries.get_mut(key) {
-            *entry = Entry::Free(self.free);
-            self.free = Some(key);
-        }
-    }
-
     /// Takes a value out.
     pub(crate) fn remove(&mut self, key: usize) -> Option<T> {
         let entry = self.entries.get_mut(key)?;
@@ -74,13 +66,6 @@ impl<T> Slab<T> {
             Entry::Used(value) => Some(value),
             Entry::Free(_) => None,
         }
-    }
-
-    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
-        self.entries.iter().filter_map(|entry| match entry {
-            Entry::Used(value) => Some(value),
-            Entry::Free(_) => None,
-        })
     }
 
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
@@ -115,6 +100,6 @@ mod tests {
         assert_eq!(slab.remove(a), None);
         assert_eq!(slab.insert("c"), a);
         assert_eq!((slab.get(a), slab.get(b), slab.len()), (Some(&"c"), Some(&"b"), 2));
-        assert_eq!(slab.values().count(), 2);
+        assert_eq!(slab.values_mut().count(), 2);
     }
 }

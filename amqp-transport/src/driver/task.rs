@@ -183,6 +183,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         self.collect(state, now);
         self.look_after_deadlines(state, now);
         self.keep_last_frames(state);
+        self.shared.note_settled(state);
         state.seen_output = state.engine.queued_output();
         std::mem::swap(&mut state.wakes, &mut self.wakes);
         drop(guard);
@@ -232,8 +233,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                     InputStatus::NeedMore => break Reading::Open,
                     InputStatus::Finished => break Reading::Ignored,
                     InputStatus::Blocked => {
-                        let Some(event) = state.engine.poll_event() else { break Reading::Blocked };
-                        state.dispatch(event);
+                        if !state.dispatch_next() {
+                            break Reading::Blocked;
+                        }
                         state.dispatch_all();
                     }
                 }

@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::config::{ConnectionConfig, Side};
 use super::endpoint_state::Endpoint;
-use super::event::{Event, EventQueue};
+use super::event::{Event, EventQueue, Events};
 use super::ids::{LinkId, Lowest, Slots};
 use super::link::Link;
 use super::output::Output;
@@ -226,6 +226,13 @@ impl Connection {
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop()
+    }
+
+    /// The next event, with those that go along with it. Cheaper than [`poll_event`](Self::poll_event) one by one where peers
+    /// settle many messages by one disposition.
+    #[inline]
+    pub fn poll_events(&mut self) -> Option<Events> {
+        self.events.pop_events()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.

@@ -263,7 +263,7 @@ pub(crate) fn queue_disposition(
     if let Some(tail) = queue.back_mut()
         && tail.role == role
         && tail.is_settled == is_settled
-        && tail.state.as_ref() == state
+        && is_same(tail.state.as_ref(), state)
     {
         if tail.last.wrapping_add(1) == id {
             tail.last = id;
@@ -275,6 +275,12 @@ pub(crate) fn queue_disposition(
         }
     }
     queue.push_back(PendingDisposition { role, first: id, last: id, is_settled, state: state.cloned() });
+}
+
+/// Whether two states are equal. Nearly all are accepted.
+#[inline]
+pub(crate) fn is_same(a: Option<&DeliveryState>, b: Option<&DeliveryState>) -> bool {
+    matches!((a, b), (Some(DeliveryState::Accepted), Some(DeliveryState::Accepted))) || a == b
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the low half of a widened id is the id")]

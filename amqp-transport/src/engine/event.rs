@@ -15,6 +15,7 @@ use super::suspended::SuspendedLink;
 use crate::error::ConnectionError;
 
 pub(super) use queue::EventQueue;
+pub use queue::{Events, SettledRun};
 
 /// Something happened.
 #[derive(Clone)]

@@ -40,7 +40,7 @@ pub use config::{
     SaslLayer, SessionConfig, Settlement, Settling, Side, WithoutSasl,
 };
 pub use connection::{Connection, InputStatus};
-pub use event::{DetachCause, EndCause, Event, IncomingDelivery};
+pub use event::{DetachCause, EndCause, Event, Events, IncomingDelivery, SettledRun};
 pub use ids::{DeliveryId, LinkId, SessionId};
 pub use kept::KeptAttach;
 pub use limits::Limits;

@@ -142,7 +142,7 @@ impl Connection {
             let step = match action(delivery.state.as_ref(), their_state) {
                 Action::End(state) => {
                     if !delivery.is_concluded {
-                        self.events.push(Event::Settled { link: id, user, state: Some(state) });
+                        self.events.push_settled(id, user, Some(&state));
                     }
                     continue;
                 }
@@ -180,7 +180,7 @@ impl Connection {
                 // D-020: without a payload.
                 Action::Settle(state) => {
                     if !delivery.is_concluded {
-                        self.events.push(Event::Settled { link: id, user, state: Some(state.clone()) });
+                        self.events.push_settled(id, user, Some(&state));
                     }
                     Step::Settle(state)
                 }

@@ -24,7 +24,7 @@ pub struct Stats {
     pub queued_output: usize,
     /// Octets among them, or about to join them, that are owed to the peer: no messages.
     pub owed_output: usize,
-    /// Events that wait to be polled.
+    /// Events that wait to be polled; those of messages that are settled together count once.
     pub queued_events: usize,
     /// Octets of messages in those events.
     pub queued_event_octets: usize,

@@ -32,12 +32,12 @@ pub struct Receipt {
 #[derive(Debug)]
 enum ReceiptState {
     Settled,
-    Pending(Arc<LinkInner>, usize),
+    Pending(Arc<LinkInner>, u64),
     Taken,
 }
 
 impl Receipt {
-    pub(crate) fn pending(link: Arc<LinkInner>, key: usize) -> Self {
+    pub(crate) fn pending(link: Arc<LinkInner>, key: u64) -> Self {
         Self { state: ReceiptState::Pending(link, key) }
     }
 
@@ -86,9 +86,13 @@ impl Receipt {
             ReceiptState::Pending(link, key) => (link, key),
             ReceiptState::Taken => return Poll::Ready((Err(SendError::NoOutcome).into(), None)),
         };
+        if link.connection.shared.is_settled(*key) {
+            self.state = ReceiptState::Taken;
+            return Poll::Ready((Conclusion::Accepted, None));
+        }
         let polled = link.connection.shared.with(|state| {
             let Some(pending) = state.pending.get_mut(*key) else {
-                return Poll::Ready((Err(SendError::NoOutcome).into(), IsOurs::No));
+                return Poll::Ready((Conclusion::Accepted, IsOurs::No));
             };
             match &mut pending.phase {
                 PendingPhase::Waiting(waker) => {
@@ -142,6 +146,9 @@ impl Future for Receipt {
 impl Drop for Receipt {
     fn drop(&mut self) {
         let ReceiptState::Pending(link, key) = &self.state else { return };
+        if link.connection.shared.is_settled(*key) {
+            return;
+        }
         // Poisoned: nobody is told anything any more.
         let _ = link.connection.shared.with(|state| state.discard_pending(*key));
     }
@@ -160,7 +167,7 @@ pub struct Undecided {
 }
 
 /// A message that waits for this side to settle it: its link, and its key there.
-type Held = (Arc<LinkInner>, usize);
+type Held = (Arc<LinkInner>, u64);
 
 impl Undecided {
     /// The outcome that the peer told.

@@ -14,9 +14,10 @@ use super::receipt::Receipt;
 use super::sender::Sender;
 use crate::driver::dispatch::NOTIFY_AT_ONCE;
 use crate::driver::pending::{Pending, PendingPhase};
+use crate::driver::ring::{NO_KEY, short};
 use crate::driver::shared::{LinkSlot, State};
 use crate::driver::wait::{Place, Turn};
-use crate::engine::{EngineError, LinkId, Outgoing, Payload, Settlement, TrySendError};
+use crate::engine::{EngineError, Outgoing, Payload, Settlement, TrySendError};
 use crate::transaction::transaction_of;
 
 impl Sender {
@@ -212,7 +213,7 @@ impl State {
         outgoing: &mut Outgoing<'_>,
         place: &mut Option<Place>,
         waker: Option<&Waker>,
-    ) -> Poll<Result<Option<usize>, SendError>> {
+    ) -> Poll<Result<Option<u64>, SendError>> {
         let Some(slot) = self.links.get_mut(key) else {
             return Poll::Ready(Err(SendError::Detached(DetachReason::Local)));
         };
@@ -242,27 +243,25 @@ impl State {
         let is_settled = outgoing.settlement == Settlement::Settled;
         let octets = outgoing.payload.len();
         // A settled message that leaves at once has nothing to wait for.
-        let pending = (!is_settled || octets >= MAY_BE_LARGE).then(|| {
-            let batch = self.taken_batch.saturating_add(1);
-            let phase = PendingPhase::Waiting(None);
-            self.pending.insert(Pending::new(key, batch, is_settled, octets, phase))
-        });
-        outgoing.user = pending.and_then(|key| u32::try_from(key).ok()).unwrap_or(NOBODY);
+        let may_wait = (!is_settled || octets >= MAY_BE_LARGE).then(|| self.pending.next_key());
+        outgoing.user = may_wait.map_or(NOBODY, short);
         let transaction = outgoing.state.as_deref().and_then(transaction_of).cloned();
         let blocked = match self.engine.send(slot.id, outgoing) {
             Ok(delivery) => {
-                let id = slot.id;
-                if let Some(pending) = pending.and_then(|key| self.pending.get_mut(key)) {
+                let waits = may_wait.filter(|_| !is_settled || self.engine.is_link_busy(slot.id));
+                if let Some(waiting) = waits {
+                    let batch = self.taken_batch.saturating_add(1);
+                    let phase = PendingPhase::Waiting(None);
+                    let mut pending = Pending::new(key, batch, is_settled, octets, phase);
                     pending.delivery = Some(delivery);
                     pending.transaction = transaction.map(Box::new);
+                    self.await_end(waiting, pending);
                 }
-                return Poll::Ready(Ok(self.note_sent(key, id, pending, is_settled, place)));
+                self.note_sent(key, place);
+                return Poll::Ready(Ok(waits));
             }
             Err(error) => blocked_by(error),
         };
-        if let Some(pending) = pending {
-            self.pending.free(pending);
-        }
         match (blocked, waker) {
             (Ok(_), Some(waker)) => {
                 slot.queue.wait(place, waker, &mut self.wakes);
@@ -276,30 +275,13 @@ impl State {
         }
     }
 
-    /// A message was taken by the engine: the key under which its end is awaited, if it has one.
-    fn note_sent(
-        &mut self,
-        key: usize,
-        id: LinkId,
-        mut pending: Option<usize>,
-        is_settled: bool,
-        place: &mut Option<Place>,
-    ) -> Option<usize> {
-        if is_settled
-            && !self.engine.is_link_busy(id)
-            && let Some(left) = pending.take()
-        {
-            self.pending.free(left);
-        }
+    /// A message was taken by the engine.
+    fn note_sent(&mut self, key: usize, place: &mut Option<Place>) {
         self.is_touched = true;
         self.stats.messages_sent = self.stats.messages_sent.saturating_add(1);
-        if let Some(pending) = pending {
-            self.enlist(pending);
-        }
         if self.links.get_mut(key).is_some_and(|slot| !slot.queue.is_empty()) {
             self.leave_send_queue(key, place);
         }
-        pending
     }
 
     /// Gives up a place in a sender's queue, and passes the turn on while there is credit.
@@ -363,7 +345,7 @@ thread_local! {
 }
 
 /// The number of a message that nobody waits for.
-const NOBODY: u32 = u32::MAX;
+const NOBODY: u32 = NO_KEY;
 
 /// Messages below this size fit the smallest frame a peer may ask for (512 bytes, `AMQP 1.0 §2.8.19`), in bytes.
 const MAY_BE_LARGE: usize = 384;

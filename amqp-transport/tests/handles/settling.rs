@@ -45,6 +45,44 @@ async fn every_outcome_comes_back_whole() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn receipts_asked_late_and_in_any_order_tell_each_its_own_outcome() {
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let (sender, receiver) =
+        sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
+    let is_rejected = |number: u32| number % 7 == 3;
+    let handing_over = async {
+        let mut receipts = Vec::new();
+        for number in 0..3_000 {
+            receipts.push(sender.send_with_receipt(&numbered(number)).await.unwrap());
+        }
+        receipts
+    };
+    let settling = async {
+        let lingering = receiver.recv().await.unwrap();
+        for number in 1..3_000 {
+            let delivery = receiver.recv().await.unwrap();
+            if is_rejected(number) { delivery.reject(None) } else { delivery.accept() }.unwrap();
+        }
+        lingering
+    };
+    let (mut receipts, lingering) = tokio::join!(handing_over, settling);
+    for number in (1..3_000).rev() {
+        let receipt = receipts.remove(usize::try_from(number).unwrap());
+        // Some are never asked.
+        if number % 5 != 0 {
+            let told = if is_rejected(number) { Outcome::Rejected(None) } else { Outcome::Accepted };
+            assert_eq!(receipt.await.unwrap(), told, "message {number}");
+        }
+    }
+    // All those after it are accepted or gone, and still it is neither.
+    lingering.leave_unsettled();
+    receiver.detach().await.unwrap();
+    let unknown = receipts.remove(0).await;
+    assert!(matches!(unknown, Err(SendError::OutcomeUnknown(_))), "{unknown:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dropped_delivery_is_released_and_never_accepted() {
     let (client, server) = pair().await;
     let session = session(&client).await;

@@ -115,8 +115,8 @@ impl Connection {
             let default_outcome = link.default_outcome.as_deref().filter(|_| !entry.is_told);
             // L-052: settled in a state that is no outcome, too.
             let says_less = || default_outcome.or(state.as_ref());
-            let state = state.as_ref().filter(|state| is_final_state(state)).or_else(says_less).cloned();
-            events.push(Event::Settled { link: entry.link, user: entry.user, state });
+            let state = state.as_ref().filter(|state| is_final_state(state)).or_else(says_less);
+            events.push_settled(entry.link, entry.user, state);
             Visit::Remove
         });
         if !session.dispositions.is_empty() {
