@@ -3,7 +3,9 @@
 //! Owns the closed set of types of AMQP 1.0 §1.6 plus described values. Two values are equal when type and value are
 //! equal, whatever their encodings were; floats compare by bits.
 
-use alloc::{string::String, vec::Vec};
+mod convert;
+mod value_type;
+
 use core::{cmp::Ordering, hash};
 
 use bytes::Bytes;
@@ -20,6 +22,9 @@ use crate::{
     text::{Str, Symbol, TextRef},
     value_ref::ValueRef,
 };
+
+pub use convert::WrongValueType;
+pub use value_type::ValueType;
 
 /// Any AMQP value.
 #[derive(Clone, Debug, Default)]
@@ -79,100 +84,6 @@ pub enum Value {
     Array(Array),
     /// A value with a descriptor.
     Described(Described),
-}
-
-/// The type of a [`Value`] that is not described.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the variants are those of Value")]
-pub enum ValueType {
-    Null,
-    Boolean,
-    Ubyte,
-    Ushort,
-    Uint,
-    Ulong,
-    Byte,
-    Short,
-    Int,
-    Long,
-    Float,
-    Double,
-    Decimal32,
-    Decimal64,
-    Decimal128,
-    Char,
-    Timestamp,
-    Uuid,
-    Binary,
-    String,
-    Symbol,
-    List,
-    Map,
-    Array,
-}
-
-impl ValueType {
-    /// The constructor of the type that an array without elements has: the short one where sizes differ, the wide one
-    /// where numbers do.
-    pub(crate) const fn constructor(self) -> u8 {
-        match self {
-            Self::Null => code::NULL,
-            Self::Boolean => code::BOOLEAN,
-            Self::Ubyte => code::UBYTE,
-            Self::Ushort => code::USHORT,
-            Self::Uint => code::UINT,
-            Self::Ulong => code::ULONG,
-            Self::Byte => code::BYTE,
-            Self::Short => code::SHORT,
-            Self::Int => code::INT,
-            Self::Long => code::LONG,
-            Self::Float => code::FLOAT,
-            Self::Double => code::DOUBLE,
-            Self::Decimal32 => code::DECIMAL32,
-            Self::Decimal64 => code::DECIMAL64,
-            Self::Decimal128 => code::DECIMAL128,
-            Self::Char => code::CHAR,
-            Self::Timestamp => code::TIMESTAMP,
-            Self::Uuid => code::UUID,
-            Self::Binary => code::BINARY8,
-            Self::String => code::STRING8,
-            Self::Symbol => code::SYMBOL8,
-            Self::List => code::LIST8,
-            Self::Map => code::MAP8,
-            Self::Array => code::ARRAY8,
-        }
-    }
-
-    /// The type that a constructor belongs to.
-    pub(crate) const fn of_constructor(constructor: u8) -> Option<Self> {
-        Some(match constructor {
-            code::NULL => Self::Null,
-            code::TRUE | code::FALSE | code::BOOLEAN => Self::Boolean,
-            code::UBYTE => Self::Ubyte,
-            code::USHORT => Self::Ushort,
-            code::UINT | code::SMALL_UINT | code::UINT0 => Self::Uint,
-            code::ULONG | code::SMALL_ULONG | code::ULONG0 => Self::Ulong,
-            code::BYTE => Self::Byte,
-            code::SHORT => Self::Short,
-            code::INT | code::SMALL_INT => Self::Int,
-            code::LONG | code::SMALL_LONG => Self::Long,
-            code::FLOAT => Self::Float,
-            code::DOUBLE => Self::Double,
-            code::DECIMAL32 => Self::Decimal32,
-            code::DECIMAL64 => Self::Decimal64,
-            code::DECIMAL128 => Self::Decimal128,
-            code::CHAR => Self::Char,
-            code::TIMESTAMP => Self::Timestamp,
-            code::UUID => Self::Uuid,
-            code::BINARY8 | code::BINARY32 => Self::Binary,
-            code::STRING8 | code::STRING32 => Self::String,
-            code::SYMBOL8 | code::SYMBOL32 => Self::Symbol,
-            code::LIST0 | code::LIST8 | code::LIST32 => Self::List,
-            code::MAP8 | code::MAP32 => Self::Map,
-            code::ARRAY8 | code::ARRAY32 => Self::Array,
-            _ => return None,
-        })
-    }
 }
 
 impl Value {
@@ -420,102 +331,5 @@ impl hash::Hash for Value {
             Self::Array(v) => v.hash(state),
             Self::Described(v) => v.hash(state),
         }
-    }
-}
-
-macro_rules! from_types {
-    ($($type:ty => $variant:ident),* $(,)?) => {$(
-        impl From<$type> for Value {
-            fn from(value: $type) -> Self {
-                Self::$variant(value.into())
-            }
-        }
-    )*};
-}
-
-from_types! {
-    bool => Boolean, u8 => Ubyte, u16 => Ushort, u32 => Uint, u64 => Ulong, i8 => Byte, i16 => Short, i32 => Int,
-    i64 => Long, f32 => Float, f64 => Double, Decimal32 => Decimal32, Decimal64 => Decimal64,
-    Decimal128 => Decimal128, char => Char, Timestamp => Timestamp, Uuid => Uuid, Bytes => Binary, Vec<u8> => Binary,
-    Str => String, String => String, Symbol => Symbol, List => List, Map => Map,
-    Array => Array, Described => Described, Vec<Value> => List,
-}
-
-impl From<&str> for Value {
-    /// A string with its own copy of the text; [`Str::from_static`] makes one without.
-    fn from(text: &str) -> Self {
-        Self::String(Str::copy_from(text))
-    }
-}
-
-impl From<&[u8]> for Value {
-    /// A binary with its own copy of the octets.
-    fn from(octets: &[u8]) -> Self {
-        Self::Binary(Bytes::copy_from_slice(octets))
-    }
-}
-
-impl<const N: usize> From<[u8; N]> for Value {
-    /// A binary with its own copy of the octets.
-    fn from(octets: [u8; N]) -> Self {
-        Self::from(octets.as_slice())
-    }
-}
-
-impl<T: Into<Self>> From<Option<T>> for Value {
-    /// `None` becomes null.
-    fn from(value: Option<T>) -> Self {
-        value.map_or(Self::Null, Into::into)
-    }
-}
-
-/// A value of another type than the one asked for; the caller's or the peer's fault, a retry does not help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("value is not a {0}")]
-pub struct WrongValueType(pub &'static str);
-
-macro_rules! try_into_types {
-    ($($type:ty => $variant:ident $name:literal),* $(,)?) => {$(
-        impl TryFrom<Value> for $type {
-            type Error = WrongValueType;
-
-            fn try_from(value: Value) -> core::result::Result<Self, WrongValueType> {
-                if let Value::$variant(inner) = value { Ok(inner) } else { Err(WrongValueType($name)) }
-            }
-        }
-    )*};
-}
-
-try_into_types! {
-    bool => Boolean "boolean", u8 => Ubyte "ubyte", u16 => Ushort "ushort", u32 => Uint "uint", u64 => Ulong "ulong",
-    i8 => Byte "byte", i16 => Short "short", i32 => Int "int", i64 => Long "long", f32 => Float "float",
-    f64 => Double "double", Decimal32 => Decimal32 "decimal32", Decimal64 => Decimal64 "decimal64",
-    Decimal128 => Decimal128 "decimal128", char => Char "char", Timestamp => Timestamp "timestamp", Uuid => Uuid "uuid",
-    Bytes => Binary "binary", Str => String "string", Symbol => Symbol "symbol", List => List "list", Map => Map "map",
-    Array => Array "array", Described => Described "described value",
-}
-
-impl TryFrom<Value> for String {
-    type Error = WrongValueType;
-
-    fn try_from(value: Value) -> Result<Self, WrongValueType> {
-        Str::try_from(value).map(Self::from)
-    }
-}
-
-impl TryFrom<Value> for Vec<u8> {
-    type Error = WrongValueType;
-
-    fn try_from(value: Value) -> Result<Self, WrongValueType> {
-        Bytes::try_from(value).map(Self::from)
-    }
-}
-
-impl TryFrom<Value> for Vec<Value> {
-    type Error = WrongValueType;
-
-    /// The values of a list.
-    fn try_from(value: Value) -> Result<Self, WrongValueType> {
-        List::try_from(value).map(|list| list.into_iter().collect())
     }
 }
