@@ -41,7 +41,7 @@ impl Inbox {
 
     /// Learns, from what the link has received in all, how large its messages are lately, on average; what was large once is
     /// forgotten by halves. Asked for when credit is granted, so that no message costs anything.
-    fn expect(&mut self, octets: u64) {
+    fn learn_size(&mut self, octets: u64) {
         let waiting = u32::try_from(self.deliveries.len()).unwrap_or(u32::MAX);
         let came = self.taken.saturating_add(waiting).saturating_sub(self.before);
         if let Some(average) = octets.saturating_sub(self.octets).checked_div(u64::from(came)) {
@@ -129,7 +129,7 @@ impl State {
         let share = self.share();
         let Some(slot) = self.links.get_mut(key) else { return };
         if let Some(credit) = slot.inbox.target() {
-            slot.inbox.expect(self.engine.link_stats(slot.id).map_or(0, |stats| stats.octets));
+            slot.inbox.learn_size(self.engine.link_stats(slot.id).map_or(0, |stats| stats.octets));
             let room = (share / slot.inbox.expected.max(1)).max(1);
             let credit = credit.min(u32::try_from(room).unwrap_or(u32::MAX));
             let waiting = u32::try_from(slot.inbox.deliveries.len()).unwrap_or(u32::MAX);
