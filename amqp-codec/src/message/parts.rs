@@ -2,9 +2,10 @@
 
 use super::{
     APPLICATION_PROPERTIES, DATA, DELIVERY_ANNOTATIONS, FOOTER, Header, MESSAGE_ANNOTATIONS, Properties,
-    VALUE, write_section,
+    SEQUENCE, VALUE, write_section,
 };
 use crate::{
+    collection::{List, ListRef},
     format_code as code,
     primitive::encode_sized,
     sink::{Compound, Encode, Sink},
@@ -30,7 +31,8 @@ use crate::{
 /// ```
 ///
 /// Keys are written as they come: it is the caller who keeps them different, and symbols (the keys of annotations and of
-/// the footer) within ASCII.
+/// the footer) within ASCII. Numbers as keys of annotations, which the specification keeps for itself (AMQP 1.0 §3.2.10),
+/// are for a [`Message`](super::Message) alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MessageParts<'a> {
     /// How the message is to be delivered.
@@ -55,6 +57,11 @@ pub struct MessageParts<'a> {
 pub enum BodyRef<'a> {
     /// Octets in one data section.
     Data(&'a [u8]),
+    /// Octets in several data sections, which form one stream (M-019). Where there are none, one without octets is
+    /// written: no message is without a body.
+    DataSections(&'a [&'a [u8]]),
+    /// One sequence section a list. Where there are none, one without values is written.
+    Sequence(&'a [ListRef<'a>]),
     /// One value.
     Value(ValueRef<'a>),
 }
@@ -78,14 +85,21 @@ impl Encode for MessageParts<'_> {
         }
         write_map(out, APPLICATION_PROPERTIES, self.application_properties, STRINGS);
         match self.body {
-            BodyRef::Data(data) => {
-                out.write(&[code::DESCRIBED, code::SMALL_ULONG, DATA]);
-                encode_sized(out, code::BINARY8, code::BINARY32, data);
-            }
+            BodyRef::Data(data) => write_data(out, data),
+            BodyRef::DataSections([]) => write_data(out, &[]),
+            BodyRef::DataSections(sections) => sections.iter().for_each(|data| write_data(out, data)),
+            BodyRef::Sequence([]) => write_section(out, SEQUENCE, &List::default()),
+            BodyRef::Sequence(lists) => lists.iter().for_each(|list| write_section(out, SEQUENCE, list)),
             BodyRef::Value(value) => write_section(out, VALUE, &value),
         }
         write_map(out, FOOTER, self.footer, SYMBOLS);
     }
+}
+
+#[inline]
+fn write_data(out: &mut impl Sink, data: &[u8]) {
+    out.write(&[code::DESCRIBED, code::SMALL_ULONG, DATA]);
+    encode_sized(out, code::BINARY8, code::BINARY32, data);
 }
 
 fn write_map(

@@ -27,6 +27,10 @@ pub use bodies::{BodyData, BodySequences};
 /// [`parse`](Self::parse) walks the sections once and checks their order and extent; what is inside a section is checked
 /// when it is asked for. Nothing is allocated, copied or counted until then. Single fields, properties and annotations are
 /// borrowed from the message; [`body_bytes`](Self::body_bytes) and the whole sections are for keeping.
+///
+/// A single field or entry is found by looking at what comes before it, and at nothing behind it: in a section that is
+/// malformed only there, octets left over behind the last field included, it is found where the whole section, and
+/// [`to_message`](Self::to_message), are errors. Whoever passes judgement on a message asks for these.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageView<'a> {
     bytes: &'a Bytes,

@@ -2,7 +2,7 @@
 
 use crate::format_code as code;
 
-/// The type of a [`Value`] that is not described.
+/// The type of a [`Value`](super::Value) that is not described.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the variants are those of Value")]
 pub enum ValueType {

@@ -54,6 +54,46 @@ fn parts_that_are_left_out_take_no_octets() {
     assert_eq!(message.application_property(&key), Some(true.into()));
 }
 
+// M-019, M-020: what a message may have as its body, its parts may.
+#[test]
+fn parts_are_written_with_every_body_that_a_message_has() {
+    fn written(body: BodyRef<'_>) -> Bytes {
+        to_bytes(&MessageParts { body, ..MessageParts::default() })
+    }
+
+    let sections: DataSections = [&b"ab"[..], b"", b"c"].into_iter().collect();
+    let data = Message::default().with_body(Body::DataSections(sections));
+    assert_eq!(written(BodyRef::DataSections(&[b"ab", b"", b"c"])), to_bytes(&data));
+    let lists: [List; 2] = [vec![1_i32.into(), true.into()].into(), List::default()];
+    let sequence = Message::default().with_body(Body::Sequence(lists.iter().cloned().collect()));
+    assert_eq!(written(BodyRef::Sequence(&[lists[0].view(), lists[1].view()])), to_bytes(&sequence));
+    // M-003: and none of them is left without a section.
+    assert_eq!(written(BodyRef::DataSections(&[])).as_ref(), &[0, 0x53, 0x75, 0xa0, 0]);
+    assert_eq!(written(BodyRef::Sequence(&[])).as_ref(), &[0, 0x53, 0x76, 0x45]);
+}
+
+// A single field is found in front of what is wrong; whole sections are judged.
+#[test]
+fn octets_left_over_in_a_section_are_seen_by_whoever_asks_for_all_of_it() {
+    let body = [0, 0x53, 0x75, 0xa0, 0];
+    // A list of one field with two octets behind it, and a map of one entry with two.
+    let properties = [0, 0x53, 0x73, 0xc0, 6, 1, 0xa1, 1, b'm', 0x41, 0x41];
+    let annotations = [0, 0x53, 0x72, 0xc1, 7, 2, 0xa3, 1, b'k', 0x41, 0x41, 0x41];
+    let octets = Bytes::from([&properties[..], &body].concat());
+    let view = MessageView::parse(&octets, &STRICT).unwrap();
+    assert_eq!(view.message_id().map(|id| id.map(|id| id.to_id())), Ok(Some("m".into())));
+    assert_eq!(view.correlation_id(), Ok(None));
+    assert_eq!(view.properties().unwrap_err().kind, DecodeErrorKind::SizeMismatch);
+    assert_eq!(view.to_message().unwrap_err().kind, DecodeErrorKind::SizeMismatch);
+    let octets = Bytes::from([&annotations[..], &body].concat());
+    let view = MessageView::parse(&octets, &STRICT).unwrap();
+    assert_eq!(view.message_annotation("k"), Ok(Some(true.into())));
+    assert_eq!(view.message_annotation("j").unwrap_err().kind, DecodeErrorKind::SizeMismatch);
+    assert_eq!(view.message_annotation_ulong(1).unwrap_err().kind, DecodeErrorKind::SizeMismatch);
+    assert_eq!(view.message_annotations().unwrap_err().kind, DecodeErrorKind::SizeMismatch);
+    assert_eq!(view.to_message().unwrap_err().kind, DecodeErrorKind::SizeMismatch);
+}
+
 #[test]
 fn data_in_several_sections_is_one_stream() {
     // M-019: in the order of the sections.
