@@ -85,6 +85,15 @@ command_pair() { # CASE URL ARGUMENTS...
   finish '5 received and accepted'
 }
 
+# A pair whose way to connect is a case of the matrix.
+way_in() { # PEER MATRIX-CASE CASE URL ARGUMENTS...
+  local peer=$1 case=$2 before=$broken result=ok
+  shift 2
+  command_pair "$@"
+  [ "$broken" = "$before" ] || result='FAIL see its row'
+  printf '%s\t%s\t%s\n' "$peer" "$case" "$result" >>"$results"
+}
+
 # A broker of another maker in two instances, the second of which takes frames of 512 B only; then our client's cases.
 twin_brokers() { # PEER KNOWN-AS PORT COMMAND... with PORT and SMALL in place of its address and the limit of frames
   local peer=$1 known=$2 port=$3 small=$(($3 + 1))
@@ -93,7 +102,7 @@ twin_brokers() { # PEER KNOWN-AS PORT COMMAND... with PORT and SMALL in place of
     start "$peer-small" 20 LISTENING env INTEROP_LISTEN="127.0.0.1:$small" INTEROP_MAX_FRAME=512 "${@//PORT/$small}" 512 && {
     INTEROP_CODEC=$known INTEROP_SMALL_FRAMES=127.0.0.1:$small INTEROP_DETACH="kill -USR1 ${pids[$peer]}" \
       INTEROP_FORCE="kill -USR2 ${pids[$peer]}" our_client "ours>$peer" "127.0.0.1:$port"
-    command_pair "$peer" "amqp://127.0.0.1:$port/command"
+    way_in "ours>$peer" anonymous "$peer" "amqp://127.0.0.1:$port/command" --sasl anonymous
   }
   stop "$peer" KILL
   stop "$peer-small" KILL

@@ -11,6 +11,7 @@ PEERS = [
     ("fe2o3>ours", "fe2o3-amqp 0.18, ours"), ("uamqp>ours", "uamqp 1.6, ours"),
 ]
 CASES = [
+    ("plain", "SASL PLAIN"), ("anonymous", "SASL ANONYMOUS"), ("external", "SASL EXTERNAL by a certificate"), ("tls", "TLS"),
     ("types in bodies", "every type in bodies, there and back"), ("types in properties", "every type in application properties"),
     ("values echoed", "our values decoded and sent back by the client"), ("0 B to 50 MB", "messages of 0 B to 50 MB"),
     ("frames of 512 B", "frames of 512 B"), ("pre-settled", "pre-settled"), ("at least once", "at least once"),

@@ -234,15 +234,15 @@ await_rabbitmq && {
     INTEROP_DETACH='rabbitmqctl delete_queue "$QUEUE"' INTEROP_FORCE='rabbitmqctl close_all_connections maintenance' \
     INTEROP_IMPOSSIBLE=$rabbit our_client 'ours>RabbitMQ' "127.0.0.1:$rabbit_port"
   tls=$rabbit_home/tls
-  command_pair rabbitmq-plain "amqp://guest:guest@127.0.0.1:$rabbit_port//queue/command" --allow-plain-without-tls
-  command_pair rabbitmq-anonymous "amqp://127.0.0.1:$rabbit_port//queue/command" --sasl anonymous
-  command_pair rabbitmq-tls "amqps://guest:guest@localhost:$rabbit_tls_port//queue/command" --ca "$tls/ca.pem"
-  command_pair rabbitmq-external "amqps://localhost:$rabbit_tls_port//queue/command" --ca "$tls/ca.pem" \
+  way_in 'ours>RabbitMQ' plain rabbitmq-plain "amqp://guest:guest@127.0.0.1:$rabbit_port//queue/command" --allow-plain-without-tls
+  way_in 'ours>RabbitMQ' anonymous rabbitmq-anonymous "amqp://127.0.0.1:$rabbit_port//queue/command" --sasl anonymous
+  way_in 'ours>RabbitMQ' tls rabbitmq-tls "amqps://guest:guest@localhost:$rabbit_tls_port//queue/command" --ca "$tls/ca.pem"
+  way_in 'ours>RabbitMQ' external rabbitmq-external "amqps://localhost:$rabbit_tls_port//queue/command" --ca "$tls/ca.pem" \
     --client-cert "$tls/client.crt" --client-key "$tls/client.key"
   stop_rabbitmq
 }
 start proton-broker 10 'listening' "$work/proton/broker" 127.0.0.1 25673 && {
-  command_pair proton-c amqp://127.0.0.1:25673/command
+  way_in 'ours>Proton C' anonymous proton-c amqp://127.0.0.1:25673/command --sasl anonymous
   stop proton-broker TERM
 }
 # Some cases bring it down, so they start it themselves.
