@@ -234,7 +234,7 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
         reason: Option<&DetachReason>,
         attempt: &mut u32,
     ) -> Result<(), H::Error> {
-        if self.forget(ended) == Forgotten::Former {
+        if self.leave(ended).await == Forgotten::Former {
             // All that came on it is taken; another goes on already, or is waited for.
             return Ok(());
         }
@@ -249,6 +249,13 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
             LinkVerdict::GiveUp(error) => Err(error),
             LinkVerdict::AttachAgain(error) => self.wait(attempt, error).await,
         }
+    }
+
+    /// Forgets a link that is ending once it has: before the peer's answer its name is in use, and what is left of it not
+    /// known.
+    pub(super) async fn leave(&self, ending: &Attached<H, B>) -> Forgotten {
+        <B::Options as LinkOptions>::detached(&ending.link).await;
+        self.forget(ending)
     }
 
     /// Forgets a link that has ended, so that the next call attaches it anew. Messages that wait on it are still given.

@@ -76,7 +76,7 @@ impl<H: Hooks, B: Blueprint<H, Options = SenderOptions>> Restored<H, B> {
                 Err(SendError::Detached(reason)) => Some(reason),
                 Err(_) => return answer.map_err(SendFailure::Send),
             };
-            self.forget(&attached);
+            self.leave(&attached).await;
             if matches!(reason, Some(DetachReason::Incomplete)) && self.is_getting_on() {
                 // the next link goes on with the rest, which becomes less.
                 continue;
