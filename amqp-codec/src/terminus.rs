@@ -184,7 +184,7 @@ impl Source {
 
     /// The source with one more filter.
     #[must_use]
-    // L-051, EX-007: what is read may be bare; whoever writes one describes it.
+    // L-051: what is read may be bare; whoever writes one describes it.
     pub fn with_filter(mut self, name: impl Into<Symbol>, filter: impl Into<crate::Value>) -> Self {
         self.filter.get_or_insert_default().insert(name, filter);
         self

@@ -260,6 +260,12 @@ fn choices_are_closed_and_conditions_open() {
     assert_eq!(error.condition.as_str(), "example:own");
     assert_eq!(read::<LifetimePolicy>("00532b45"), Ok(LifetimePolicy::DeleteOnClose(DeleteOnClose {})));
     assert!(read::<LifetimePolicy>("00532445").is_err());
+    let modes = Array::new(vec![Value::symbol("move"), Value::symbol("copy")]).unwrap();
+    let node = amqp_codec::Fields::new()
+        .with("lifetime-policy", Described::new(0x2b_u64, Value::List(List::default())))
+        .with("supported-dist-modes", Value::from(modes));
+    let source = Source { dynamic: true, dynamic_node_properties: Some(node), ..Source::default() };
+    assert_eq!(from_bytes::<Source>(&to_bytes(&source), &strict()), Ok(source));
     // C-038, C-040, S-032, L-043: the names that the standard gives.
     for (name, condition) in [
         ("amqp:connection:forced", ErrorCondition::CONNECTION_FORCED),
@@ -284,7 +290,7 @@ fn choices_are_closed_and_conditions_open() {
     }
 }
 
-// C-014: keys are symbols. L-051, EX-007: a filter is described; one that is not is read and comes back as it came.
+// C-014: keys are symbols. L-051: a filter is described; one that is not is read and comes back as it came.
 #[test]
 fn fields_have_symbols_for_keys() {
     let open = |properties: Map| {

@@ -159,7 +159,7 @@ impl State {
         match listener.decides_sessions {
             DecidesSessions::Library => {
                 let config = listener.session_config.clone();
-                // Stale: the peer ended it already.
+                // Stale: the peer ended it already. Too large: it is ended, and the peer told why.
                 let _ = self.engine.accept_session(session, config);
             }
             DecidesSessions::Application => {

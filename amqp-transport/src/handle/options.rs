@@ -202,6 +202,7 @@ impl ReceiverOptions {
 
     /// Adds a filter to the source: its name, the filter type's symbolic descriptor and its value
     /// (`AMQP 1.0 §3.5.8`).
+    // L-051
     #[must_use]
     pub fn filter(
         mut self,

@@ -50,8 +50,8 @@ impl IncomingSession {
     /// the handle is kept; with it the session can be ended, watched, and given links of this side's.
     ///
     /// # Errors
-    /// [`OpenError::Limit`] when the peer has ended it meanwhile, or the answer does not fit the peer's frames;
-    /// [`OpenError::Lost`] when the connection is gone.
+    /// [`OpenError::Limit`] when the peer has ended it meanwhile, or the answer does not fit the peer's frames, which ends
+    /// it with `amqp:frame-size-too-small`; [`OpenError::Lost`] when the connection is gone.
     pub fn accept(mut self, options: SessionOptions) -> Result<Session, OpenError> {
         self.question.answer();
         let id = self.session_id();
@@ -62,7 +62,10 @@ impl IncomingSession {
             }
             let accepted = state.engine.accept_session(id, options.config);
             state.is_touched = true;
-            if let Role::Listener(listener) = &mut state.role {
+            // One that was not accepted ends, and its links go with it: they must not come up before that is known.
+            if accepted.is_ok()
+                && let Role::Listener(listener) = &mut state.role
+            {
                 listener.answer_session(id, &mut state.wakes);
             }
             accepted.map_err(|error| OpenError::Limit(error.to_string()))?;

@@ -237,7 +237,7 @@ fn settled_without_state_means_the_default_outcome() {
     assert!(matches!(&events[0], Event::Settled { state: Some(DeliveryState::Released), .. }), "{events:?}");
 }
 
-// D-010, F-027, scenarios 70, 78, 100: any size over any frame size arrives whole.
+// D-010, F-027, scenarios 70, 78: any size over any frame size arrives whole.
 #[test]
 fn large_messages_are_cut_and_joined() {
     for frame_size in [512, 4_096, 65_536] {
@@ -380,7 +380,7 @@ fn continuations_repeat_or_omit_what_the_first_said() {
 /// A name, transfers with their payloads, and the condition they are answered with.
 type FaultyCase = (&'static str, Vec<(Transfer, &'static [u8])>, &'static str);
 
-// D-001, D-002, D-016, L-022, L-039, L-040: a link's faults detach the link, and only it.
+// D-001, D-002, D-016, L-015, L-022, L-039, L-040: a link's faults detach the link, and only it.
 #[test]
 fn faulty_deliveries_detach_the_link() {
     let second = Some(ReceiverSettleMode::Second);

@@ -1,14 +1,41 @@
 //! Many links, many deliveries, and what can be seen of them: each test is named after what went wrong.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use amqp_codec::{DeliveryState, DeliveryTag, ErrorCondition, Flow, Performative};
 use amqp_transport::engine::{
     DetachCause, DetachKind, Event, LinkConfig, Outgoing, SessionConfig, Settlement, TrySendError,
 };
 
+use bytes::Bytes;
+
 use crate::pair::{Pair, config, source, target};
 use crate::script::Script;
+
+/// How long a message of so many octets takes from one engine to the other.
+#[expect(clippy::disallowed_methods, reason = "two times are compared, of one run")]
+fn crossing(octets: usize) -> Duration {
+    let (client, mut server) = (config("c"), config("s"));
+    server.limits.partial_delivery_bytes = 64 * 1024 * 1024;
+    let mut pair = Pair::opened_with(client, server);
+    let session = pair.session();
+    let (ours, _) = pair.sending(session, "L", 1);
+    let payload = Bytes::from(vec![7; octets]);
+    let start = Instant::now();
+    pair.client.engine.try_send(ours, Outgoing::new(payload.clone(), Settlement::Settled, 0)).unwrap();
+    pair.run();
+    let taken = start.elapsed();
+    assert!(pair.server.delivery().unwrap().1.message == payload, "{octets} octets");
+    taken
+}
+
+// Scenario 100: joined anew with every frame, ten times the octets take a hundred times as long.
+#[test]
+fn a_message_of_fifty_megabytes_takes_ten_times_as_long_as_one_of_five() {
+    let small = crossing(5_000_000).max(crossing(5_000_000));
+    let large = crossing(50_000_000).min(crossing(50_000_000));
+    assert!(large < small * 40, "{small:?}, {large:?}");
+}
 
 fn tagged(tag: u32, user: u32) -> Outgoing<'static> {
     let mut outgoing = Outgoing::new(&b"x"[..], Settlement::Unsettled, user);

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use amqp_codec::{ErrorCondition, Symbol};
+use amqp_codec::{Close, ErrorCondition, Open, Symbol, encode_frame};
 use amqp_transport::client::{ConnectError, ConnectStage, Connection, EndReason, Sasl, SessionOptions};
 use amqp_transport::server::{
     HandshakeError, ListenerOptions, SaslDecision, SaslPeer, SaslPolicy, SaslRequest, ServerConnection,
 };
 use amqp_transport::{ConnectionError, SaslFailure, Secret, Spoken};
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
 use crate::support::*;
 
-// C-022, C-037: open both ways, close both ways, without an error; the stream is not used again.
+// C-037: open both ways, close both ways, without an error.
 #[tokio::test(start_paused = true)]
 async fn both_ends_see_each_other_and_close_in_good_order() {
     let (client, server) = pair_with(client_options().hostname("hub.example"), server_options()).await;
@@ -28,6 +29,30 @@ async fn both_ends_see_each_other_and_close_in_good_order() {
     assert!(matches!(client.closed().await, ConnectionError::Closed));
     assert!(matches!(server.next().await, Err(ConnectionError::ClosedByPeer)));
     assert!(!client.is_open());
+}
+
+// C-022: after the two closes the stream is let go of, whatever else may come on it.
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_not_used_again_after_the_closes() {
+    let (mut near, far) = tokio::io::duplex(PIPE);
+    let mut frames = BytesMut::from(&b"AMQP\x00\x01\x00\x00"[..]);
+    encode_frame(&mut frames, 0, &Open::new("peer"), &[]);
+    encode_frame(&mut frames, 0, &Close::default(), &[]);
+    encode_frame(&mut frames, 0, &Open::new("again"), &[]);
+    near.write_all(&frames).await.unwrap();
+    // The handles may well be held on to.
+    let server = ServerConnection::over(far, &server_options()).await;
+    let mut answer = Vec::new();
+    near.read_to_end(&mut answer).await.unwrap();
+    let (mut opens, mut rest) = (0, &answer[8..]);
+    while let Some(size) = rest.first_chunk::<4>() {
+        opens += u32::from(rest[10] == 0x10);
+        rest = &rest[usize::try_from(u32::from_be_bytes(*size)).unwrap()..];
+    }
+    assert_eq!(opens, 1);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(near.write_all(b"AMQP\x00\x01\x00\x00").await.is_err(), "nobody reads it any more");
+    drop(server);
 }
 
 #[tokio::test(start_paused = true)]

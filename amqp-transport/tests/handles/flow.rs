@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use amqp_codec::{Message, Outcome};
-use amqp_transport::client::{CreditMode, ReceiverOptions, SenderOptions};
+use amqp_transport::client::{CreditMode, ReceiverOptions, SenderOptions, SessionOptions};
 use amqp_transport::server::{AcceptOptions, Draining};
 use amqp_transport::{Blocked, RecvError, SendError, Settlement};
 use bytes::Bytes;
@@ -46,7 +46,7 @@ async fn messages_arrive_in_order_and_their_outcomes_come_back() {
     assert_eq!(server.connection().stats().messages_received, 1_000);
 }
 
-// L-029, L-023: credit comes as messages are taken, and only from who takes them.
+// L-029: credit comes as messages are taken, and only from who takes them.
 #[tokio::test(start_paused = true)]
 async fn a_receiver_that_does_not_take_stops_its_sender() {
     let (client, server) = pair().await;
@@ -71,6 +71,42 @@ async fn a_receiver_that_does_not_take_stops_its_sender() {
     sending.await.unwrap();
 }
 
+// Scenario 39: each of the two directions of a session has a window of its own.
+#[tokio::test(start_paused = true)]
+async fn a_slow_receiver_does_not_keep_a_sender_of_its_session_waiting() {
+    let (client, server) = pair().await;
+    let narrow = SessionOptions::new().incoming_window(8).outgoing_window(8);
+    let session = client.begin(narrow).await.unwrap();
+    let options = ReceiverOptions::new("r", "/x").credit(CreditMode::Auto(20));
+    let (receiver, feeder) = receiving(&session, &server, options, AcceptOptions::new()).await;
+    let (sender, taker) =
+        sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
+    let feeding = tokio::spawn(async move {
+        for number in 0..200 {
+            feeder.send_settled(&numbered(number)).await.unwrap();
+        }
+        feeder
+    });
+    let taking = tokio::spawn(async move {
+        while let Ok(delivery) = taker.recv().await {
+            delivery.accept().unwrap();
+        }
+    });
+    for number in 0..1_000 {
+        let sent = tokio::time::timeout(Duration::from_secs(60), sender.send(&numbered(number))).await;
+        assert_eq!(sent.expect("no deadlock").unwrap(), Outcome::Accepted);
+    }
+    assert_eq!(receiver.waiting(), 20, "nobody has taken one");
+    for number in 0..200 {
+        assert_eq!(number_of(&receiver.recv().await.unwrap().message().unwrap()), number);
+    }
+    feeding.await.unwrap();
+    drop((sender, session));
+    client.close().await.unwrap();
+    taking.await.unwrap();
+}
+
+// L-023: credit and drain are the receiver's to set.
 #[tokio::test(start_paused = true)]
 async fn manual_credit_and_drain() {
     let (client, server) = pair().await;

@@ -48,7 +48,7 @@ async fn a_node_made_for_the_answers_takes_them() {
     assert_eq!(answer.properties.as_ref().unwrap().correlation_id, Some(7_u64.into()));
 }
 
-// Scenario 82, L-050: the answer shows the filters in force, so that one left out is seen before a message comes.
+// Scenario 82, L-050, L-051: filters are described; the answer shows the filters in force, so that one left out is seen before a message comes.
 #[tokio::test(start_paused = true)]
 async fn a_filter_that_is_not_in_force_is_missing_from_the_answer() {
     let (client, server) = pair().await;
@@ -61,6 +61,8 @@ async fn a_filter_that_is_not_in_force_is_missing_from_the_answer() {
     let accepting = async {
         let attach = next_attach(&server).await;
         let mut granted = attach.attach().source.clone().unwrap();
+        let asked = granted.filter.as_ref().unwrap();
+        assert!(asked.iter().all(|(_, filter)| filter.as_described().is_some()), "{asked:?}");
         granted.filter.as_mut().unwrap().remove("other");
         attach.accept_sender(AcceptOptions::new().source(granted)).unwrap()
     };

@@ -182,3 +182,29 @@ async fn a_listener_that_does_not_decide_has_the_session_of_each_link() {
     let (_, next) = tokio::join!(begun.attach_sender(SenderOptions::new("u", "/x")), accepting);
     assert!(matches!(ours.ended().await, EndReason::Remote(_)) && next.stats().is_some());
 }
+
+// The answer was lost in silence, and the next frame of the session cost the connection.
+#[tokio::test(start_paused = true)]
+async fn a_session_whose_answer_fits_no_frame_of_the_peers_was_never_answered() {
+    for who in [DecidesSessions::Application, DecidesSessions::Library] {
+        let long = Fields::default().with(Symbol::from_static("tenant"), "x".repeat(1_000));
+        let large = || SessionOptions::new().properties(long.clone());
+        let (client, server) = pair_with(
+            client_options().max_frame_size(512),
+            server_options().session(large()).decides_sessions(who),
+        )
+        .await;
+        let accepting = async {
+            if who == DecidesSessions::Application {
+                let accepted = next_session(&server).await.accept(large());
+                assert!(matches!(accepted, Err(OpenError::Limit(_))), "{accepted:?}");
+            }
+        };
+        let (begun, ()) = tokio::join!(client.begin(SessionOptions::new()), accepting);
+        let Err(OpenError::Refused(error)) = begun else { panic!("{begun:?}") };
+        assert_eq!(error.condition, ErrorCondition::FRAME_SIZE_TOO_SMALL);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(client.is_open() && server.connection().is_open());
+        assert_eq!((client.stats().engine.sessions, server.connection().stats().engine.sessions), (0, 0));
+    }
+}

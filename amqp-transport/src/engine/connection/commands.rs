@@ -100,7 +100,8 @@ impl Connection {
     /// Answers [`Event::SessionRequested`].
     ///
     /// # Errors
-    /// When the session is gone or already answered.
+    /// When the session is gone or already answered; [`EngineError::FrameTooLarge`] when the answer does not fit the peer's
+    /// frames, which ends the session.
     pub fn accept_session(&mut self, session: SessionId, config: SessionConfig) -> Result<(), EngineError> {
         self.accept_begun(session, &config)
     }

@@ -23,7 +23,7 @@ impl Connection {
         self.require_open()?;
         let channel = self.take_channel()?;
         let id = self.insert_session(Endpoint::opened_here(), channel, config);
-        self.write_begin(id, None, config)?;
+        self.write_begin(id, None, config).inspect_err(|_| self.forget_session(id.index))?;
         Ok(id)
     }
 
@@ -46,9 +46,20 @@ impl Connection {
             config.incoming_window.max(1),
         );
         let remote_channel = session.remote_channel;
-        self.write_begin(id, remote_channel, config)?;
+        if let Err(too_large) = self.write_begin(id, remote_channel, config) {
+            self.refuse_begun(id)?;
+            return Err(too_large);
+        }
         self.answer_given_up(id.index);
         Ok(())
+    }
+
+    /// The answer that was to be given fits no frame of the peer's, which waits for one: it gets a bare one, and an end.
+    fn refuse_begun(&mut self, id: SessionId) -> Result<(), EngineError> {
+        self.session_mut(id)?.endpoint.local = Half::Idle;
+        let reason = "the answer is larger than a frame that the peer takes";
+        let error = Violation::session(ErrorCondition::FRAME_SIZE_TOO_SMALL, reason).to_wire();
+        self.end_session(id, EndCause::Local, Some(error))
     }
 
     // S-009: an end that crossed ours is its answer. S-010, S-012: what comes before it is dropped.
@@ -125,10 +136,9 @@ impl Connection {
             desired_capabilities: config.desired_capabilities.clone(),
             properties: config.properties.clone(),
         };
-        self.output.frame(channel, &begin).map_err(|too_large| {
-            self.forget_session(id.index);
-            EngineError::FrameTooLarge { size: too_large.size, limit: too_large.limit }
-        })
+        let written = self.output.frame(channel, &begin);
+        written
+            .map_err(|too_large| EngineError::FrameTooLarge { size: too_large.size, limit: too_large.limit })
     }
 
     pub(in super::super) fn handle_begin(&mut self, channel: u16, begin: Begin) -> Result<(), Violation> {
