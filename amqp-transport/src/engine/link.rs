@@ -312,7 +312,7 @@ impl Connection {
                 flow.delivery_count = is_known.then(|| receiver.credit.delivery_count());
                 flow.link_credit = Some(receiver.credit.credit());
                 flow.drain = receiver.credit.draining;
-                flow.echo = receiver.echo.on_flow(is_known.then(|| receiver.credit.limit()));
+                flow.echo = receiver.echo.on_flow(is_known.then_some(&receiver.credit));
                 if receiver.credit.credit() > 0 {
                     let id = receiver.acquiring.clone().map(Value::Binary);
                     flow.properties = id.map(|id| Fields::default().with("txn-id", id));

@@ -214,6 +214,8 @@ pub(crate) struct ReceiverCredit {
     credit: u32,
     /// Deliveries that may still come under a higher credit granted before (L-026).
     slack: u32,
+    /// Whether the sender has said that it knows of no more than was granted last.
+    is_confirmed: bool,
     /// Deliveries put up with since the last grant that no credit was granted for.
     overrun: u32,
     /// Whether we wait for the sender to use the credit up.
@@ -232,6 +234,7 @@ impl ReceiverCredit {
             delivery_count: SerialNumber(0),
             credit: 0,
             slack: 0,
+            is_confirmed: false,
             overrun: 0,
             draining: false,
             available: 0,
@@ -257,6 +260,7 @@ impl ReceiverCredit {
         let credit = credit.min(HALF - 1);
         self.slack = self.credit.saturating_add(self.slack).saturating_sub(credit);
         self.credit = credit;
+        self.is_confirmed = false;
         self.overrun = 0;
     }
 
@@ -287,9 +291,26 @@ impl ReceiverCredit {
         self.available = available.unwrap_or(0);
     }
 
+    /// Whether the sender knows of no more credit than there is.
+    pub(crate) fn is_known(&self) -> bool {
+        self.slack == 0 || self.is_confirmed
+    }
+
+    /// The sender knows that credit ends at `told`, or before it. What it may use all the same is put up with: its flow may
+    /// have been an older one.
+    pub(crate) fn confirm(&mut self, told: SerialNumber) {
+        self.is_confirmed = told.signed_distance_from(self.limit()) <= 0;
+    }
+
     /// Where the credit ends, as a count of deliveries.
     pub(crate) fn limit(&self) -> SerialNumber {
         self.delivery_count.add(self.credit)
+    }
+
+    /// An end of credit that is no older than what has come: the largest credit reaches no further from it than serial
+    /// numbers can tell.
+    pub(crate) fn at_least(&self, limit: SerialNumber) -> SerialNumber {
+        later(limit, self.delivery_count)
     }
 
     /// Whether the sender's flow knows of credit beyond `limit`. Without credit it knows of none, however far deliveries
@@ -303,7 +324,7 @@ impl ReceiverCredit {
     ) -> bool {
         let credit = link_credit.unwrap_or(0);
         let theirs = delivery_count.map_or(self.delivery_count, SerialNumber).add(credit);
-        credit > 0 && theirs.signed_distance_from(limit) > 0
+        credit > 0 && theirs.signed_distance_from(self.at_least(limit)) > 0
     }
 }
 
