@@ -113,6 +113,16 @@ impl Redirect {
     }
 }
 
+impl fmt::Display for Redirect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.hostname.as_deref().or(self.network_host.as_deref()).unwrap_or("another host"))?;
+        if let Some(port) = self.port {
+            write!(f, ", port {port}")?;
+        }
+        self.address.as_deref().map_or(Ok(()), |address| write!(f, ", address {address}"))
+    }
+}
+
 /// Why a connection is over. Every operation on it fails with a clone of the same value.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]

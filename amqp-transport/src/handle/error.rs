@@ -361,7 +361,7 @@ pub enum AttachError {
     #[error("the peer refused the link: {0}")]
     Refused(RemoteError),
     /// The peer says that the node lives elsewhere (`amqp:link:redirect`).
-    #[error("the peer redirects the link to {}", .0.hostname.as_deref().or(.0.network_host.as_deref()).unwrap_or("another host"))]
+    #[error("the peer redirects the link to {0}")]
     Redirect(Redirect),
     /// The session ended first.
     #[error("the session ended: {0}")]

@@ -60,7 +60,10 @@ async fn a_redirect_is_parsed() {
     };
     let (refused, ()) =
         tokio::join!(session.attach_receiver(ReceiverOptions::new("r", "/events")), redirecting);
-    let AttachError::Redirect(redirect) = refused.unwrap_err() else { panic!("no redirect") };
+    let refused = refused.unwrap_err();
+    let words = "the peer redirects the link to other.example, port 5671, address hub/events";
+    assert_eq!(refused.to_string(), words);
+    let AttachError::Redirect(redirect) = refused else { panic!("no redirect") };
     assert_eq!(redirect.hostname.as_deref(), Some("other.example"));
     assert_eq!((redirect.network_host.as_deref(), redirect.port), (Some("10.0.0.1"), Some(5671)));
     assert_eq!(redirect.address.as_deref(), Some("hub/events"));
