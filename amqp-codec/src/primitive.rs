@@ -215,7 +215,7 @@ impl Encode for char {
 
 // T-031: in either form, and empty is not null.
 impl Decode for Bytes {
-    #[inline]
+    #[inline(always)]
     fn decode(cursor: &mut Cursor<'_>) -> core::result::Result<Self, DecodeError> {
         let octets = cursor.read_sized(code::BINARY8, code::BINARY32, "binary")?;
         Ok(cursor.share(octets))
