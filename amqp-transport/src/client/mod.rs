@@ -36,6 +36,7 @@ pub use crate::handle::error::{
     AttachError, Blocked, ConnectError, ConnectStage, DetachReason, EndError, EndReason, OpenError,
     ProxyError, RecvError, SendError, SettleError, TlsError,
 };
+pub use crate::handle::link_state::{LinkState, LinkStateError};
 pub use crate::handle::options::{
     CreditMode, LinkSource, LinkTarget, OnDrop, ReceiverOptions, SenderOptions, SessionOptions,
 };

@@ -111,6 +111,13 @@ impl State {
                     slot.life.notify_all(&mut self.wakes);
                 }
             }
+            Event::LinkState { link, properties } => {
+                if let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) {
+                    let number = slot.told.as_ref().map_or(0, |told| told.0).wrapping_add(1);
+                    slot.told = Some(Box::new((number, properties)));
+                    slot.life.notify_all(&mut self.wakes);
+                }
+            }
             Event::FlowAnswered { link, number } => {
                 if let Some(slot) = self.link_key(link).and_then(|key| self.links.get_mut(key)) {
                     slot.inbox.answered = number;

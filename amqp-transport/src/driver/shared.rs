@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
 use amqp_codec::{
-    Attach, Begin, DeliveryState, DeliveryTag, Error, ErrorCondition, Open, ReceiverSettleMode, Str, Symbol,
+    Attach, Begin, DeliveryState, DeliveryTag, Error, ErrorCondition, Fields, Open, ReceiverSettleMode, Str,
+    Symbol,
 };
 use bytes::Bytes;
 
@@ -299,6 +300,8 @@ pub(crate) struct LinkSlot {
     /// Those who wait for attach, detach, drain or a confirmation.
     pub(crate) life: WaitQueue,
     pub(crate) inbox: Inbox,
+    /// What the peer told last with its flows, and how often it told.
+    pub(crate) told: Option<Box<(u64, Fields)>>,
     /// Sender: whether messages may still be handed over.
     pub(crate) gate: Gate,
     /// Sender: the peer wants its credit back once nobody waits to send.
@@ -500,6 +503,7 @@ impl State {
             queue: WaitQueue::default(),
             life: WaitQueue::default(),
             inbox: Inbox::default(),
+            told: None,
             gate: self.gate_of(session),
             is_drain_requested: false,
             draining: Draining::default(),

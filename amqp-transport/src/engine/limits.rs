@@ -64,6 +64,9 @@ pub struct Limits {
     /// `amqp:resource-limit-exceeded`: encoded while the link lasts, twice as much while one waits for its answer. 512
     /// octets of each are not counted. Default 4 MiB.
     pub attach_bytes: usize,
+    /// Octets of the properties that a link's flow may carry, encoded: what the peer tells beyond detaches the link with
+    /// `amqp:resource-limit-exceeded` (AMQP 1.0 §2.7.4). Default 1 KiB.
+    pub link_state_bytes: usize,
     /// Unsettled deliveries of a session, each direction by itself. Default 65,536.
     pub unsettled: usize,
 }
@@ -91,6 +94,7 @@ impl Default for Limits {
             credit_overrun: 0,
             links: 16_384,
             attach_bytes: 4 * 1024 * 1024,
+            link_state_bytes: 1024,
             unsettled: 65_536,
         }
     }

@@ -6,7 +6,8 @@ mod outgoing;
 mod unanswered;
 
 use amqp_codec::{
-    DeliveryState, Detach, Error, Fields, Flow, ReceiverSettleMode, Role, SenderSettleMode, Str, Value,
+    DeliveryState, Detach, Encode, Error, ErrorCondition, Fields, Flow, ReceiverSettleMode, Role,
+    SenderSettleMode, Str, Value,
 };
 
 use super::config::{DetachKind, Settling};
@@ -44,6 +45,8 @@ pub(crate) struct Link {
     pub(crate) max_message_size: Option<u64>,
     /// Deliveries in the session's table that belong to this link.
     pub(crate) unsettled: usize,
+    /// What its flows tell beside credit.
+    state_told: Option<Box<Fields>>,
     /// Whether its attach waits for the peer's begin.
     is_held_back: bool,
     /// Whether a flow of this link waits to leave.
@@ -264,13 +267,37 @@ impl Connection {
             self.owe_echo(session, Some(index));
         }
         let Some(link) = self.links.get_mut(index) else { return Ok(()) };
-        if let Some(properties) = flow.properties.clone().filter(|_| link.is_usable()) {
-            self.events.push(Event::LinkState { link: link.id, properties });
+        let (id, told) = (link.id, flow.properties.as_ref().filter(|_| link.is_usable()));
+        if let Some(properties) = told {
+            if properties.encoded_len() > self.config.limits.link_state_bytes {
+                let text = "the flow's properties are larger than is held of them";
+                let fault = Violation::link(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text);
+                return self.link_fault(index, fault);
+            }
+            self.events.push(Event::LinkState { link: id, properties: properties.clone() });
         }
+        let Some(link) = self.links.get_mut(index) else { return Ok(()) };
         match &mut link.kind {
             LinkKind::Sender(_) => self.sender_flow(index, flow),
             LinkKind::Receiver(_) => self.receiver_flow(index, flow),
         }
+        Ok(())
+    }
+
+    /// What this link's flows tell from here on beside credit.
+    pub(super) fn tell_link_state(
+        &mut self,
+        id: LinkId,
+        properties: Option<Fields>,
+    ) -> Result<(), EngineError> {
+        let limit = self.output.frame_limit();
+        let octets = properties.as_ref().map_or(0, Encode::encoded_len);
+        let size = octets.saturating_add(FLOW_OCTETS);
+        if u32::try_from(size).map_or(true, |size| size > limit) {
+            return Err(EngineError::FrameTooLarge { size, limit });
+        }
+        self.link_mut(id)?.state_told = properties.map(Box::new);
+        self.owe_link_flow(id.index);
         Ok(())
     }
 
@@ -299,6 +326,7 @@ impl Connection {
         let Some(session) = self.sessions.get_mut(session) else { return false };
         let mut flow = session.flow();
         flow.handle = Some(link.local_handle);
+        flow.properties = link.state_told.as_deref().cloned();
         match &mut link.kind {
             LinkKind::Sender(sender) => {
                 flow.delivery_count = Some(sender.credit.delivery_count());
@@ -313,9 +341,10 @@ impl Connection {
                 flow.link_credit = Some(receiver.credit.credit());
                 flow.drain = receiver.credit.draining;
                 flow.echo = receiver.echo.on_flow(is_known.then_some(&receiver.credit));
-                if receiver.credit.credit() > 0 {
-                    let id = receiver.acquiring.clone().map(Value::Binary);
-                    flow.properties = id.map(|id| Fields::default().with("txn-id", id));
+                if receiver.credit.credit() > 0
+                    && let Some(id) = receiver.acquiring.clone()
+                {
+                    flow.properties.get_or_insert_default().insert("txn-id", Value::Binary(id));
                 }
             }
         }
@@ -327,3 +356,6 @@ impl Connection {
 fn name_key(role: Role, name: &Str) -> (bool, Str) {
     (role == Role::Sender, name.clone())
 }
+
+/// A flow's frame without properties, and the id of a transaction in them, at most, in octets.
+const FLOW_OCTETS: usize = 160;

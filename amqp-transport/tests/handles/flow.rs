@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use amqp_codec::{Message, Outcome};
-use amqp_transport::client::{CreditMode, ReceiverOptions, SenderOptions, SessionOptions};
+use amqp_codec::{ErrorCondition, Fields, Message, Outcome};
+use amqp_transport::client::{
+    CreditMode, DetachReason, LinkStateError, ReceiverOptions, SenderOptions, SessionOptions,
+};
 use amqp_transport::server::{AcceptOptions, Draining};
 use amqp_transport::{Blocked, RecvError, SendError, Settlement};
 use bytes::Bytes;
@@ -441,6 +443,38 @@ async fn a_receiver_asks_how_much_its_sender_has() {
     sender.detach().await.unwrap();
     assert!(matches!(sender.set_available(1), Err(SendError::Detached(_))));
     assert!(receiver.available().await.is_err());
+}
+
+// Scenario 84: what both ends tell each other beside credit.
+// cancels handle::link_state: link_state_after
+#[tokio::test(start_paused = true)]
+async fn both_ends_of_a_link_tell_each_other_their_state() {
+    let (client, server) = pair().await;
+    let session = session(&client).await;
+    let options = ReceiverOptions::new("r", "/x");
+    let (receiver, sender) = receiving(&session, &server, options, AcceptOptions::new()).await;
+    assert_eq!((receiver.link_state(), sender.link_state()), (None, None));
+    let fields = |number: u32| Fields::default().with("test:lag", number);
+    assert!(crate::cancelling::dropped_after(1, receiver.link_state_after(0)).await.is_none());
+    for number in 1..=2 {
+        sender.set_link_state(Some(fields(number))).unwrap();
+        let told = receiver.link_state_after(u64::from(number) - 1).await.unwrap();
+        assert_eq!((told.number, told.properties), (u64::from(number), fields(number)));
+    }
+    assert_eq!(receiver.link_state().map(|told| told.properties), Some(fields(2)));
+    receiver.set_link_state(Some(fields(7))).unwrap();
+    assert_eq!(sender.link_state_after(0).await.unwrap().properties, fields(7));
+    // More than the peer holds is the link's end; more than fits a frame does not leave.
+    let large = |octets: usize| Some(Fields::default().with("x", "x".repeat(octets)));
+    let too_large = sender.set_link_state(large(1 << 20));
+    assert!(matches!(too_large, Err(LinkStateError::TooLarge { .. })), "{too_large:?}");
+    sender.set_link_state(large(2_000)).unwrap();
+    let waiting = receiver.link_state_after(9).await;
+    assert!(matches!(waiting, Err(LinkStateError::Detached(DetachReason::Violation(_)))), "{waiting:?}");
+    let DetachReason::Remote(error) = sender.detached().await else { panic!("not told why") };
+    assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+    assert!(sender.set_link_state(None).is_err());
+    assert!(client.is_open());
 }
 
 // L-029: credit in octets. Small messages come many at a time, large ones few, and one always.

@@ -2,7 +2,7 @@
 //!
 //! Owns the words of that interface alone: what each of them does is with who owns the thing.
 
-use amqp_codec::{DeliveryState, Error, SaslCode};
+use amqp_codec::{DeliveryState, Error, Fields, SaslCode};
 use bytes::Bytes;
 
 use super::super::config::{AttachReply, DetachKind, LinkConfig, Outgoing, SessionConfig, Settlement};
@@ -238,6 +238,18 @@ impl Connection {
     pub fn set_available(&mut self, link: LinkId, available: u32) -> Result<(), EngineError> {
         self.link_mut(link)?.sender()?.credit.available = available;
         Ok(())
+    }
+}
+
+/// Links of either role.
+impl Connection {
+    /// Tells the peer, with the next flow of the link and all after it, what both ends agreed to tell each other beside
+    /// credit (AMQP 1.0 §2.7.4); none ends that. The peer's own come as [`Event::LinkState`].
+    ///
+    /// # Errors
+    /// When the link is gone, or the properties do not fit a frame of the peer's.
+    pub fn set_link_state(&mut self, link: LinkId, properties: Option<Fields>) -> Result<(), EngineError> {
+        self.tell_link_state(link, properties)
     }
 }
 

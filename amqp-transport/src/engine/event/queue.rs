@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use amqp_codec::DeliveryState;
+use amqp_codec::{DeliveryState, Encode};
 
 use super::Event;
 use crate::engine::delivery::is_same;
@@ -66,9 +66,7 @@ impl SettledRun {
 impl EventQueue {
     #[inline]
     pub(crate) fn push(&mut self, event: Event) {
-        if let Event::Delivery { delivery, .. } = &event {
-            self.octets += delivery.message.len();
-        }
+        self.octets = self.octets.saturating_add(octets(&event));
         debug_assert!(!matches!(event, Event::Settled { .. }), "settled messages have their own way in");
         self.queue.push_back(Events::One(event));
     }
@@ -93,8 +91,8 @@ impl EventQueue {
     #[inline]
     pub(crate) fn pop_events(&mut self) -> Option<Events> {
         let queued = self.queue.pop_front()?;
-        if let Events::One(Event::Delivery { delivery, .. }) = &queued {
-            self.octets = self.octets.saturating_sub(delivery.message.len());
+        if let Events::One(event) = &queued {
+            self.octets = self.octets.saturating_sub(octets(event));
         }
         Some(queued)
     }
@@ -128,6 +126,16 @@ impl EventQueue {
         if self.queue.is_empty() {
             self.queue = VecDeque::new();
         }
+    }
+}
+
+/// What an event holds that is counted.
+#[inline]
+fn octets(event: &Event) -> usize {
+    match event {
+        Event::Delivery { delivery, .. } => delivery.message.len(),
+        Event::LinkState { properties, .. } => properties.encoded_len(),
+        _ => 0,
     }
 }
 

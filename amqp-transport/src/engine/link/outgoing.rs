@@ -187,6 +187,7 @@ impl Connection {
             default_outcome: None,
             max_message_size: config.max_message_size.filter(|max| role == Role::Receiver && *max > 0),
             unsettled: 0,
+            state_told: None,
             is_held_back: false,
             owes_flow: false,
             owes_echo: false,
