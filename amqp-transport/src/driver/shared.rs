@@ -4,6 +4,7 @@
 //! `.await`, and no waker is woken or dropped under it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -35,11 +36,17 @@ use crate::handle::options::{CreditMode, Draining};
 use crate::handle::stats::ConnectionStats;
 
 /// What handles and driver share.
-#[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
     /// Below this key no message is pending, as the driver last saw it.
     settled_below: AtomicU64,
+}
+
+impl fmt::Debug for Shared {
+    // Every handle holds it: one in a log would be all links of its connection, and be made under the lock.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
 }
 
 impl Shared {
@@ -196,8 +203,8 @@ pub(crate) enum SaslQuestion {
     Response(Bytes),
 }
 
-impl std::fmt::Debug for SaslQuestion {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for SaslQuestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Init { mechanism, .. } => {
                 f.debug_struct("Init").field("mechanism", mechanism).finish_non_exhaustive()
