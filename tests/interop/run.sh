@@ -313,5 +313,5 @@ grep -h '^DEVIATION ' "$logs"/codec-agreement_*.log
 # A README is written of a run without a fault only.
 readme=()
 [ $broken -gt 0 ] || [ "${2:-}" != --readme ] || readme=(--readme "$root/README.md")
-python3 "$here/matrix.py" "$results" "${readme[@]}"
+python3 "$here/matrix.py" "$results" "${readme[@]}" || broken=$((broken + 1))
 matrix
