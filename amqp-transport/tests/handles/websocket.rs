@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amqp_codec::{Message, Outcome, ProtocolHeader};
+use amqp_codec::{Message, Open, Outcome, ProtocolHeader, encode_frame};
 use amqp_transport::client::{
     ConnectError, ConnectOptions, Connection, ReceiverOptions, SenderOptions, Subprotocol, WebSocketError,
     WebSocketOptions,
@@ -11,7 +11,9 @@ use amqp_transport::server::{
     AcceptOptions, HandshakeError, Listener, ListenerOptions, ServerConnection, WebSocketAccept,
 };
 use amqp_transport::{ConnectionError, Spoken};
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::time::Instant;
 
 use crate::support::*;
 
@@ -176,6 +178,43 @@ async fn frames_of_every_kind_make_one_stream() {
         matches!(lost, Err(HandshakeError::Lost { reason: ConnectionError::EndOfStream, .. })),
         "{lost:?}"
     );
+}
+
+// WS-007, C-024: each ping is answered, and none of them is a sign of life of the AMQP connection on it.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_only_pings_its_websocket_is_as_silent_as_one_that_says_nothing() {
+    const SILENCE: Duration = Duration::from_secs(30);
+    let (mut raw, serving) = Raw::start(server().idle_time_out(Some(SILENCE))).await;
+    raw.send(BINARY, &ProtocolHeader::AMQP.encode()).await;
+    let mut open = BytesMut::new();
+    encode_frame(&mut open, 0, &Open::new("pinger"), &[]);
+    raw.send(BINARY, &open).await;
+    // Its header and its open, however they are cut.
+    let mut answer = Vec::new();
+    while answer.len() <= ProtocolHeader::AMQP.encode().len() {
+        let (opcode, octets) = raw.receive().await;
+        assert_eq!(opcode, 2);
+        answer.extend(octets);
+    }
+    let server = serving.await.unwrap().unwrap();
+    let began = Instant::now();
+    let mut pongs = 0;
+    let ended = async { (server.connection().closed().await, began.elapsed()) };
+    let pinging = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            raw.send(0x89, b"still here").await;
+            match raw.receive().await {
+                (0xa, payload) => pongs += u32::from(payload == b"still here"),
+                // Its close.
+                other => return other.0,
+            }
+        }
+    };
+    let ((reason, after), close) = tokio::join!(ended, pinging);
+    assert!(matches!(reason, ConnectionError::IdleTimeout), "{reason:?}");
+    assert!((SILENCE..SILENCE + Duration::from_secs(1)).contains(&after), "{after:?}");
+    assert!(pongs >= 29 && close == 2, "{pongs} pongs, then {close}");
 }
 
 // WS-003 and RFC 6455's own rules, each with its code.
