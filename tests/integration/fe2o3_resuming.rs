@@ -12,7 +12,7 @@ use amqp_transport::client::{ConnectOptions, Connection, Sasl, SenderOptions, Se
 use amqp_transport::server::{
     AcceptOptions, Incoming, IncomingAttach, ListenerOptions, SaslPolicy, ServerConnection, SuspendedReceiver,
 };
-use amqp_transport::{DetachReason, ReceiverOptions};
+use amqp_transport::{DetachReason, Receipt, ReceiverOptions};
 use fe2o3_amqp::acceptor::{ConnectionAcceptor, LinkAcceptor, LinkEndpoint, SessionAcceptor};
 use fe2o3_amqp::connection::ConnectionHandle;
 use fe2o3_amqp::session::{Session, SessionHandle};
@@ -50,6 +50,27 @@ fn data(text: &str) -> Data {
 
 fn body(message: &Message) -> String {
     String::from_utf8(message.body_bytes().unwrap().to_vec()).unwrap()
+}
+
+/// Sends two messages, which are then on their way.
+async fn send_both(sender: &amqp_transport::Sender) -> Vec<Receipt> {
+    let mut receipts = Vec::new();
+    for text in BOTH {
+        receipts.push(sender.send_with_receipt(&Message::data(text.to_owned())).await.unwrap());
+    }
+    receipts
+}
+
+/// Their receiver takes both again on the resumed link, and their sender hears of it.
+async fn both_come_again(receiver: &mut Receiver, receipts: Vec<Receipt>) {
+    for text in BOTH {
+        let again = receiver.recv::<Data>().await.unwrap();
+        assert_eq!(again.body().0.as_slice(), text.as_bytes());
+        receiver.accept(&again).await.unwrap();
+    }
+    for receipt in receipts {
+        assert_eq!(receipt.await.unwrap(), Outcome::Accepted);
+    }
 }
 
 // L-009, R-02 to R-06
@@ -138,11 +159,8 @@ async fn their_receiver_resumes_its_link_on_our_listener() {
         let accepting = async { next(&server).await.accept_sender(accept()).unwrap() };
         let (receiver, sender) = tokio::join!(attaching, accepting);
         let mut receiver = receiver.unwrap();
-        let mut receipts = Vec::new();
-        for text in ["one", "two"] {
-            receipts.push(sender.send_with_receipt(&Message::data(text.to_owned())).await.unwrap());
-        }
-        for text in ["one", "two"] {
+        let receipts = send_both(&sender).await;
+        for text in BOTH {
             let held = receiver.recv::<Data>().await.unwrap();
             assert_eq!(held.body().0.as_slice(), text.as_bytes());
         }
@@ -152,14 +170,7 @@ async fn their_receiver_resumes_its_link_on_our_listener() {
         let resuming = async { next(&server).await.resume_sender(accept(), suspended).unwrap() };
         let (resumed, _sender) = tokio::join!(detached.resume(), resuming);
         let mut receiver = resumed.unwrap().into_receiver();
-        for text in ["one", "two"] {
-            let again = receiver.recv::<Data>().await.unwrap();
-            assert_eq!(again.body().0.as_slice(), text.as_bytes());
-            receiver.accept(&again).await.unwrap();
-        }
-        for receipt in receipts {
-            assert_eq!(receipt.await.unwrap(), Outcome::Accepted);
-        }
+        both_come_again(&mut receiver, receipts).await;
     })
     .await;
 }
@@ -201,10 +212,7 @@ async fn our_sender_resumes_its_link_on_their_listener() {
             tokio::join!(end.ours.attach_sender(keeping()), acceptor.accept(&mut end.session));
         let LinkEndpoint::Receiver(mut receiver) = accepted.unwrap() else { panic!("a receiver") };
         let sender = sender.unwrap();
-        let mut receipts = Vec::new();
-        for text in ["one", "two"] {
-            receipts.push(sender.send_with_receipt(&Message::data(text.to_owned())).await.unwrap());
-        }
+        let receipts = send_both(&sender).await;
         for _ in 0..2 {
             receiver.recv::<Data>().await.unwrap();
         }
@@ -219,14 +227,7 @@ async fn our_sender_resumes_its_link_on_their_listener() {
             tokio::join!(end.ours.resume_sender(keeping(), suspended), acceptor.accept(&mut end.session));
         let LinkEndpoint::Receiver(mut receiver) = accepted.unwrap() else { panic!("a receiver") };
         let _sender = resumed.unwrap();
-        for text in ["one", "two"] {
-            let again = receiver.recv::<Data>().await.unwrap();
-            assert_eq!(again.body().0.as_slice(), text.as_bytes());
-            receiver.accept(&again).await.unwrap();
-        }
-        for receipt in receipts {
-            assert_eq!(receipt.await.unwrap(), Outcome::Accepted);
-        }
+        both_come_again(&mut receiver, receipts).await;
     })
     .await;
 }
@@ -280,3 +281,5 @@ async fn in_time<T>(work: impl Future<Output = T>) -> T {
 }
 
 const PIPE: usize = 64 * 1024;
+
+const BOTH: [&str; 2] = ["one", "two"];

@@ -30,9 +30,6 @@ fn from_queue() -> ReceiverOptions {
     ReceiverOptions::new("r", "queue")
 }
 
-/// Long enough for anything that ends at all.
-const PATIENCE: Duration = Duration::from_secs(600);
-
 #[tokio::test(start_paused = true)]
 async fn wherever_the_stream_is_cut_a_send_ends_honestly_and_the_next_one_works() {
     let mut told_unknown = 0;
@@ -214,7 +211,7 @@ async fn credit_is_granted_again_on_the_next_link() {
     by_hand.add_credit(5);
     by_hand.raise_credit(3);
     let accepting = async {
-        let first = next_attach(&broker.server).await.accept_sender(AcceptOptions::new()).unwrap();
+        let first = broker.gives().await;
         first.ready().await.unwrap();
         assert_eq!(first.credit(), 5, "what is raised to 3 has 5 already");
         for number in 0..2 {
@@ -252,8 +249,8 @@ async fn what_is_under_way_at_a_loss_is_told_so() {
     let (connection, broker) = connected(&net, &mut brokers).await;
     let (sender, receiver) = (connection.sender(to_queue()), connection.receiver(from_queue()));
     let serving = async {
-        let takes = next_attach(&broker.server).await.accept_receiver(AcceptOptions::new()).unwrap();
-        let gives = next_attach(&broker.server).await.accept_sender(AcceptOptions::new()).unwrap();
+        let takes = broker.takes().await;
+        let gives = broker.gives().await;
         let given = gives.send_with_receipt(&numbered(7)).await.unwrap();
         (takes.recv().await.unwrap(), takes, gives, given)
     };
@@ -295,8 +292,7 @@ async fn closing_waits_for_what_is_under_way_up_to_its_bound() {
     let (net, mut brokers) = Net::new([]);
     let (connection, broker) = connected(&net, &mut brokers).await;
     let sender = connection.sender(to_queue());
-    let accepting =
-        async { next_attach(&broker.server).await.accept_receiver(AcceptOptions::new()).unwrap() };
+    let accepting = broker.takes();
     let message = numbered(1);
     let (receipt, link) = tokio::join!(sender.send_with_receipt(&message), accepting);
     let receipt = receipt.unwrap();
@@ -310,8 +306,7 @@ async fn closing_waits_for_what_is_under_way_up_to_its_bound() {
     let (net, mut brokers) = Net::new([]);
     let (connection, broker) = connected(&net, &mut brokers).await;
     let sender = connection.sender(to_queue());
-    let accepting =
-        async { next_attach(&broker.server).await.accept_receiver(AcceptOptions::new()).unwrap() };
+    let accepting = broker.takes();
     let (receipt, _link) = tokio::join!(sender.send_with_receipt(&message), accepting);
     let start = Instant::now();
     connection.close().await;
@@ -341,14 +336,14 @@ async fn a_connection_that_the_peer_closes_is_made_anew_with_its_links() {
     let (net, mut brokers) = Net::new([]);
     let (connection, broker) = connected(&net, &mut brokers).await;
     let receiver = connection.receiver(from_queue());
-    let accepting = async { next_attach(&broker.server).await.accept_sender(AcceptOptions::new()).unwrap() };
+    let accepting = broker.gives();
     let (attached, gone) = tokio::join!(receiver.attached(), accepting);
     attached.unwrap();
     broker.server.close(Some(error(ErrorCondition::CONNECTION_FORCED, "going down"))).await.unwrap();
     drop(gone);
     let broker = brokers.recv().await.unwrap();
     let giving = async {
-        let gives = next_attach(&broker.server).await.accept_sender(AcceptOptions::new()).unwrap();
+        let gives = broker.gives().await;
         drop(gives.send_with_receipt(&numbered(2)).await.unwrap());
         gives
     };
@@ -481,7 +476,7 @@ async fn settled_messages_that_came_before_a_loss_are_still_given() {
         let (connection, broker) = connected(&net, &mut brokers).await;
         let receiver = connection.receiver(from_queue());
         let giving = async {
-            let gives = next_attach(&broker.server).await.accept_sender(AcceptOptions::new()).unwrap();
+            let gives = broker.gives().await;
             for number in 1..=3 {
                 gives.send_settled(&numbered(number)).await.unwrap();
             }
@@ -513,7 +508,7 @@ async fn settled_messages_that_come_while_a_connection_is_replaced_are_still_giv
     let (connection, broker) = connected(&net, &mut brokers).await;
     let receiver = connection.receiver(from_queue());
     let giving = async {
-        let gives = next_attach(&broker.server).await.accept_sender(AcceptOptions::new()).unwrap();
+        let gives = broker.gives().await;
         for number in 1..=3 {
             gives.send_settled(&numbered(number)).await.unwrap();
         }
@@ -535,7 +530,7 @@ async fn credit_used_by_messages_that_wait_is_not_granted_twice() {
     let receiver = connection.receiver(from_queue().credit(CreditMode::Manual));
     receiver.add_credit(5);
     let giving = async {
-        let gives = next_attach(&broker.server).await.accept_sender(AcceptOptions::new()).unwrap();
+        let gives = broker.gives().await;
         for number in 1..=2 {
             gives.send_settled(&numbered(number)).await.unwrap();
         }

@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep, timeout};
 use super::net::*;
 use crate::support::*;
 
-const PATIENCE: Duration = Duration::from_secs(600);
 const MESSAGES: u32 = 5;
 
 type Ends = Vec<Result<Outcome, SendFailure<RecoveryError>>>;
@@ -202,8 +201,7 @@ async fn a_sender_tells_each_peer_what_waits() {
     let sender = connection.sender(SenderOptions::new("s", "queue"));
     sender.set_available(9);
     for number in 1..=2 {
-        let accepting =
-            async { next_attach(&broker.server).await.accept_receiver(AcceptOptions::new()).unwrap() };
+        let accepting = broker.takes();
         let (attached, link) = tokio::join!(sender.attached(), accepting);
         attached.unwrap();
         assert_eq!(timeout(PATIENCE, link.available()).await.unwrap().unwrap(), 9, "link {number}");
@@ -220,13 +218,9 @@ async fn receiving_from(
     credit: CreditMode,
 ) -> (RecoveringReceiver<Net>, Sender) {
     let receiver = connection.receiver(ReceiverOptions::new("r", "queue").credit(credit));
-    let (attached, sender) = tokio::join!(receiver.attached(), given(broker));
+    let (attached, sender) = tokio::join!(receiver.attached(), broker.gives());
     attached.unwrap();
     (receiver, sender)
-}
-
-async fn given(broker: &Broker) -> Sender {
-    next_attach(&broker.server).await.accept_sender(AcceptOptions::new()).unwrap()
 }
 
 async fn give(sender: &Sender, numbers: impl IntoIterator<Item = u32>) {
@@ -256,7 +250,7 @@ async fn many_are_received_over_a_loss() {
     assert_eq!(receiver.waiting(), 3);
     assert_eq!(receiver.try_recv().as_ref().map(number), Some(3));
     let again = brokers.recv().await.unwrap();
-    let (attached, sender) = tokio::join!(receiver.attached(), given(&again));
+    let (attached, sender) = tokio::join!(receiver.attached(), again.gives());
     attached.unwrap();
     give(&sender, 6..=7).await;
     assert_eq!(receiver.waiting(), 4);
@@ -268,7 +262,7 @@ async fn many_are_received_over_a_loss() {
         sleep(Duration::from_secs(1)).await;
         again.cut();
         let third = brokers.recv().await.unwrap();
-        let sender = given(&third).await;
+        let sender = third.gives().await;
         give(&sender, [8]).await;
         (third, sender)
     };
@@ -296,7 +290,7 @@ async fn a_stream_goes_on_over_a_loss_and_ends_with_recovery() {
         assert_eq!(number(&next(&mut stream).await.unwrap().unwrap()), expected);
     }
     let giving = async {
-        let sender = given(&again).await;
+        let sender = again.gives().await;
         give(&sender, [4]).await;
         sender
     };
@@ -325,7 +319,7 @@ async fn a_drain_is_asked_again_after_a_loss() {
             sleep(Duration::from_secs(1)).await;
             broker.cut();
             let again = brokers.recv().await.unwrap();
-            let sender = given(&again).await;
+            let sender = again.gives().await;
             (again, sender)
         };
         let (drained, (_again, sender)) = tokio::join!(timeout(PATIENCE, receiver.drain()), losing);
@@ -361,7 +355,7 @@ async fn a_receiver_that_is_stopped_stays_so_over_a_loss() {
         let (stopped, again) = tokio::join!(timeout(PATIENCE, receiver.stop()), losing);
         stopped.expect("it ends").unwrap();
         assert_eq!(number(&receiver.try_recv().unwrap()), 1);
-        let (attached, sender) = tokio::join!(receiver.attached(), given(&again));
+        let (attached, sender) = tokio::join!(receiver.attached(), again.gives());
         attached.unwrap();
         assert!(timeout(Duration::from_secs(5), sender.ready()).await.is_err(), "no credit");
         assert!(timeout(Duration::from_secs(5), receiver.recv()).await.is_err());
@@ -395,7 +389,7 @@ async fn credit_is_set_and_taken_back_while_there_is_no_link() {
     receiver.set_credit(4);
     assert!(receiver.try_recv().is_none());
     let broker = brokers.recv().await.unwrap();
-    let (attached, sender) = tokio::join!(receiver.attached(), given(&broker));
+    let (attached, sender) = tokio::join!(receiver.attached(), broker.gives());
     attached.unwrap();
     sender.ready().await.unwrap();
     assert_eq!(sender.credit(), 4);
@@ -407,7 +401,7 @@ async fn credit_is_set_and_taken_back_while_there_is_no_link() {
     receiver.set_credit(7);
     broker.cut();
     let again = brokers.recv().await.unwrap();
-    let (attached, sender) = tokio::join!(receiver.attached(), given(&again));
+    let (attached, sender) = tokio::join!(receiver.attached(), again.gives());
     attached.unwrap();
     sender.ready().await.unwrap();
     assert_eq!(sender.credit(), 7);

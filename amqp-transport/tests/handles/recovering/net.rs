@@ -13,13 +13,16 @@ use amqp_transport::recovery::{
     Attempt, Established, Hooks, Live, Parting, RecoveringConnection, RecoveryError, RecoveryOptions, Verdict,
 };
 use amqp_transport::server::{AcceptOptions, Incoming, ServerConnection, SuspendedReceiver};
-use amqp_transport::{ConnectError, Connection, ConnectionError, RemoteError, Sender};
+use amqp_transport::{ConnectError, Connection, ConnectionError, Receiver, RemoteError, Sender};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::support::*;
+
+/// Long enough for anything that ends at all.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What an attempt meets.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +79,16 @@ impl Broker {
     /// Lets nothing through any more that either end sends.
     pub(crate) fn stall(&self) {
         self.stalled.store(true, Ordering::SeqCst);
+    }
+
+    /// Accepts the next link, which sends to this broker.
+    pub(crate) async fn takes(&self) -> Receiver {
+        next_attach(&self.server).await.accept_receiver(AcceptOptions::new()).unwrap()
+    }
+
+    /// Accepts the next link, which receives from this broker.
+    pub(crate) async fn gives(&self) -> Sender {
+        next_attach(&self.server).await.accept_sender(AcceptOptions::new()).unwrap()
     }
 
     /// Serves links: takes and accepts what is sent, and gives away the senders of links that receive.

@@ -14,7 +14,6 @@ use tokio::time::timeout;
 use super::net::*;
 use crate::support::*;
 
-const PATIENCE: Duration = Duration::from_secs(600);
 const KEPT: Unsettled = Unsettled::Resume { kept_bytes: 0 };
 const MESSAGES: u32 = 5;
 

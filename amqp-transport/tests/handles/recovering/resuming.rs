@@ -12,7 +12,6 @@ use tokio::time::{Instant, timeout};
 use super::net::*;
 use crate::support::*;
 
-const PATIENCE: Duration = Duration::from_secs(600);
 const KEPT: Unsettled = Unsettled::Resume { kept_bytes: 1 << 16 };
 
 fn second() -> SenderOptions {
@@ -110,8 +109,7 @@ async fn with_one_held(
     broker: &Broker,
 ) -> (RecoveringSender<Net>, Receipt, (Receiver, Delivery)) {
     let sender = connection.sender(SenderOptions::new("s", "queue")).unsettled(KEPT);
-    let accepting =
-        async { next_attach(&broker.server).await.accept_receiver(AcceptOptions::new()).unwrap() };
+    let accepting = broker.takes();
     let message = numbered(1);
     let (receipt, receiver) = tokio::join!(sender.send_with_receipt(&message), accepting);
     let held = receiver.recv().await.unwrap();
@@ -178,7 +176,7 @@ async fn a_link_that_is_refused_is_resumed_later_or_ends_its_messages() {
             assert!(matches!(end, SendError::OutcomeUnknown(_)), "{end}");
             continue;
         }
-        let receiver = next_attach(&again.server).await.accept_receiver(AcceptOptions::new()).unwrap();
+        let receiver = again.takes().await;
         receiver.recv().await.unwrap().accept().unwrap();
         let end = timeout(PATIENCE, receipt).await.expect("it ends");
         assert_eq!(end.unwrap(), Outcome::Accepted);

@@ -12,8 +12,6 @@ use tokio::time::timeout;
 use super::net::*;
 use crate::support::*;
 
-const PATIENCE: Duration = Duration::from_secs(600);
-
 // Each connection has the sessions anew, and each link is attached in its own.
 #[tokio::test(start_paused = true)]
 async fn links_of_a_further_session_come_back_in_a_session_of_their_own() {
