@@ -22,7 +22,7 @@ type Queues = Arc<Mutex<HashMap<String, Vec<Bytes>>>>;
 
 /// A broker in a thread, for as long as the test. Addresses with a meaning: `refused` is refused, `reject`, `release` and
 /// `modify` answer with that outcome, `no-credit` grants none, `cut` closes the connection at the third message, `hold`
-/// answers nothing, `moved` gives messages away to who wants copies.
+/// answers nothing, `session` ends the session of who receives, `moved` gives messages away to who wants copies.
 struct Broker {
     port: u16,
     queues: Queues,
@@ -129,8 +129,15 @@ async fn serve(connection: ServerConnection, queues: Queues) {
             if address == "moved" {
                 options = options.distribution_mode(DistributionMode::MOVE);
             }
+            let session = attach.session().clone();
             let Ok(sender) = attach.accept_sender(options) else { continue };
             tokio::spawn(async move {
+                if address == "session" {
+                    // Once it has credit, the receiver knows that it is attached.
+                    let _ = sender.ready().await;
+                    let _ = session.end_with_error(Error::new(ErrorCondition::INTERNAL_ERROR)).await;
+                    return;
+                }
                 let messages = queues.lock().expect("not poisoned").remove(&address).unwrap_or_default();
                 for (number, payload) in messages.into_iter().enumerate() {
                     if address == "forced" && number == 1 {
@@ -305,6 +312,13 @@ fn a_peer_that_closes_in_the_middle_leaves_no_message_uncounted() {
     let ran = broker.receive("forced", &["--count", "3"]);
     ran.fails_with(6, &["amqp:link:detach-forced", "maintenance"]);
     assert_eq!(ran.records().len(), 1, "what came before is printed");
+}
+
+#[test]
+fn a_session_that_the_broker_ends_is_not_called_a_link() {
+    let broker = Broker::start();
+    let ran = broker.receive("session", &[]);
+    ran.fails_with(6, &["error: the session was ended by the peer: amqp:internal-error"]);
 }
 
 #[test]

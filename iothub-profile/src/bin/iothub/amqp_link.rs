@@ -182,6 +182,7 @@ pub(crate) fn lost(reason: &ConnectionError) -> Failure {
                 .advice("check the URL's user and password, or the client certificate")
         }
         ConnectionError::Sasl(SaslFailure::NeedsTls { .. }) => broker_failure(Class::Credential, words)
+            .fault("the URL's scheme: nothing hides the password on the way")
             .advice("use amqps://, or, where nobody else is on the network, --allow-plain-without-tls"),
         ConnectionError::Sasl(SaslFailure::MechanismNotOffered { .. }) => {
             broker_failure(Class::Credential, words)
@@ -225,7 +226,13 @@ pub(crate) fn detached(reason: &DetachReason) -> Failure {
     match reason {
         DetachReason::Lost(reason) => lost(reason),
         other => {
-            let failure = broker_failure(Class::Refused, format!("the link was {other}"));
+            let words = match other {
+                DetachReason::SessionEnded(_) | DetachReason::Violation(_) | DetachReason::NotRetained => {
+                    other.to_string()
+                }
+                _ => format!("the link was {other}"),
+            };
+            let failure = broker_failure(Class::Refused, words);
             if other.is_retryable() { failure.retry("may help, later") } else { failure }
         }
     }

@@ -151,42 +151,25 @@ impl Tally {
 
     /// The summary for people, one line.
     pub(crate) fn text(&self, took: Duration) -> String {
+        let Self { sent, accepted, rejected, unknown, not_sent, .. } = self;
         let counts = format!(
-            "sent {}, accepted {}, rejected {}, unknown {}, not sent {} in {:.2} s",
-            self.sent,
-            self.accepted,
-            self.rejected,
-            self.unknown,
-            self.not_sent,
-            took.as_secs_f64(),
+            "sent {sent}, accepted {accepted}, rejected {rejected}, unknown {unknown}, not sent {not_sent}"
         );
-        if took < SHORTEST_RATED {
-            return counts;
-        }
-        format!("{counts} ({:.0} messages/s)", per_second(self.accepted, took))
+        timed(&counts, self.accepted, took)
     }
 
     /// The summary for people of a send to a broker, one line.
     pub(crate) fn broker_text(&self, took: Duration) -> String {
+        let Self { sent, accepted, rejected, released, modified, unknown, not_sent, .. } = self;
         let settled = match self.settled {
             0 => String::new(),
             settled => format!("settled without an outcome {settled}, "),
         };
         let counts = format!(
-            "sent {}, {settled}accepted {}, rejected {}, released {}, modified {}, unknown {}, not sent {} in {:.2} s",
-            self.sent,
-            self.accepted,
-            self.rejected,
-            self.released,
-            self.modified,
-            self.unknown,
-            self.not_sent,
-            took.as_secs_f64(),
+            "sent {sent}, {settled}accepted {accepted}, rejected {rejected}, released {released}, modified {modified}, \
+             unknown {unknown}, not sent {not_sent}"
         );
-        if took < SHORTEST_RATED {
-            return counts;
-        }
-        format!("{counts} ({:.0} messages/s)", per_second(self.accepted.max(self.settled), took))
+        timed(&counts, self.accepted.max(self.settled), took)
     }
 
     /// The summary for programs of a send to a broker.
@@ -217,6 +200,12 @@ impl Tally {
             "seconds": took.as_secs_f64(),
         })
     }
+}
+
+/// The counts and their time, and the rate of `done` where it says something.
+fn timed(counts: &str, done: u64, took: Duration) -> String {
+    let text = format!("{counts} in {:.2} s", took.as_secs_f64());
+    if took < SHORTEST_RATED { text } else { format!("{text} ({:.0} messages/s)", per_second(done, took)) }
 }
 
 /// A rate, for people.
