@@ -260,31 +260,4 @@ const DELIVERY_COST: u64 = 256;
 const CEILING: usize = 4;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::driver::clock;
-    use crate::driver::shared::Role;
-    use crate::engine::{Connection, ConnectionConfig, Side};
-
-    #[test]
-    fn a_link_detached_before_it_receives_takes_no_share_of_the_others() {
-        let config = ConnectionConfig::new("c");
-        let mut state = State::new(Connection::new(Side::Client, config, clock::now()), Role::Client);
-        let add =
-            |state: &mut State, index| state.add_link(LinkId { index, generation: 1 }, LinkPhase::Attached);
-        let lasting = add(&mut state, 0);
-        state.start_granting(lasting, CreditMode::Auto(100), Drain::Off);
-        let share = state.share();
-        // What the driver hears between the attach's answer and the first credit.
-        let brief = add(&mut state, 1);
-        state.finish_link(brief, DetachReason::ByPeer, WasUsable::Yes);
-        state.start_granting(brief, CreditMode::Auto(100), Drain::Off);
-        assert_eq!((state.granting, state.share()), (1, share));
-        // One that receives has its share until it ends.
-        let other = add(&mut state, 2);
-        state.start_granting(other, CreditMode::Auto(100), Drain::Off);
-        assert_eq!((state.granting, state.share()), (2, share / 2));
-        state.finish_link(other, DetachReason::ByPeer, WasUsable::Yes);
-        assert_eq!((state.granting, state.share()), (1, share));
-    }
-}
+mod tests;

@@ -2,9 +2,12 @@
 //! against what the other end's application did.
 
 mod again;
+mod crediting;
 mod deciding;
 mod events;
 mod keeping;
+mod taking;
+mod transacting;
 mod work;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,6 +21,8 @@ use amqp_transport::engine::{
 use bytes::BytesMut;
 
 use super::observer::Observer;
+use super::termini::{Expiry, Termini};
+use super::transactions::Desk;
 
 /// One end of the run.
 #[derive(Debug)]
@@ -33,6 +38,13 @@ pub(crate) struct App {
     pub(crate) links: Vec<AppLink>,
     /// Links that are not attached and may be resumed: by whether they send, and name.
     pub(crate) kept: BTreeMap<(bool, Str), Kept>,
+    /// The listener: what it keeps of them, and for how long; and which of its connections this is.
+    pub(crate) termini: Option<Termini>,
+    pub(crate) connection: u64,
+    /// The listener's coordinator, and the transactions of the client.
+    pub(crate) desk: Option<Desk>,
+    pub(crate) declared: Vec<transacting::Declared>,
+    pub(crate) now: Instant,
     pub(crate) closed: Option<ConnectionError>,
     pub(crate) last_written: Instant,
     pub(crate) last_heard: Instant,
@@ -65,6 +77,11 @@ pub(crate) struct AppLink {
     pub(crate) awaited: Vec<Held>,
     /// What is left of it, once the engine has handed that out.
     pub(crate) suspended: Option<Box<SuspendedLink>>,
+    /// Whether another connection of the same container has taken it, so that nothing more comes of it.
+    pub(crate) is_taken: bool,
+    /// Whether it leads to a coordinator.
+    pub(crate) is_control: bool,
+    pub(crate) expiry: Expiry,
     /// The peer's attach, until it is answered.
     pub(crate) request: Option<Box<Attach>>,
     pub(crate) snd_settle_mode: SenderSettleMode,
@@ -78,6 +95,15 @@ pub(crate) struct AppLink {
     pub(crate) is_drain_asked: bool,
     /// Receiver: whether the sender has been asked to use its credit up or give it back.
     pub(crate) is_draining: bool,
+    /// Receiver: what was asked of its sender and not answered, and whether nothing may come until credit is given anew:
+    /// the sender has used it up, given it back, or knows that there is none.
+    pub(crate) asked: Vec<Ask>,
+    pub(crate) is_dry: bool,
+    /// Whether a message that is on its way in parts may still come.
+    pub(crate) may_finish: bool,
+    pub(crate) known: Known,
+    /// Whether credit was taken back since the link was dry.
+    pub(crate) was_lowered: bool,
     /// Whether we have closed it for good.
     pub(crate) is_closing: bool,
     /// Deliveries received and not settled.
@@ -87,6 +113,29 @@ pub(crate) struct AppLink {
     /// Sender: whether we settle what the receiver leaves to us, and what waits for that.
     pub(crate) decides: bool,
     pub(crate) undecided: Vec<Undecided>,
+}
+
+/// What a receiver knows of the credit that its sender knows: a flow without credit may have been said before the sender
+/// heard of any, and nothing on the wire tells the two apart.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Known {
+    /// It has none.
+    #[default]
+    None,
+    /// It was given some.
+    Granted,
+    /// It has used some of that.
+    Used,
+    /// It was given more.
+    Unknown,
+}
+
+/// A flow that asks for an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ask {
+    pub(crate) number: u32,
+    /// Whether no credit was left, and none has been given since.
+    pub(crate) is_stop: bool,
 }
 
 /// What a sender keeps for a link to be resumed.
@@ -106,6 +155,7 @@ pub(crate) struct Kept {
     pub(crate) state: Box<SuspendedLink>,
     pub(crate) number: usize,
     pub(crate) keeping: Keeping,
+    pub(crate) expiry: Expiry,
     pub(crate) held: Vec<Held>,
     pub(crate) queue: VecDeque<usize>,
 }
@@ -155,6 +205,9 @@ impl AppLink {
             has_new: false,
             awaited: Vec::new(),
             suspended: None,
+            is_taken: false,
+            is_control: false,
+            expiry: Expiry::default(),
             request: None,
             snd_settle_mode: SenderSettleMode::default(),
             rcv_settle_mode: ReceiverSettleMode::default(),
@@ -163,6 +216,11 @@ impl AppLink {
             last_sent: None,
             is_drain_asked: false,
             is_draining: false,
+            asked: Vec::new(),
+            is_dry: false,
+            may_finish: false,
+            known: Known::default(),
+            was_lowered: false,
             is_closing: false,
             held: Vec::new(),
             crossed: Vec::new(),
@@ -185,6 +243,11 @@ impl App {
             sessions: Vec::new(),
             links: Vec::new(),
             kept: BTreeMap::new(),
+            termini: None,
+            connection: 0,
+            desk: None,
+            declared: Vec::new(),
+            now,
             closed: None,
             last_written: now,
             last_heard: now,

@@ -2,15 +2,33 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use amqp_codec::{DeliveryState, DeliveryTag};
+use amqp_codec::{DeliveryState, DeliveryTag, to_bytes};
+use amqp_transport::transaction::TransactionFault;
 
 use super::rng::Rng;
+use super::transactions::Transaction;
 
 /// The truth about a run.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) messages: Vec<Message>,
     pub(crate) links: Vec<LinkRecord>,
+    pub(crate) transactions: Vec<Transaction>,
+    pub(crate) commits: u64,
+    pub(crate) course: Course,
+    pub(crate) deliveries: u64,
+    /// Links resumed with something unsettled, and deliveries of before that went on, came again or were settled then.
+    pub(crate) resumptions: u64,
+    pub(crate) resumed: u64,
+    pub(crate) outcomes: u64,
+    /// Links taken from another connection, and links that expired or had to make room.
+    pub(crate) thefts: u64,
+    pub(crate) expiries: u64,
+}
+
+/// What has happened to one connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Course {
     /// By side: whether it ended a session, closed the connection, and closed it with an error.
     pub(crate) has_ended: [bool; 2],
     pub(crate) has_closed: [bool; 2],
@@ -18,11 +36,6 @@ pub(crate) struct Ledger {
     pub(crate) is_cut: bool,
     /// Whether a side gave up because it waited too long.
     pub(crate) has_timed_out: bool,
-    pub(crate) deliveries: u64,
-    /// Links resumed with something unsettled, and deliveries of before that went on, came again or were settled then.
-    pub(crate) resumptions: u64,
-    pub(crate) resumed: u64,
-    pub(crate) outcomes: u64,
 }
 
 /// One message; its number is its place.
@@ -61,6 +74,21 @@ pub(crate) struct Message {
     pub(crate) is_told: bool,
     pub(crate) may_not_repeat: bool,
     pub(crate) is_unresolved: bool,
+    /// What it asks of a coordinator.
+    pub(crate) control: Option<Control>,
+    /// The transaction it was posted under, why it is no part of it, whether its sender was told that it is, and whether it
+    /// took effect.
+    pub(crate) transaction: Option<usize>,
+    pub(crate) refusal: Option<TransactionFault>,
+    pub(crate) is_provisional: bool,
+    pub(crate) is_applied: bool,
+}
+
+/// A request to a coordinator.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Control {
+    Declare,
+    Discharge { transaction: usize, fail: bool },
 }
 
 /// How far the sender has come with a message.
@@ -85,6 +113,8 @@ pub(crate) struct LinkRecord {
     pub(crate) is_detached_by: [bool; 2],
     /// Whether its messages say their numbers.
     pub(crate) is_marked: bool,
+    /// How many messages its sender last said it has.
+    pub(crate) available: u32,
     /// The number of the attach that this one goes on from.
     pub(crate) before: Option<usize>,
 }
@@ -118,8 +148,12 @@ impl Ledger {
 
     /// What nobody knows the end of, and what therefore is to be said again: each once.
     pub(crate) fn unknown(&self) -> Vec<usize> {
-        let is_unknown =
-            |message: &Message| !message.is_settled && message.status == Status::Lost && !message.is_repeated;
+        let is_unknown = |message: &Message| {
+            !message.is_settled
+                && message.status == Status::Lost
+                && !message.is_repeated
+                && message.control.is_none()
+        };
         let numbered = self.messages.iter().enumerate();
         numbered.filter(|(_, message)| is_unknown(message)).map(|(number, _)| number).collect()
     }
@@ -141,17 +175,14 @@ impl Ledger {
         again
     }
 
-    /// What the last connection came to is forgotten; the messages stay.
-    pub(crate) fn start_anew(&mut self) {
-        (self.has_ended, self.has_closed, self.has_closed_badly) = Default::default();
-        (self.is_cut, self.has_timed_out) = (false, false);
-    }
-
     /// What the message of this number says.
     pub(crate) fn octets(&self, number: usize) -> Vec<u8> {
         let mut first = number;
         while let Some(repeated) = self.messages[first].repeats {
             first = repeated;
+        }
+        if let Some(control) = self.messages[number].control {
+            return to_bytes(&self.request(control).to_message()).to_vec();
         }
         if self.messages[number].is_marked {
             return marked(first, self.messages[number].len);
@@ -205,6 +236,13 @@ impl Ledger {
             if message.status == Status::Sent {
                 message.status = Status::Lost;
             }
+        }
+    }
+
+    /// A message's receiver has lost it: it may come again.
+    pub(crate) fn let_go(&mut self, number: usize) {
+        if let Some(message) = self.messages.get_mut(number) {
+            message.is_let_go = true;
         }
     }
 

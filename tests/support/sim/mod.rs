@@ -3,7 +3,9 @@
 //!
 //! [`run`] goes through: a wild phase; rest, where both ends must agree on what is unsettled; settling down, where all
 //! that waits must go through; and an end; and then, for what was left open, another connection. Links that both ends keep are resumed
-//! on the same connection or the next, the others' messages said again. `Observer` judges each frame on the wire by its own
+//! on the same connection or the next, the others' messages said again: the listener keeps its own in the library's store, for as long
+//! as their termini last, and takes links from a connection that is not known to be over. Messages are posted under
+//! transactions, which a coordinator ends. `Observer` judges each frame on the wire by its own
 //! reading of the protocol, `Ledger` each event by what the applications did.
 #![expect(
     clippy::indexing_slicing,
@@ -18,6 +20,8 @@ mod liar;
 mod observer;
 mod plan;
 pub mod rng;
+mod termini;
+mod transactions;
 mod world;
 
 use std::time::Instant;
@@ -41,6 +45,12 @@ pub struct Tally {
     pub resumptions: u64,
     /// Deliveries of before that then went on, came again or were settled.
     pub resumed: u64,
+    /// Transactions that took effect.
+    pub commits: u64,
+    /// Links taken from another connection of the same peer.
+    pub thefts: u64,
+    /// Links kept that expired or made room for others.
+    pub expiries: u64,
     /// Connections made: more than runs where what was left open was said again.
     pub connections: u64,
 }
@@ -56,6 +66,9 @@ impl std::ops::Add for Tally {
             rests: self.rests + other.rests,
             resumptions: self.resumptions + other.resumptions,
             resumed: self.resumed + other.resumed,
+            commits: self.commits + other.commits,
+            thefts: self.thefts + other.thefts,
+            expiries: self.expiries + other.expiries,
             connections: self.connections + other.connections,
         }
     }
@@ -80,26 +93,46 @@ pub enum Peers {
 pub fn run(seed: u64, peers: Peers, start: Instant) -> Tally {
     let _guard = SeedPrinter { seed, peers };
     let mut world = World::new(seed, peers == Peers::OneLies, start);
-    world.run_wild();
-    world.calm(false);
-    let mut rests = u64::from(world.come_to_rest(peers, false));
-    world.finish();
-    let (mut frames, mut connections) = (world.frames(), 1);
-    // Honest peers connect again for what is left open; the last time nothing is broken any more.
-    while peers == Peers::Honest && world.has_unknown() && connections < MOST_CONNECTIONS {
-        connections += 1;
-        world.connect_anew(connections == MOST_CONNECTIONS);
+    let (mut frames, mut connections, mut rests) = (0, 1, 0);
+    loop {
+        let is_last = connections == MOST_CONNECTIONS;
         world.run_wild();
+        // Now and then the next connection is there before the end of this one is noticed.
+        if connections + 1 < MOST_CONNECTIONS && peers == Peers::Honest && world.is_left_behind() {
+            connections += 1;
+            frames += world.frames();
+            world.connect_beside();
+            continue;
+        }
         world.calm(false);
-        rests += u64::from(world.come_to_rest(peers, connections == MOST_CONNECTIONS));
+        rests += u64::from(world.come_to_rest(peers, is_last));
         world.finish();
         frames += world.frames();
+        world.end_other();
+        // Honest peers connect again for what is left open; the last time nothing is broken any more.
+        if peers == Peers::OneLies || is_last || !world.has_unknown() {
+            break;
+        }
+        connections += 1;
+        world.connect_anew(connections == MOST_CONNECTIONS);
     }
     if connections == MOST_CONNECTIONS {
         world.judge_repetition();
     }
-    let Ledger { deliveries, outcomes, resumptions, resumed, .. } = world.ledger;
-    Tally { frames, connections, deliveries, outcomes, rests, resumptions, resumed }
+    world.ledger.judge_transactions();
+    let Ledger { deliveries, outcomes, resumptions, resumed, thefts, expiries, commits, .. } = world.ledger;
+    Tally {
+        frames,
+        connections,
+        deliveries,
+        outcomes,
+        rests,
+        resumptions,
+        resumed,
+        thefts,
+        expiries,
+        commits,
+    }
 }
 
 /// Says which seed was running when a run panics.

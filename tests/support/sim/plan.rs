@@ -42,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) keeps: bool,
     /// Whether so much is left unsettled that the maps do not fit into a frame.
     pub(crate) hoards: bool,
+    /// Whether messages are posted under transactions.
+    pub(crate) transacts: bool,
     /// Whether channels and handles are plenty.
     pub(crate) is_roomy: bool,
 }
@@ -66,6 +68,7 @@ impl Plan {
             listener_attaches: rng.one_in(4),
             keeps,
             hoards,
+            transacts: !lies && rng.one_in(3),
             is_roomy: keeps && rng.one_in(2),
             largest_message: if hoards { 20 } else { rng.pick(&[20, 600, 3_000, 40_000]) },
         }

@@ -10,10 +10,12 @@ use bytes::{Buf, Bytes};
 
 use super::Peers;
 use super::app::{App, AppLink, Kept, State};
-use super::ledger::{Ledger, Status};
+use super::ledger::{Course, Ledger, Status};
 use super::liar;
 use super::plan::Plan;
 use super::rng::Rng;
+use super::termini::Termini;
+use super::transactions::Desk;
 
 /// One run.
 #[derive(Debug)]
@@ -25,6 +27,16 @@ pub(crate) struct World {
     /// By the side that writes.
     wires: [Wire; 2],
     pub(crate) ledger: Ledger,
+    /// Another connection of the same two ends, beside the one that is looked at.
+    other: Option<Box<Pair>>,
+}
+
+/// Two ends, the wires between them, and what has happened to them.
+#[derive(Debug)]
+struct Pair {
+    apps: [App; 2],
+    wires: [Wire; 2],
+    course: Course,
 }
 
 /// Octets on their way.
@@ -41,7 +53,13 @@ impl World {
     pub(crate) fn new(seed: u64, lies: bool, start: Instant) -> Self {
         let mut rng = Rng::new(seed);
         let plan = Plan::draw(&mut rng, lies);
-        Self::joined(plan, rng, start, lies)
+        let mut world = Self::joined(plan, rng, start, lies);
+        if world.plan.keeps {
+            let termini = world.apps[1].termini.insert(Termini::draw(&mut world.rng));
+            world.apps[1].connection = termini.connect();
+        }
+        world.apps[1].settle_in();
+        world
     }
 
     /// Two fresh ends and the wires between them.
@@ -52,30 +70,143 @@ impl World {
             let config = plan.connection(&mut rng, side, sasl);
             let mut app = App::new(side, config, start, !lies);
             app.is_impatient = plan.is_impatient;
+            app.desk = (side == Side::Listener && !lies).then(|| Desk::draw(&mut rng));
             app
         });
         let wire =
             || Wire { chunks: VecDeque::new(), stalled_until: start, is_ended: false, is_end_told: false };
-        Self { plan, rng, now: start, apps, wires: [wire(), wire()], ledger: Ledger::default() }
+        Self { plan, rng, now: start, apps, wires: [wire(), wire()], ledger: Ledger::default(), other: None }
     }
 
     /// Both ends connect anew, with nothing of the last connection but what the ledger knows; the client says again what
     /// nobody knows the end of. With `is_last` nothing is broken any more.
     pub(crate) fn connect_anew(&mut self, is_last: bool) {
-        self.ledger.start_anew();
         if is_last {
             let calm = Plan { stalls: false, cuts: false, closes: false, churns: false, ..self.plan.clone() };
             self.plan = calm;
         }
         self.plan.is_roomy |= is_last;
-        let mut next = Self::joined(self.plan.clone(), self.rng.clone(), self.now, false);
-        for (new, old) in next.apps.iter_mut().zip(&mut self.apps) {
-            new.kept = std::mem::take(&mut old.kept);
-        }
-        (self.rng, self.apps, self.wires) = (next.rng, next.apps, next.wires);
+        self.wait_for_the_next();
+        self.ledger.course = Course::default();
+        self.replace();
+        self.apps[1].expire(&mut self.ledger);
         if is_last {
+            self.apps[1].stop_expiring(&mut self.ledger);
             self.give_up_widows();
         }
+        self.start_again();
+    }
+
+    /// Whether this connection is left as it is, while another is made.
+    pub(crate) fn is_left_behind(&mut self) -> bool {
+        self.plan.keeps && self.is_alive() && self.other.is_none() && self.rng.one_in(2)
+    }
+
+    /// The client connects anew while its last connection lives still, or while the listener has not noticed its end.
+    pub(crate) fn connect_beside(&mut self) {
+        if self.rng.one_in(2) {
+            self.lose_client();
+        }
+        self.wait_for_the_next();
+        let course = std::mem::take(&mut self.ledger.course);
+        let (apps, wires) = self.replace();
+        self.other = Some(Box::new(Pair { apps, wires, course }));
+        self.start_again();
+    }
+
+    /// The client's end of the wires is gone; some of what it wrote arrives all the same.
+    fn lose_client(&mut self) {
+        self.ledger.course.is_cut = true;
+        self.cut();
+        self.wires[0].is_end_told = true;
+        let client = &mut self.apps[0];
+        client.engine.handle_eof(self.now);
+        client.poll();
+        while client.handle_event(&mut self.ledger) {}
+    }
+
+    /// Puts fresh ends in place of the old ones, which are returned; what is kept of links goes along.
+    fn replace(&mut self) -> ([App; 2], [Wire; 2]) {
+        let mut next = Self::joined(self.plan.clone(), self.rng.clone(), self.now, false);
+        swap_kept(&mut next.apps, &mut self.apps);
+        if let Some(termini) = &mut next.apps[1].termini {
+            next.apps[1].connection = termini.connect();
+        }
+        next.apps[1].settle_in();
+        self.rng = next.rng;
+        let apps = std::mem::replace(&mut self.apps, next.apps);
+        (apps, std::mem::replace(&mut self.wires, next.wires))
+    }
+
+    /// It may take a while until there is another connection.
+    fn wait_for_the_next(&mut self) {
+        let wait = self.rng.pick(&[0, 0, 500, 2_000, 20_000, 100_000]);
+        self.advance(Duration::from_millis(wait));
+    }
+
+    /// Acts on the other connection, if there is one, as on this one.
+    fn in_other(&mut self, act: impl FnOnce(&mut Self)) {
+        if self.swap() {
+            act(self);
+            self.swap();
+        }
+    }
+
+    fn swap(&mut self) -> bool {
+        let Some(other) = &mut self.other else { return false };
+        std::mem::swap(&mut self.apps, &mut other.apps);
+        std::mem::swap(&mut self.wires, &mut other.wires);
+        std::mem::swap(&mut self.ledger.course, &mut other.course);
+        swap_kept(&mut self.apps, &mut other.apps);
+        true
+    }
+
+    /// Ends the other connection.
+    pub(crate) fn end_other(&mut self) {
+        self.in_other(|world| {
+            world.cut();
+            for wire in &mut world.wires {
+                wire.is_end_told = false;
+            }
+            world.calm(false);
+            world.see_end();
+        });
+        self.other = None;
+    }
+
+    /// One random thing on the other connection.
+    fn step_other(&mut self) {
+        let side = self.rng.below(2);
+        match self.rng.below(8) {
+            0..2 => self.collect(side),
+            2..5 => {
+                self.deliver(side);
+            }
+            5..7 => {
+                self.apps[side].poll();
+                self.apps[side].handle_event(&mut self.ledger);
+            }
+            _ => self.apps[side].carry_on(&self.plan, &mut self.rng, &mut self.ledger),
+        }
+    }
+
+    /// What one connection attaches, the other one loses.
+    // L-002
+    fn take_links(&mut self) {
+        if self.other.is_none() {
+            return;
+        }
+        let (attached, asked) = (self.apps[0].names(), self.apps[1].asked_for());
+        self.in_other(|world| {
+            world.apps[0].lose_to(&attached, &mut world.ledger);
+            for key in &asked {
+                world.apps[1].give_over(key, &mut world.ledger);
+            }
+        });
+    }
+
+    /// What was open is gone on with.
+    fn start_again(&mut self) {
         let _ = self.apps[0].engine.open();
         self.calm(false);
         let has_begun = self.apps[0].say_again(&self.plan, &mut self.rng, &mut self.ledger);
@@ -133,7 +264,13 @@ impl World {
             self.calm(false);
         }
         for _ in 0..self.plan.steps {
+            if self.other.is_some() && self.rng.one_in(4) {
+                self.in_other(Self::step_other);
+                self.take_links();
+                continue;
+            }
             let side = self.rng.below(2);
+            self.take_links();
             match self.rng.below(24) {
                 0..12 => self.apps[side].act(&self.plan, &mut self.rng, &mut self.ledger),
                 12..15 => self.collect(side),
@@ -155,7 +292,7 @@ impl World {
             }
         }
         // What is left of links is worth most where much is under way.
-        if self.plan.keeps && self.plan.cuts && !self.ledger.is_cut && self.rng.one_in(2) {
+        if self.plan.keeps && self.plan.cuts && !self.ledger.course.is_cut && self.rng.one_in(2) {
             self.cut();
         }
     }
@@ -167,14 +304,14 @@ impl World {
             self.wires[side].stalled_until = self.now + stall;
             self.advance(stall / 2);
         }
-        if self.plan.cuts && self.rng.one_in(60) && !self.ledger.is_cut {
+        if self.plan.cuts && self.rng.one_in(60) && !self.ledger.course.is_cut {
             self.cut();
         }
     }
 
     /// Ends both directions in the middle of whatever is under way.
     pub(crate) fn cut(&mut self) {
-        self.ledger.is_cut = true;
+        self.ledger.course.is_cut = true;
         for wire in &mut self.wires {
             wire.is_ended = true;
             let keep = self.rng.below(wire.chunks.len() + 1);
@@ -280,19 +417,33 @@ impl World {
     pub(crate) fn advance(&mut self, by: Duration) {
         let until = self.now + by;
         for _ in 0..100_000 {
-            let next = self.apps.iter().filter_map(|app| app.engine.poll_timeout()).min();
+            let others = self.other.iter().flat_map(|other| &other.apps);
+            let next = self.apps.iter().chain(others).filter_map(|app| app.engine.poll_timeout()).min();
             let Some(at) = next.filter(|at| *at <= until) else {
-                self.now = until;
-                self.judge_patience();
+                self.pass_to(until);
                 return;
             };
-            self.now = self.now.max(at);
-            self.judge_patience();
+            self.pass_to(self.now.max(at));
             for side in 0..2 {
                 self.fire(side);
+                self.in_other(|world| world.fire(side));
             }
         }
         panic!("timers without end");
+    }
+
+    fn pass_to(&mut self, now: Instant) {
+        self.now = now;
+        let others = self.other.iter_mut().flat_map(|other| &mut other.apps);
+        for app in self.apps.iter_mut().chain(others) {
+            app.now = now;
+        }
+        self.apps[1].expire(&mut self.ledger);
+        if let Some(desk) = &mut self.apps[1].desk {
+            desk.expire(now, &mut self.ledger);
+        }
+        self.judge_patience();
+        self.in_other(|world| world.judge_patience());
     }
 
     fn fire(&mut self, side: usize) {
@@ -304,7 +455,7 @@ impl World {
         app.engine.handle_timeout(self.now);
         let failure = app.engine.failure().filter(|_| !had_failed).cloned();
         if let Some(failure) = failure {
-            self.ledger.has_timed_out = true;
+            self.ledger.course.has_timed_out = true;
             let silence = self.now - app.last_heard;
             let allowed = app.engine.config().idle_time_out;
             let is_due = match failure {
@@ -338,15 +489,18 @@ impl World {
         for _ in 0..100_000 {
             let mut is_active = false;
             for side in 0..2 {
+                self.take_links();
                 let app = &mut self.apps[side];
                 app.poll();
                 while app.handle_event(&mut self.ledger) {
                     is_active = true;
                     app.poll();
                 }
+                self.take_links();
+                let app = &mut self.apps[side];
                 app.answer_all(&self.plan, &mut self.rng, &mut self.ledger);
                 if settles {
-                    app.settle_all(&mut self.ledger);
+                    app.settle_all(&mut self.rng, &mut self.ledger);
                 }
                 self.collect(side);
                 while self.deliver(side) {
@@ -371,6 +525,7 @@ impl World {
         if rests {
             self.judge_agreement();
             self.calm(true);
+            self.await_answers();
             // Maps that are not whole are told in several rounds.
             for _ in 0..MOST_ROUNDS {
                 if !is_last || self.apps[0].kept.is_empty() {
@@ -380,6 +535,7 @@ impl World {
                 self.calm(true);
             }
             self.judge_completion();
+            self.judge_credit();
         }
         rests
     }
@@ -390,7 +546,7 @@ impl World {
     }
 
     pub(crate) fn is_alive(&self) -> bool {
-        self.apps.iter().all(|app| app.engine.failure().is_none()) && !self.ledger.is_cut
+        self.apps.iter().all(|app| app.engine.failure().is_none()) && !self.ledger.course.is_cut
     }
 
     /// At rest both ends hold the same deliveries unsettled.
@@ -443,6 +599,8 @@ impl World {
             }
             let halfway = app.sessions.iter().find(|session| session.state != State::Open);
             assert!(halfway.is_none(), "{:?} waits for {halfway:?}", app.side);
+            assert!(app.declared.is_empty(), "transactions under way: {:?}", app.declared);
+            assert!(app.desk.as_ref().is_none_or(Desk::is_empty), "transactions that nobody ends");
             assert_eq!(app.engine.stats().partial_octets, 0, "{:?} counts octets of no message", app.side);
             for link in &app.links {
                 assert!(!link.is_draining, "{:?} {:?} waits for the end of its drain", app.side, link.id);
@@ -456,6 +614,38 @@ impl World {
                             || message.status == Status::Settled && !message.is_delivered)
                 });
                 assert_eq!(lost, None, "a message without an end");
+            }
+        }
+    }
+
+    /// Answers to echoes wait for each other's interval.
+    fn await_answers(&mut self) {
+        let wait = self.apps[0].engine.config().limits.echo_interval;
+        for _ in 0..3 {
+            self.advance(wait);
+            self.calm(true);
+        }
+    }
+
+    /// At rest both ends know of the same credit, all that was asked is answered, and receivers know what there is.
+    // L-018, L-024, L-030
+    fn judge_credit(&mut self) {
+        for app in &mut self.apps {
+            app.ask_all();
+        }
+        self.calm(true);
+        self.await_answers();
+        for side in 0..2 {
+            let (app, peer) = (&self.apps[side], &self.apps[1 - side]);
+            let open = |link: &&AppLink| link.state == State::Open && !link.is_sender;
+            for link in app.links.iter().filter(open) {
+                assert!(link.asked.is_empty(), "{:?} was never answered: {:?}", link.id, link.asked);
+                let said = self.ledger.links[link.number].available;
+                assert_eq!(app.engine.link_available(link.id), said, "messages that wait on {:?}", link.id);
+                let is_other = |other: &&AppLink| other.is_sender && other.number == link.number;
+                let Some(sender) = peer.links.iter().find(is_other) else { continue };
+                let known = peer.engine.link_credit(sender.id);
+                assert_eq!(app.engine.link_credit(link.id), known, "the credit of {:?}", link.name);
             }
         }
     }
@@ -479,6 +669,11 @@ impl World {
             }
         }
         self.calm(false);
+        self.see_end();
+    }
+
+    /// Both ends finish.
+    fn see_end(&mut self) {
         for _ in 0..50 {
             if self.apps.iter().all(|app| app.engine.is_finished()) {
                 break;
@@ -496,6 +691,14 @@ impl World {
             assert!(app.closed.is_some(), "{:?} was never told of the end", app.side);
             assert_eq!(app.engine.poll_timeout(), None, "{:?} waits after its end", app.side);
         }
+    }
+}
+
+/// What is kept of links is kept by both ends, not by their connections.
+fn swap_kept(some: &mut [App; 2], others: &mut [App; 2]) {
+    for (one, other) in some.iter_mut().zip(others) {
+        std::mem::swap(&mut one.kept, &mut other.kept);
+        std::mem::swap(&mut one.termini, &mut other.termini);
     }
 }
 

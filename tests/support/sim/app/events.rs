@@ -2,7 +2,9 @@
 
 use amqp_codec::{Attach, DeliveryState, ErrorCondition, SaslCode};
 use amqp_transport::ConnectionError;
-use amqp_transport::engine::{DetachCause, DetachKind, EndCause, Event, IncomingDelivery, LinkId, SessionId};
+use amqp_transport::engine::{
+    DetachCause, DetachKind, EndCause, Event, IncomingDelivery, LinkEnd, LinkId, SessionId,
+};
 
 use super::super::ledger::{Ledger, Status};
 use super::{App, AppLink, AppSession, Held, State};
@@ -100,7 +102,8 @@ impl App {
                 self.check(is_due, || format!("{delivery:?} settled by its sender with {state:?}"));
             }
             Event::Closed { reason } => self.finished(reason, ledger),
-            Event::Drained { link } => self.link(link).is_draining = false,
+            Event::Drained { link } => self.drained(link),
+            Event::FlowAnswered { link, number } => self.answered(link, number),
             _ => {}
         }
         true
@@ -125,9 +128,13 @@ impl App {
         let (_, peer) = self.places();
         let is_due = match cause {
             EndCause::Local => state == State::Leaving,
-            EndCause::Remote => ledger.has_ended[peer],
+            EndCause::Remote => ledger.course.has_ended[peer],
             _ => false,
         };
+        let place = self.place(id);
+        if let Some(termini) = &mut self.termini {
+            termini.session_ended(place, self.now);
+        }
         self.check(is_due, || format!("{id:?} ended: {cause:?} {error:?}"));
         assert!(self.links.iter().all(|link| link.session != id), "{id:?} ended before its links");
         self.sessions.retain(|session| session.id != id);
@@ -173,10 +180,11 @@ impl App {
             // Its peer may have closed it at the same time.
             DetachCause::Incomplete => link.resumes && is_sender,
             DetachCause::Refused => record.is_refused,
-            DetachCause::Remote => record.is_detached_by[peer],
+            DetachCause::Remote => record.is_detached_by[peer] || link.is_taken,
             DetachCause::Local => state == State::Leaving,
+            DetachCause::Stolen => link.is_taken,
             DetachCause::SessionEnded => {
-                ledger.has_ended[peer] || self.session(session).state == State::Leaving
+                ledger.course.has_ended[peer] || self.session(session).state == State::Leaving
             }
             _ => false,
         };
@@ -192,7 +200,7 @@ impl App {
             // Where the engine was first, to tell maps anew, our close came too late.
             let is_closed = link.is_closing && cause == DetachCause::Local;
             assert!(!is_closed || link.suspended.is_none(), "{id:?} was closed for good");
-            self.part_with(link, ledger);
+            self.part_with(link, reach(cause), ledger);
         }
     }
 
@@ -200,9 +208,10 @@ impl App {
         let is_honest = self.is_honest;
         let link = self.link(id);
         assert!(!link.is_sender, "a delivery at its sender");
+        link.judge_dry(delivery.message.len(), is_honest);
         let number = link.number;
         let (held, tag) = (delivery.id, delivery.tag);
-        if !is_honest {
+        if !is_honest || link.is_taken {
             if !delivery.is_settled {
                 self.link(id).held.push(Held { id: held, tag, message: usize::MAX, told: None });
             }
@@ -225,6 +234,12 @@ impl App {
         if !delivery.is_settled {
             self.link(id).held.push(Held { id: held, tag, message: due, told: None });
         }
+        if ledger.messages[due].control.is_some() {
+            self.coordinate(id, due, ledger);
+        }
+        if let (Some(state), Some(_)) = (&delivery.state, ledger.messages[due].transaction) {
+            self.take_work(id, due, state, ledger);
+        }
     }
 
     fn settled(&mut self, id: LinkId, number: usize, state: Option<&DeliveryState>, ledger: &mut Ledger) {
@@ -236,6 +251,10 @@ impl App {
         assert_eq!(message.status, Status::Sent, "message {number} settled again");
         message.status = Status::Settled;
         let told = message.outcome.clone();
+        message.is_provisional |= message.refusal.is_none() && message.verdict.is_none();
+        if let Some(control) = message.control {
+            self.control_answered(id, control, state, ledger);
+        }
         self.check(state.is_some() && told.as_ref() == state, || {
             format!("message {number} settled with {state:?}, its receiver said {told:?}")
         });
@@ -245,22 +264,37 @@ impl App {
     fn finished(&mut self, reason: ConnectionError, ledger: &mut Ledger) {
         let (own, peer) = self.places();
         let is_due = match &reason {
-            ConnectionError::Closed => ledger.has_closed[own],
-            ConnectionError::ClosedByPeer => ledger.has_closed[peer],
+            ConnectionError::Closed => ledger.course.has_closed[own],
+            ConnectionError::ClosedByPeer => ledger.course.has_closed[peer],
             ConnectionError::Remote(error) => {
-                ledger.has_closed_badly[peer]
-                    || (ledger.has_timed_out && error.condition == ErrorCondition::RESOURCE_LIMIT_EXCEEDED)
+                ledger.course.has_closed_badly[peer]
+                    || (ledger.course.has_timed_out
+                        && error.condition == ErrorCondition::RESOURCE_LIMIT_EXCEEDED)
             }
-            ConnectionError::EndOfStream => ledger.is_cut || ledger.has_closed[peer] || ledger.has_timed_out,
+            ConnectionError::EndOfStream => {
+                ledger.course.is_cut || ledger.course.has_closed[peer] || ledger.course.has_timed_out
+            }
             // Judged against the clock where they happen.
             ConnectionError::IdleTimeout | ConnectionError::Timeout { .. } => true,
             _ => false,
         };
         self.check(is_due, || format!("closed: {reason:?}"));
         for link in std::mem::take(&mut self.links) {
-            self.part_with(link, ledger);
+            self.part_with(link, LinkEnd::ConnectionClosed, ledger);
+        }
+        if let Some(termini) = &mut self.termini {
+            termini.connection_closed(self.connection, self.now);
         }
         self.sessions.clear();
         self.closed = Some(reason);
+    }
+}
+
+/// How far the end of a link reaches.
+fn reach(cause: DetachCause) -> LinkEnd {
+    match cause {
+        DetachCause::SessionEnded => LinkEnd::SessionEnded,
+        DetachCause::Stolen => LinkEnd::Stolen,
+        _ => LinkEnd::Detached,
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use amqp_codec::{Attach, DeliveryState, DeliveryTag, Outcome, Role, Str, TransactionalState};
-use amqp_transport::engine::{DeliveryId, IncomingDelivery, LinkId, Retention, SuspendedLink};
+use amqp_transport::engine::{DeliveryId, IncomingDelivery, LinkEnd, LinkId, Retention, SuspendedLink};
 use bytes::Bytes;
 
 use super::super::ledger::{Ledger, Status, number_of};
@@ -40,9 +40,19 @@ impl App {
     }
 
     /// A link is over: it is kept, or what was open on it is given up.
-    pub(super) fn part_with(&mut self, link: AppLink, ledger: &mut Ledger) {
-        let AppLink { number, keeping, mut held, queue, .. } = link;
+    pub(super) fn part_with(&mut self, link: AppLink, end: LinkEnd, ledger: &mut Ledger) {
+        if link.is_control {
+            self.end_control(link.id, link.number, ledger);
+        }
+        let AppLink { number, keeping, expiry, mut held, queue, .. } = link;
         held.extend(link.awaited);
+        // What is left of it is with whom it was taken by, or nowhere.
+        if link.is_taken && end != LinkEnd::Stolen {
+            if link.is_sender {
+                ledger.lose(number);
+            }
+            return;
+        }
         let Some(state) = link.suspended else {
             let_go(link.is_sender, number, &held, ledger);
             return;
@@ -51,9 +61,9 @@ impl App {
         if link.is_sender {
             ledger.lose_settled(number);
         }
-        let kept = Kept { state, number, keeping, held, queue };
-        let before = self.kept.insert((link.is_sender, link.name), kept);
-        self.check(before.is_none(), || format!("a link is kept twice: {before:?}"));
+        let kept = Kept { state, number, keeping, expiry, held, queue };
+        let place = self.place(link.session);
+        self.keep((link.is_sender, link.name), kept, (place, end), ledger);
     }
 
     /// A delivery that the application has whole has a new id.
@@ -64,8 +74,10 @@ impl App {
         tag: DeliveryTag,
         ledger: &mut Ledger,
     ) {
+        let is_honest = self.is_honest;
         let link = self.link(id);
         assert!(!link.is_sender, "a delivery at its sender");
+        link.judge_dry(usize::MAX, is_honest);
         let place = link.awaited.iter().position(|held| held.tag == tag);
         if let Some(place) = place {
             let held = link.awaited.remove(place);
@@ -156,7 +168,11 @@ impl App {
     /// Our half of the link that the peer attaches, if it is resumed.
     pub(super) fn answering(&mut self, attach: &Attach, rng: &mut Rng, ledger: &mut Ledger) -> Option<Kept> {
         let key = (attach.role == Role::Receiver, attach.name.clone());
-        let kept = self.kept.remove(&key)?;
+        self.expire(ledger);
+        let mut kept = self.kept.remove(&key)?;
+        if let Some(termini) = &mut self.termini {
+            kept.state = termini.take(&key);
+        }
         let is_like_before = kept.state.snd_settle_mode == attach.snd_settle_mode
             && kept.state.rcv_settle_mode == attach.rcv_settle_mode;
         // A peer that has nothing of before may be told what there was all the same.
@@ -218,9 +234,7 @@ fn let_go(is_sender: bool, number: usize, held: &[Held], ledger: &mut Ledger) {
         return;
     }
     for held in held {
-        if let Some(message) = ledger.messages.get_mut(held.message) {
-            message.is_let_go = true;
-        }
+        ledger.let_go(held.message);
     }
 }
 

@@ -2,20 +2,26 @@
 
 use amqp_codec::{
     DeliveryState, Error, ErrorCondition, Fields, Modified, Received, ReceiverSettleMode, Role,
-    SenderSettleMode, Source, Str, Target,
+    SenderSettleMode, Source, Str, Target, TargetArchetype,
 };
 use amqp_transport::engine::{
-    AttachReply, DetachKind, LinkConfig, LinkId, Outgoing, Payload, Settlement, Settling, Side, TrySendError,
+    AttachReply, DetachKind, LinkConfig, LinkEnd, LinkId, Outgoing, Payload, Settlement, Settling, Side,
+    TrySendError,
 };
 
 use super::super::ledger::{Ledger, Status};
 use super::super::plan::Plan;
 use super::super::rng::Rng;
-use super::{App, AppLink, AppSession, State, keeping};
+use super::super::termini::Expiry;
+use super::{App, AppLink, AppSession, State, keeping, taking, transacting};
 
 impl App {
     /// Does one random thing.
     pub(crate) fn act(&mut self, plan: &Plan, rng: &mut Rng, ledger: &mut Ledger) {
+        if plan.transacts && self.side == Side::Client && rng.one_in(6) {
+            self.transact(rng, ledger);
+            return;
+        }
         match rng.below(64) {
             0..4 => self.begin(plan, rng, ledger),
             4..10 => self.attach(plan, rng, ledger),
@@ -25,14 +31,16 @@ impl App {
             31..39 => self.settle_some(rng, ledger),
             39..42 => self.decide_some(rng, ledger),
             42..52 => self.grant(plan, rng),
-            52..54 => self.ask_drain(rng),
+            52 => self.ask_drain(rng),
+            53 if rng.one_in(2) => self.ask(rng),
+            53 => self.ask_drain(rng),
             54..57 => self.give_back(rng),
             57..59 => self.abort(rng, ledger),
             59..61 if plan.churns => self.detach(plan, rng, ledger),
             61 if plan.churns && rng.one_in(2) => self.end(rng, ledger),
             62 => {
                 if let Some(link) = self.pick(rng, |link| link.is_sender) {
-                    self.engine.set_available(link, rng.word()).unwrap();
+                    self.offer(link, rng.word(), ledger);
                 }
             }
             63 if plan.closes && rng.one_in(20) => self.close(rng, ledger),
@@ -40,11 +48,26 @@ impl App {
         }
     }
 
+    /// Does one of the things that are done on a connection beside another.
+    pub(crate) fn carry_on(&mut self, plan: &Plan, rng: &mut Rng, ledger: &mut Ledger) {
+        match rng.below(4) {
+            0 => self.send_something(plan, rng, ledger),
+            1 => self.settle_some(rng, ledger),
+            2 => self.decide_some(rng, ledger),
+            _ => self.grant(plan, rng),
+        }
+    }
+
     pub(super) fn pick(&self, rng: &mut Rng, wants: impl Fn(&AppLink) -> bool) -> Option<LinkId> {
+        self.pick_any(rng, |link| !link.is_control && wants(link))
+    }
+
+    /// As [`pick`](Self::pick), those to coordinators not left out.
+    pub(super) fn pick_any(&self, rng: &mut Rng, wants: impl Fn(&AppLink) -> bool) -> Option<LinkId> {
         if self.engine.failure().is_some() {
             return None;
         }
-        let fit = |link: &&AppLink| link.state == State::Open && wants(link);
+        let fit = |link: &&AppLink| link.state == State::Open && !link.is_taken && wants(link);
         let count = self.links.iter().filter(fit).count();
         let picked = self.links.iter().filter(fit).nth(rng.below(count))?.id;
         // What the engine knows and the application has not heard yet makes an id stale.
@@ -63,7 +86,7 @@ impl App {
             self.sessions.push(AppSession { id, state: State::Asked });
             // A client takes no sessions.
             let (_, peer) = self.places();
-            ledger.has_ended[peer] |= !is_client;
+            ledger.course.has_ended[peer] |= !is_client;
         }
     }
 
@@ -115,10 +138,16 @@ impl App {
             return;
         }
         let before = if keeps { self.taken_up(is_sender, &name, plan, rng, ledger) } else { None };
+        let Expiry { policy: expiry_policy, seconds: timeout } =
+            if keeps { Expiry::draw(rng) } else { Expiry::default() };
+        let address = Some("q".into());
         let mut config = if is_sender {
-            LinkConfig::sender(name.clone(), Target { address: Some("q".into()), ..Target::default() })
+            LinkConfig::sender(name.clone(), Target { address, expiry_policy, timeout, ..Target::default() })
         } else {
-            LinkConfig::receiver(name.clone(), Source { address: Some("q".into()), ..Source::default() })
+            LinkConfig::receiver(
+                name.clone(),
+                Source { address, expiry_policy, timeout, ..Source::default() },
+            )
         };
         config.snd_settle_mode =
             rng.pick(&[SenderSettleMode::Unsettled, SenderSettleMode::Settled, SenderSettleMode::Mixed]);
@@ -174,8 +203,9 @@ impl App {
         let max_message_size = rng.pick(&[None, None, Some(2_000)]).filter(|_| !plan.keeps);
         let settling = rng.pick(&[Settling::Automatic, Settling::ByApplication]);
         let link = self.link(id);
-        let (number, request) = (link.number, link.request.clone());
+        let (number, session, request) = (link.number, link.session, link.request.clone());
         let Some(attach) = request else { return };
+        let is_control = matches!(attach.target, Some(TargetArchetype::Coordinator(_)));
         // Nothing is granted from nowhere, or to nowhere: an honest peer never asks for that.
         let is_refused = is_refused || attach.source.is_none() || attach.target.is_none();
         if is_refused {
@@ -190,7 +220,7 @@ impl App {
         reply.max_message_size = max_message_size;
         reply.settling = settling;
         let before = self.answering(&attach, rng, ledger);
-        let keeping = keeping::drawn(before.as_ref(), plan.keeps, rng);
+        let keeping = keeping::drawn(before.as_ref(), plan.keeps && !is_control, rng);
         reply.retention = keeping::retention(keeping);
         reply.resume = before.as_ref().map(|before| keeping::handed(before, ledger));
         if self.engine.accept_attach(id, reply).is_ok() {
@@ -198,16 +228,25 @@ impl App {
             link.state = State::Open;
             link.decides = settling == Settling::ByApplication;
             link.keeping = keeping;
+            link.is_control = is_control;
+            link.expiry = taking::expiry_of(&attach);
             link.goes_on(before, ledger);
+            if is_control {
+                self.give_credit(id, CONTROL_CREDIT);
+            }
             self.flush(id, ledger);
         } else if let Some(before) = before {
-            self.kept.insert((before.state.role == Role::Sender, before.state.name.clone()), before);
+            let key = (before.state.role == Role::Sender, before.state.name.clone());
+            let place = self.place(session);
+            self.keep(key, before, (place, LinkEnd::Stolen), ledger);
         }
     }
 
     fn send_something(&mut self, plan: &Plan, rng: &mut Rng, ledger: &mut Ledger) {
         let Some(id) = self.pick(rng, |link| link.is_sender && link.queue.len() < 20) else { return };
         let is_impatient = self.is_impatient;
+        let session = self.link(id).session;
+        let joined = self.joined(session);
         let link = self.link(id);
         let count = rng.below(if plan.hoards { 12 } else { 3 });
         for _ in 0..=count {
@@ -220,6 +259,10 @@ impl App {
             let len = if rng.one_in(10) { 0 } else { rng.below(largest) };
             let message = ledger.add_message(link.number, rng, len, is_settled);
             link.queue.push_back(message);
+            if !is_settled && let Some(transaction) = joined.filter(|_| rng.one_in(2)) {
+                let message = &mut ledger.messages[message];
+                (message.is_work, message.transaction) = (true, Some(transaction));
+            }
         }
         if is_impatient {
             link.is_blocked = false;
@@ -230,6 +273,9 @@ impl App {
     /// Sends what waits on a link until the engine says to wait.
     pub(super) fn flush(&mut self, id: LinkId, ledger: &mut Ledger) {
         let side = self.side;
+        let session = self.link(id).session;
+        let open = self.declared.iter().filter(|known| known.session == session && !known.is_discharging);
+        let open: Vec<_> = open.map(|known| known.number).collect();
         let place = self.links.iter().position(|link| link.id == id).unwrap();
         let link = &mut self.links[place];
         while let Some(number) = link.queue.front().copied().filter(|_| !link.is_blocked) {
@@ -237,6 +283,12 @@ impl App {
                 return;
             }
             let octets = ledger.octets(number);
+            // What has waited too long is no work any more.
+            let posted = ledger.messages[number].transaction;
+            if posted.is_some_and(|posted| !open.contains(&posted)) {
+                (ledger.messages[number].transaction, ledger.messages[number].is_work) = (None, false);
+            }
+            let state = transacting::posted(number, ledger);
             let message = &mut ledger.messages[number];
             let settlement = if message.is_settled { Settlement::Settled } else { Settlement::Unsettled };
             let payload =
@@ -244,7 +296,7 @@ impl App {
             let mut outgoing = Outgoing::new(payload, settlement, u32::try_from(number).unwrap());
             outgoing.message_format = message.format;
             outgoing.tag = message.tag;
-            outgoing.state = message.is_work.then(|| Box::new(keeping::work(None)));
+            outgoing.state = state;
             match self.engine.try_send(id, outgoing) {
                 Ok(_) => {
                     link.queue.pop_front();
@@ -306,7 +358,11 @@ impl App {
     ) {
         let held = self.link(id).held[place].clone();
         let is_work = ledger.messages.get(held.message).is_some_and(|message| message.is_work);
-        let outcome = if is_work && held.told.is_none() { keeping::work(Some(outcome)) } else { outcome };
+        let outcome = if is_work && held.told.is_none() {
+            transacting::outcome_of(held.message, outcome, ledger)
+        } else {
+            outcome
+        };
         if let Some(message) = ledger.messages.get_mut(held.message) {
             message.outcome = Some(outcome.clone());
         }
@@ -327,27 +383,6 @@ impl App {
             }
         } else {
             self.link(id).held[place].told = Some(outcome);
-        }
-    }
-
-    fn grant(&mut self, plan: &Plan, rng: &mut Rng) {
-        let credit = rng.pick(&[0, 1, 1, 2, 5, 40, 0x7fff_ffff]);
-        let credit = if plan.hoards { credit.max(40) } else { credit };
-        if let Some(id) = self.pick(rng, |link| !link.is_sender) {
-            self.engine.set_credit(id, credit).unwrap();
-            self.link(id).is_draining = false;
-        }
-        // Before the attach is answered, too: then without a count.
-        let asked = self.links.iter().filter(|link| !link.is_sender && link.state == State::Asked);
-        for id in asked.filter(|_| rng.one_in(2)).map(|link| link.id).collect::<Vec<_>>() {
-            let _ = self.engine.set_credit(id, credit);
-        }
-    }
-
-    fn ask_drain(&mut self, rng: &mut Rng) {
-        if let Some(id) = self.pick(rng, |link| !link.is_sender) {
-            self.engine.drain(id).unwrap();
-            self.link(id).is_draining = true;
         }
     }
 
@@ -397,15 +432,15 @@ impl App {
         let error = rng.one_in(3).then(|| Error::new(ErrorCondition::INTERNAL_ERROR));
         if self.engine.end(session.id, error).is_ok() {
             session.state = State::Leaving;
-            ledger.has_ended[if self.side == Side::Client { 0 } else { 1 }] = true;
+            ledger.course.has_ended[if self.side == Side::Client { 0 } else { 1 }] = true;
         }
     }
 
     pub(crate) fn close(&mut self, rng: &mut Rng, ledger: &mut Ledger) {
         let (own, _) = self.places();
         let error = rng.one_in(2).then(|| Error::new(ErrorCondition::CONNECTION_FORCED));
-        ledger.has_closed[own] = true;
-        ledger.has_closed_badly[own] |= error.is_some();
+        ledger.course.has_closed[own] = true;
+        ledger.course.has_closed_badly[own] |= error.is_some();
         self.engine.close(error);
     }
 
@@ -428,10 +463,11 @@ impl App {
     }
 
     /// Gives credit where little is left, an outcome to everything held, and credit back where it is asked for.
-    pub(crate) fn settle_all(&mut self, ledger: &mut Ledger) {
+    pub(crate) fn settle_all(&mut self, rng: &mut Rng, ledger: &mut Ledger) {
         if self.engine.failure().is_some() {
             return;
         }
+        self.discharge_all(rng, ledger);
         for place in 0..self.links.len() {
             let link = &self.links[place];
             let (id, is_sender, is_second) =
@@ -449,7 +485,7 @@ impl App {
                 continue;
             }
             if self.engine.link_credit(id) < 5 && !link.is_draining {
-                self.engine.set_credit(id, 60).unwrap();
+                self.give_credit(id, 60);
             }
             let mut at = 0;
             while let Some(held) = self.links[place].held.get(at) {
@@ -471,3 +507,6 @@ pub(super) fn outcome(rng: &mut Rng) -> DeliveryState {
         _ => DeliveryState::Accepted,
     }
 }
+
+/// What a coordinator grants its controllers.
+const CONTROL_CREDIT: u32 = 10_000;
