@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
-use amqp_codec::{Attach, DeliveryState, Error, ReceiverSettleMode};
+use amqp_codec::{Attach, DeliveryState, DeliveryTag, Error, ReceiverSettleMode};
 
 use super::parting::Patience;
 use super::shared::{Drain, LinkPhase, LinkSlot};
@@ -15,6 +15,7 @@ use crate::handle::connection::ConnectionInner;
 use crate::handle::error::{DetachReason, EndError, SettleError};
 use crate::handle::line::Line;
 use crate::handle::options::CreditMode;
+use crate::handle::receipt::Receipt;
 use crate::handle::session::SessionInner;
 
 /// The count of handles of one link: its drop detaches the link.
@@ -111,6 +112,14 @@ impl LinkInner {
             Ok(reason) => reason,
             Err(error) => DetachReason::Lost(error),
         }
+    }
+
+    /// New receipts for messages of an earlier process.
+    pub(crate) fn take_restored(self: &Arc<Self>) -> Vec<(DeliveryTag, Receipt)> {
+        let restored = self.connection.shared.with(|state| state.restored.remove(&self.key));
+        // Poisoned: nothing is said of them.
+        let restored = restored.ok().flatten().unwrap_or_default().into_iter();
+        restored.map(|(tag, key)| (tag, Receipt::pending(Arc::clone(self), key))).collect()
     }
 
     /// Chooses how credit is granted, and grants the first unless the link begins stopped.

@@ -451,20 +451,32 @@ impl State {
         before: Before<'_>,
         attach: impl FnOnce(&mut Self, Option<Box<SuspendedLink>>) -> Result<(usize, T), E>,
     ) -> Result<T, (E, Vec<Pending>)> {
-        let origins = before.origins;
+        let mut origins = before.origins.iter();
         let mut keys = Vec::with_capacity(origins.len());
-        let open = resume.iter_mut().flat_map(|link| &mut link.deliveries);
-        for (delivery, origin) in open.filter(|delivery| !delivery.is_concluded).zip(origins) {
+        let mut restored = Vec::new();
+        let open = resume.iter_mut().filter(|link| link.role == amqp_codec::Role::Sender);
+        let open = open.flat_map(|link| &mut link.deliveries);
+        for delivery in open.filter(|delivery| !delivery.is_concluded) {
             let octets = delivery.payload.as_ref().map_or(0, Bytes::len);
-            let phase = PendingPhase::Elsewhere(origin.clone());
+            let origin = origins.next();
+            let is_restored = origin.is_none();
+            // Without one it is of an earlier process, whose receipts went with it: it gets a new one.
+            let phase =
+                origin.map_or(PendingPhase::Waiting(None), |origin| PendingPhase::Elsewhere(origin.clone()));
             // It may have left before, on another connection: none of this one's batches proves that it did not.
             let key = self.pending.next_key();
             self.pending.insert(key, Pending::new(usize::MAX, 0, false, octets, phase));
             delivery.user = short(key);
             keys.push(key);
+            if is_restored {
+                restored.push((delivery.tag, key));
+            }
         }
         match attach(self, resume) {
             Ok((link, attached)) => {
+                if !restored.is_empty() {
+                    self.restored.insert(link, restored);
+                }
                 for key in keys {
                     self.enlist(key, link);
                 }

@@ -113,6 +113,8 @@ pub(crate) struct State {
     /// Messages handed to the engine whose outcome someone may ask for. One that is not here and was not asked about is
     /// accepted.
     pub(crate) pending: Ring<Pending>,
+    /// By link: messages of an earlier process, until its sender has receipts for them.
+    pub(crate) restored: BTreeMap<usize, Vec<(DeliveryTag, u64)>>,
     /// Number of the last batch taken from the engine, and of the last one of which an octet reached the socket.
     pub(crate) taken_batch: u64,
     pub(crate) written_batch: u64,
@@ -433,6 +435,7 @@ impl State {
             withheld: BTreeSet::new(),
             granting: 0,
             pending: Ring::default(),
+            restored: BTreeMap::new(),
             taken_batch: 0,
             written_batch: 0,
             is_cut: false,
@@ -619,6 +622,9 @@ impl State {
     /// A sender or receiver handle is gone: detach, best effort, once what was handed over has left.
     pub(crate) fn drop_link(&mut self, key: usize) {
         drop(self.take_inbox(key));
+        for (_, message) in self.restored.remove(&key).unwrap_or_default() {
+            self.discard_pending(message);
+        }
         let Some(slot) = self.links.get_mut(key) else { return };
         if let LinkPhase::Detached(end) = &slot.phase {
             let reason = end.reason.clone();

@@ -16,7 +16,7 @@ use super::link::LinkInner;
 use super::shared::{LinkPhase, Role, State, WasUsable};
 use crate::engine::{
     LinkEnd, Loan, LossCause, LostTerminus, SessionId, SuspendedLink, TerminusKey, TerminusLimits,
-    TerminusPlace, TerminusStore,
+    TerminusPlace, TerminusRecord, TerminusStore,
 };
 use crate::handle::error::DetachReason;
 use crate::handle::suspended::SuspendedSender;
@@ -96,8 +96,8 @@ impl AsRef<SuspendedLink> for Left {
 impl Suspended {
     fn look(&self) -> &SuspendedLink {
         match self {
-            Self::Sender(sender) => sender.look(),
-            Self::Receiver(receiver) => receiver.look(),
+            Self::Sender(sender) => sender.as_link(),
+            Self::Receiver(receiver) => receiver.as_link(),
         }
     }
 
@@ -198,6 +198,32 @@ impl Registry {
     /// When something expires next.
     pub(crate) fn next_deadline(&self) -> Option<std::time::Instant> {
         self.lock().store.next_deadline()
+    }
+
+    /// What is to be written down of all that is kept.
+    pub(crate) fn records(&self) -> Vec<TerminusRecord> {
+        let mut inner = self.lock();
+        inner.expire();
+        inner.store.records(clock::now())
+    }
+
+    /// Keeps a link of an earlier process. Call it without a lock.
+    pub(crate) fn restore(&self, record: TerminusRecord) -> Result<(), LossCause> {
+        let TerminusRecord { key, link, time } = TerminusRecord::new(record.key, record.link, record.time);
+        let what = match key.role {
+            LinkRole::Sender => Suspended::Sender(SuspendedSender::restored(Box::new(link))),
+            LinkRole::Receiver => Suspended::Receiver(SuspendedReceiver::restored(Box::new(link))),
+        };
+        let mut inner = self.lock();
+        if inner.attached.contains_key(&key) {
+            return Err(LossCause::Replaced);
+        }
+        let mut lost = inner.store.restore(key.clone(), Left { number: 0, what }, time, clock::now());
+        let own = lost.iter().position(|lost| lost.key == key).map(|own| lost.swap_remove(own));
+        inner.buried.extend(lost);
+        drop(inner);
+        self.changed.notify_one();
+        own.map_or(Ok(()), |own| Err(own.cause))
     }
 
     /// Gives up what is kept of a link; `false` when nothing is.

@@ -29,6 +29,7 @@ mod session;
 mod stats;
 mod suspended;
 mod tags;
+mod terminus_record;
 mod terminus_store;
 mod timers;
 mod transmit;
@@ -46,6 +47,7 @@ pub use kept::KeptAttach;
 pub use limits::Limits;
 pub use stats::{LinkStats, SessionStats, Stalls, Stats};
 pub use suspended::{SuspendedLink, UnsettledDelivery};
+pub use terminus_record::{RecordError, TerminusRecord};
 pub use terminus_store::{
     LinkEnd, Loan, LossCause, LostTerminus, TerminusKey, TerminusLimits, TerminusPlace, TerminusStore,
 };

@@ -125,6 +125,17 @@ impl SuspendedLink {
         })
     }
 
+    /// The link without its deliveries.
+    pub(crate) fn bare(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            source: self.source.clone(),
+            target: self.target.clone(),
+            deliveries: Vec::new(),
+            ..*self
+        }
+    }
+
     /// The first tag of the engine's making that no delivery has had (D-001).
     pub(crate) fn free_tag(&self) -> u64 {
         above(self.next_tag, self.deliveries.iter().map(|delivery| &delivery.tag))

@@ -4,6 +4,7 @@
 //! Pure data; time is passed in. One store serves all connections of a node, or of a listener. It never lets go of a link
 //! without giving it back.
 
+mod durable;
 mod loan;
 mod term;
 
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use amqp_codec::{Role, Str, TargetArchetype, TerminusDurability};
+use amqp_codec::{Role, Str, TerminusDurability};
 
 use self::term::{Term, weight};
 use super::ids::SessionId;
@@ -69,8 +70,8 @@ pub struct TerminusLimits {
     pub octets_per_identity: usize,
     /// Longest time a terminus is kept, whatever its peer asks for, policy `never` included. Default one day.
     pub time: Duration,
-    /// The most durability that answers to peers grant: what outlives the process is the business of whoever writes it
-    /// down. Default none.
+    /// The most durability that answers to peers grant: what outlives the process is the business of whoever writes
+    /// [records](TerminusStore::records) down. Default none.
     pub durability: TerminusDurability,
 }
 
@@ -99,16 +100,20 @@ pub struct LostTerminus<L> {
 }
 
 /// Why a link is not kept, or no longer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LossCause {
     /// Its terminus expired, as its policy and time-out say or by [`TerminusLimits::time`].
+    #[error("its time is over")]
     Expired,
     /// A newer link of the same identity took its room.
+    #[error("a newer link of the same peer took its room")]
     Evicted,
     /// There was no room for it.
+    #[error("there is no room for it")]
     NoRoom,
     /// The peer attached the name anew, as a link of which nothing is known.
+    #[error("its name is in use by a newer link")]
     Replaced,
 }
 
@@ -240,8 +245,7 @@ impl<L: AsRef<SuspendedLink>> TerminusStore<L> {
         self.by_deadline.first().map(|(deadline, _)| *deadline)
     }
 
-    /// What is kept, in the order in which it came; for whoever writes down what is
-    /// [durable](SuspendedLink::durability).
+    /// What is kept, in the order in which it came. For what is to be written down there is [`records`](Self::records).
     pub fn iter(&self) -> impl Iterator<Item = (&TerminusKey, &L)> {
         self.kept.values().map(|kept| (&kept.key, &kept.link))
     }
@@ -370,20 +374,6 @@ impl<L: AsRef<SuspendedLink>> TerminusStore<L> {
             if let Some(deadline) = term.deadline {
                 self.by_deadline.insert((deadline, number));
             }
-        }
-    }
-}
-
-impl SuspendedLink {
-    /// What of our terminus is to survive the loss of this container; whoever writes links down asks this
-    /// (AMQP 1.0 §3.5.5).
-    // L-053
-    #[must_use]
-    pub fn durability(&self) -> TerminusDurability {
-        match (self.role, &self.source, &self.target) {
-            (Role::Sender, Some(source), _) => source.durable,
-            (Role::Receiver, _, Some(TargetArchetype::Target(target))) => target.durable,
-            _ => TerminusDurability::None,
         }
     }
 }

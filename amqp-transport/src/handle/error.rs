@@ -474,6 +474,8 @@ pub enum DetachReason {
     /// This side detached it, or had attached it, and the peer did not answer within
     /// [`Limits::answer_time_out`](crate::engine::Limits::answer_time_out).
     Unanswered,
+    /// It was read back from where an earlier process had written it down.
+    Restored,
     /// The session ended.
     SessionEnded(EndReason),
     /// The connection is gone.
@@ -499,6 +501,7 @@ impl DetachReason {
             | Self::AnotherTooLarge
             | Self::Incomplete
             | Self::Unanswered
+            | Self::Restored
             | Self::SessionEnded(EndReason::ByPeer | EndReason::Unanswered) => true,
             Self::Remote(error) | Self::SessionEnded(EndReason::Remote(error)) => is_retryable_remote(error),
             Self::Lost(error) => error.is_retryable(),
@@ -523,6 +526,7 @@ impl std::fmt::Display for DetachReason {
             Self::Incomplete => {
                 f.write_str("detached by this side to be attached again for what was not told of it")
             }
+            Self::Restored => f.write_str("left by an earlier process"),
             Self::NoHandle => f.write_str("not attached, the peer allows no further link on this session"),
             Self::Stolen => f.write_str("taken over by another attach of the same name"),
             Self::Unanswered => f.write_str("detached by this side without an answer of the peer's in time"),

@@ -30,6 +30,8 @@ pub struct Sender {
     settlement: Settlement,
     /// There where the link keeps what is unsettled.
     _guard: Option<KeepGuard>,
+    /// Receipts for messages of an earlier process.
+    restored: Vec<(DeliveryTag, Receipt)>,
 }
 
 impl Sender {
@@ -39,7 +41,7 @@ impl Sender {
             SenderSettleMode::Settled => Settlement::Settled,
             _ => Settlement::Unsettled,
         };
-        Self { link, name, settlement, _guard: None }
+        Self { link, name, settlement, _guard: None, restored: Vec::new() }
     }
 
     /// A sender whose link keeps what is unsettled.
@@ -48,8 +50,23 @@ impl Sender {
         self
     }
 
+    /// A sender that goes on with messages of an earlier process.
+    pub(crate) fn restoring(mut self, restored: Vec<(DeliveryTag, Receipt)>) -> Self {
+        self.restored = restored;
+        self.restored.extend(self.link.take_restored());
+        self
+    }
+
     pub(crate) fn link(&self) -> &Arc<LinkInner> {
         &self.link
+    }
+
+    /// New receipts, by delivery-tag, for the messages of an earlier process with which this sender goes on
+    /// ([`SuspendedSender::from_link`](crate::SuspendedSender::from_link),
+    /// [`Termini::restore`](crate::server::Termini::restore)): for each whose end had not been told when the link was written
+    /// down, in that order. Given once; those that nobody has taken when the sender is dropped are dropped with it.
+    pub fn take_receipts(&mut self) -> Vec<(DeliveryTag, Receipt)> {
+        std::mem::take(&mut self.restored)
     }
 
     /// Sends a message and waits for its outcome. That the peer rejects it is an [`Outcome`], not an error. On a link

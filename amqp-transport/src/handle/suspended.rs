@@ -4,13 +4,14 @@
 //! Every message of a suspended sender still ends exactly once: when the link is resumed, by what both ends then agree
 //! on; when the [`SuspendedSender`] is dropped, as unknown.
 
-use std::ptr;
 use std::sync::{Arc, Weak};
+use std::{mem, ptr};
 
-use amqp_codec::Str;
+use amqp_codec::{DeliveryTag, Role, Str};
 
 use super::error::{AttachError, DetachReason, SendError};
 use super::options::SenderOptions;
+use super::receipt::Receipt;
 use super::sender::Sender;
 use super::session::Session;
 use crate::driver::link::LinkInner;
@@ -33,6 +34,8 @@ pub struct SuspendedSender {
     reason: DetachReason,
     /// Its place in the termini that it was taken from.
     pub(crate) borrowed: Option<Borrowed>,
+    /// Receipts that an attach which failed had made for messages of an earlier process.
+    restored: Vec<(DeliveryTag, Receipt)>,
 }
 
 /// Why a link could not be resumed.
@@ -103,17 +106,30 @@ impl SuspendedSender {
     /// Messages whose outcome is open.
     #[must_use]
     pub fn undecided_messages(&self) -> usize {
-        self.origins.len()
+        self.state.deliveries.iter().filter(|delivery| !delivery.is_concluded).count()
     }
 
-    /// Bytes of messages that are kept to be sent again.
+    /// The link as plain data, which can be written down ([`TerminusRecord`](crate::engine::TerminusRecord)). The receipts of its
+    /// messages are not in it, since no receipt outlives its process.
     #[must_use]
-    pub fn kept_bytes(&self) -> usize {
-        self.state.octets()
+    pub fn as_link(&self) -> &SuspendedLink {
+        &self.state
+    }
+
+    /// A sender of an earlier process, from what was written down of it; `None` where that was a receiver. Resumed, it has
+    /// [new receipts](Sender::take_receipts) for its messages, which end as the resume table says: a message that was
+    /// settled after it had been written down is unknown to the receiver, and is sent to it again.
+    pub fn from_link(link: SuspendedLink) -> Option<Self> {
+        (link.role == Role::Sender).then(|| Self::restored(Box::new(link)))
     }
 }
 
 impl SuspendedSender {
+    pub(crate) fn restored(state: Box<SuspendedLink>) -> Self {
+        let (origins, reason) = (Vec::new(), DetachReason::Restored);
+        Self { link: Weak::new(), state, origins, reason, borrowed: None, restored: Vec::new() }
+    }
+
     /// What is left of a link, and where the receipts of its messages wait.
     pub(crate) fn new(
         link: &Arc<LinkInner>,
@@ -121,11 +137,7 @@ impl SuspendedSender {
         origins: Vec<Origin>,
         reason: DetachReason,
     ) -> Self {
-        Self { link: Arc::downgrade(link), state, origins, reason, borrowed: None }
-    }
-
-    pub(crate) fn look(&self) -> &SuspendedLink {
-        &self.state
+        Self { link: Arc::downgrade(link), state, origins, reason, borrowed: None, restored: Vec::new() }
     }
 
     /// What the engine needs to go on.
@@ -147,9 +159,10 @@ impl SuspendedSender {
         Before { origins: &self.origins, births: None }
     }
 
-    /// Another link answers for the messages from here on.
-    pub(crate) fn hand_on(&mut self) {
+    /// Another link answers for the messages from here on. Gives the receipts that come along.
+    pub(crate) fn hand_on(&mut self) -> Vec<(DeliveryTag, Receipt)> {
         self.origins.clear();
+        mem::take(&mut self.restored)
     }
 }
 
@@ -189,16 +202,17 @@ impl Session {
             Ok(link) => link,
             Err(error) => return Err(ResumeError { error, suspended: Some(Box::new(suspended)) }),
         };
-        suspended.hand_on();
+        let mut restored = suspended.hand_on();
         match Self::attached(&link).await {
-            Ok(()) => Ok(Sender::new(link, name, mode).keeping()),
+            Ok(()) => Ok(Sender::new(link, name, mode).keeping().restoring(restored)),
             Err(error) => {
+                restored.extend(link.take_restored());
                 let taken = link.connection.shared.with(|state| state.take_suspended(&link)).ok().flatten();
                 let suspended = taken.map(|(state, origins)| {
                     // It is the first link's end that tells what left of it.
                     let (link, reason) = (Weak::clone(&suspended.link), suspended.reason.clone());
                     let borrowed = suspended.borrowed.take();
-                    Box::new(SuspendedSender { link, state, origins, reason, borrowed })
+                    Box::new(SuspendedSender { link, state, origins, reason, borrowed, restored })
                 });
                 Err(ResumeError { error, suspended })
             }
@@ -216,3 +230,6 @@ impl Drop for KeepGuard {
         let _ = self.0.connection.shared.with(|state| state.give_up(self.0.key));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::mem;
 use std::sync::{Arc, Weak};
 
-use amqp_codec::{DeliveryState, DeliveryTag};
+use amqp_codec::{DeliveryState, DeliveryTag, Role};
 
 use super::delivery::Delivery;
 use super::error::{DetachReason, SettleError};
@@ -181,8 +181,25 @@ impl SuspendedReceiver {
         }
     }
 
-    pub(crate) fn look(&self) -> &SuspendedLink {
+    /// The link as plain data, which can be written down ([`TerminusRecord`](crate::engine::TerminusRecord)). Messages that came
+    /// settled and that nobody had taken are not in it.
+    #[must_use]
+    pub fn as_link(&self) -> &SuspendedLink {
         &self.state
+    }
+
+    /// A receiver of an earlier process, from what was written down of it; `None` where that was a sender. Nobody holds its
+    /// deliveries any more: before it is resumed, [settle](Self::settle) those that the application has kept in a place of its
+    /// own, and [forget](Self::forget) the others. One of which neither is done stays unsettled for as long as the link lives.
+    #[must_use]
+    pub fn from_link(link: SuspendedLink) -> Option<Self> {
+        (link.role == Role::Receiver).then(|| Self::restored(Box::new(link)))
+    }
+
+    pub(crate) fn restored(state: Box<SuspendedLink>) -> Self {
+        let whole = state.deliveries.iter().filter(|delivery| delivery.is_whole);
+        let births = whole.map(|delivery| (delivery.tag, Weak::new())).collect();
+        Self { state, reason: DetachReason::Restored, births, settled: VecDeque::new(), borrowed: None }
     }
 
     /// What the engine needs to go on.
@@ -219,6 +236,16 @@ impl SuspendedReceiver {
     /// (`AMQP 1.0 §2.6.13`). `false` when no such delivery is unsettled.
     pub fn settle(&mut self, tag: &DeliveryTag, state: DeliveryState) -> bool {
         self.state.set_state(tag, state)
+    }
+
+    /// Drops a delivery, as one that never came: its sender learns when the link is resumed that it is not held here, and
+    /// sends it again or gives it up as it likes (`AMQP 1.0 §2.6.13`). `false` when no such delivery is unsettled.
+    //
+    pub fn forget(&mut self, tag: &DeliveryTag) -> bool {
+        let before = self.state.deliveries.len();
+        self.state.deliveries.retain(|delivery| delivery.tag != *tag);
+        self.births.remove(tag);
+        self.state.deliveries.len() < before
     }
 
     /// The next message that had come settled and that nobody had taken. Those that are left when the link is resumed are

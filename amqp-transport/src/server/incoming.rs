@@ -220,8 +220,8 @@ impl IncomingAttach {
                 return Err(ResumeError { error, suspended: None });
             }
         };
-        suspended.hand_on();
-        Ok(Sender::new(link, name, mode).keeping())
+        let restored = suspended.hand_on();
+        Ok(Sender::new(link, name, mode).keeping().restoring(restored))
     }
 
     /// Refuses the link: the answer has no terminus, and a detach with this error follows (`AMQP 1.0 §2.6.3`).

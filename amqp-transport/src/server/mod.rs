@@ -105,7 +105,9 @@ pub use websocket_options::WebSocketAccept;
 pub use crate::driver::shared::DecidesSessions;
 #[cfg(feature = "websocket")]
 pub use crate::driver::websocket::Subprotocol;
-pub use crate::engine::{ListStyle, LossCause, SessionId, TerminusKey, TerminusLimits};
+pub use crate::engine::{
+    ListStyle, LossCause, RecordError, SessionId, TerminusKey, TerminusLimits, TerminusRecord,
+};
 #[cfg(feature = "websocket")]
 pub use crate::handle::error::WebSocketError;
 pub use crate::handle::options::Draining;

@@ -14,7 +14,7 @@ use tracing::debug;
 
 use crate::driver::shared::Role;
 use crate::driver::termini::{Left, Registry};
-use crate::engine::{LossCause, LostTerminus, TerminusKey, TerminusLimits};
+use crate::engine::{LossCause, LostTerminus, TerminusKey, TerminusLimits, TerminusRecord};
 use crate::error::ConnectionError;
 use crate::handle::connection::Connection;
 
@@ -29,6 +29,20 @@ use crate::handle::connection::Connection;
 /// its container-id.
 ///
 /// What is lost is told: by [`lost`](Self::lost), and to each receipt of a message that was kept.
+///
+/// # Over a restart of the process
+/// An application that promises durability ([`TerminusLimits::durability`]) writes [`records`](Self::records) down
+/// ([`TerminusRecord::encode`]) and gives them to the next process' termini ([`restore`](Self::restore)). The protocol's part
+/// of a link is in them. The rest is the application's own:
+/// - No receipt and no [`Delivery`](crate::Delivery) outlives its process. The resumed sender has
+///   [new receipts](crate::Sender::take_receipts), by tag; the resumed receiver's application
+///   [settles](super::SuspendedReceiver::settle) what it has in a store of its own and
+///   [forgets](super::SuspendedReceiver::forget) the rest, so that it comes again.
+/// - Messages that came settled and that nobody had taken are lost.
+/// - A record is true when it is made. What happens later and is not written down did not happen for the next process: a
+///   message that was settled meanwhile is sent once more, and one that was sent meanwhile is unknown. Nothing is written
+///   when a process dies, so that links which were attached then are gone.
+/// - Octets of records hold messages. Where they lie and who reads them is for whoever writes them down.
 #[derive(Clone, Debug)]
 pub struct Termini {
     shared: Arc<Shared>,
@@ -107,6 +121,30 @@ impl Termini {
     #[must_use]
     pub fn octets(&self) -> usize {
         self.shared.registry.size().1
+    }
+
+    /// What is to survive this process of the links that are kept, to be written down: of a terminus of durability
+    /// `unsettled-state` everything, of one of durability `configuration` all but its deliveries, of one of durability `none`
+    /// nothing (`AMQP 1.0 §3.5.5`), and nothing of one that ends with its connections. Peers are granted durability up to
+    /// [`TerminusLimits::durability`].
+    ///
+    /// Links that are attached, or that an application has taken out, are not among them: ask once the connections are
+    /// [closed](Connection::close) or lost.
+    // L-016, L-053
+    #[must_use]
+    pub fn records(&self) -> Vec<TerminusRecord> {
+        self.shared.registry.records()
+    }
+
+    /// Keeps a link of an earlier process, for as long as its record says, so that its peer can go on with it. Do so before
+    /// peers are let in.
+    ///
+    /// # Errors
+    /// Why it is not kept: [`Expired`](LossCause::Expired) or [`NoRoom`](LossCause::NoRoom), or
+    /// [`Replaced`](LossCause::Replaced) where a link of that name is known, which is newer.
+    // L-009, L-016
+    pub fn restore(&self, record: TerminusRecord) -> Result<(), LossCause> {
+        self.shared.registry.restore(record)
     }
 
     /// Gives up what is kept of a link, whose messages end as unknown. `false` when nothing is.

@@ -20,6 +20,8 @@ use tokio::time::{sleep, timeout};
 use crate::cancelling::{at_every_await_point, dropped_after};
 use crate::support::*;
 
+mod restoring;
+
 /// A client of this identity and container, joined to a listener that keeps links, by a wire that can be cut.
 struct Joined {
     client: Connection,

@@ -35,6 +35,11 @@ impl Term {
         term
     }
 
+    /// Of a link whose time has begun, and of which so much is left.
+    pub(super) fn rest(time: Duration, now: Instant) -> Self {
+        Self { deadline: now.checked_add(time), waits_for: None, time_out: time }
+    }
+
     /// What it waited for has happened: the time-out counts.
     pub(super) fn start(&mut self, now: Instant) {
         self.waits_for = None;

@@ -1,4 +1,4 @@
-use amqp_codec::{Target, TerminusExpiryPolicy};
+use amqp_codec::{Target, TargetArchetype, TerminusExpiryPolicy};
 use bytes::Bytes;
 
 use super::super::suspended::UnsettledDelivery;
@@ -304,4 +304,73 @@ fn a_link_does_not_come_back_beside_one_that_has_begun_anew() {
     let (_, loan) = store.lend(&key("a")).unwrap();
     store.end_loan(&key("a"), &loan);
     assert_empty(&store);
+}
+
+// L-016, L-053: what survives, by durability; and how long, if all connections end now.
+#[test]
+fn what_is_written_down_is_what_its_durability_says() {
+    use TerminusDurability::{Configuration, None, UnsettledState};
+    use TerminusExpiryPolicy::{ConnectionClose, Never, SessionEnd};
+    let day = TerminusLimits::default().time;
+    let rows = [
+        ("a", None, Never, 0, Option::None),
+        ("b", Configuration, Never, 0, Some((0, day - SECOND))),
+        ("c", UnsettledState, Never, 0, Some((1, day - SECOND))),
+        // Its time has begun.
+        ("d", UnsettledState, ConnectionClose, 9, Some((1, 8 * SECOND))),
+        // Its time begins with the end of its session.
+        ("e", UnsettledState, SessionEnd, 9, Some((1, 9 * SECOND))),
+        ("f", UnsettledState, SessionEnd, 0, Option::None),
+    ];
+    let (mut store, start) = (store(), now());
+    for (name, durable, policy, seconds, _) in rows {
+        let mut link = link(policy, seconds);
+        if let Some(TargetArchetype::Target(target)) = &mut link.target {
+            target.durable = durable;
+        }
+        link.deliveries.push(UnsettledDelivery::new(8u64.into()));
+        let end = if policy == ConnectionClose { LinkEnd::ConnectionClosed } else { LinkEnd::Detached };
+        assert!(store.keep(key(name), link, place(1, 1), end, start).is_empty());
+    }
+    let records = store.records(start + SECOND);
+    let told: Vec<_> = records
+        .iter()
+        .map(|record| (record.key.name.as_str(), (record.link.deliveries.len(), record.time)))
+        .collect();
+    let expected: Vec<_> =
+        rows.iter().filter_map(|(name, .., kept)| kept.map(|kept| (*name, kept))).collect();
+    assert_eq!(told, expected);
+    // D-001: also of what is not written down.
+    assert!(records.iter().all(|record| record.link.next_tag == 9));
+    // In another process.
+    let mut store = TerminusStore::new(TerminusLimits::default());
+    let later = start + 100 * SECOND;
+    for record in records {
+        assert!(store.restore(record.key, Box::new(record.link), record.time, later).is_empty());
+    }
+    assert_eq!(told_of(&store.expire(later + 8 * SECOND)), ["d"]);
+    assert_eq!(told_of(&store.expire(later + 9 * SECOND)), ["e"]);
+    assert_eq!(store.len(), 2);
+}
+
+fn told_of(lost: &[LostTerminus<Box<SuspendedLink>>]) -> Vec<&str> {
+    lost.iter().map(|lost| lost.key.name.as_str()).collect()
+}
+
+// A record is older than whatever is there.
+#[test]
+fn a_link_that_is_read_back_replaces_none_and_outlives_no_limit() {
+    let limits = TerminusLimits { time: 5 * SECOND, termini: 2, ..TerminusLimits::default() };
+    let (mut store, start) = (TerminusStore::new(limits), now());
+    let mut restore = |name, time| {
+        let lost = store.restore(key(name), never(), time, start);
+        lost.iter().map(|lost| (lost.key.name.to_string(), lost.cause)).collect::<Vec<_>>()
+    };
+    assert_eq!(restore("a", Duration::MAX), []);
+    assert_eq!(restore("a", SECOND), [("a".to_owned(), LossCause::Replaced)]);
+    assert_eq!(restore("b", Duration::ZERO), [("b".to_owned(), LossCause::Expired)]);
+    let (link, loan) = store.lend(&key("a")).unwrap();
+    assert_eq!(told(&store.restore(key("a"), never(), SECOND, start)), [("a", LossCause::Replaced)]);
+    assert!(store.put_back(key("a"), link, loan, start).is_empty());
+    assert_eq!(store.next_deadline(), Some(start + 5 * SECOND));
 }
