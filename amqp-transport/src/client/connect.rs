@@ -12,7 +12,8 @@ use super::options::ConnectOptions;
 use super::proxy::ProxyChoice;
 #[cfg(feature = "websocket")]
 use super::proxy::authority;
-use crate::driver::shared::{Role, Shared, State};
+use crate::driver::listening::Role;
+use crate::driver::shared::{Shared, State};
 use crate::driver::{self, clock};
 use crate::engine::{self, Side};
 use crate::error::ConnectionError;

@@ -9,7 +9,8 @@ use std::time::Instant;
 use tracing::warn;
 
 use super::clock;
-use super::shared::{LinkPhase, SessionPhase, State, WasUsable};
+use super::shared::State;
+use super::slots::{LinkPhase, SessionPhase, WasUsable};
 use crate::handle::error::{DetachReason, EndReason};
 
 /// Who waits for an answer of the peer's, by the key of its slot.
@@ -85,7 +86,7 @@ impl State {
         self.dispatch_all();
         // Not where the engine knew better.
         let is_waiting =
-            |slot: &super::shared::LinkSlot| slot.id == id && !matches!(slot.phase, LinkPhase::Detached(_));
+            |slot: &super::slots::LinkSlot| slot.id == id && !matches!(slot.phase, LinkPhase::Detached(_));
         if self.links.get(key).is_some_and(is_waiting) {
             self.finish_link(key, DetachReason::Unanswered, WasUsable::Yes);
         }

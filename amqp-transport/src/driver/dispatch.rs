@@ -6,10 +6,10 @@ use amqp_codec::{Begin, Error, Outcome, Role as LinkRole};
 use tracing::{debug, warn};
 
 use super::answers::Asker;
-use super::shared::{
-    AttachRequest, DecidesSessions, Drain, LinkPhase, Role, SaslQuestion, SessionPhase, SessionRequest,
-    State, WasUsable,
-};
+use super::inbox::Drain;
+use super::listening::{AttachRequest, DecidesSessions, Role, SaslQuestion, SessionRequest};
+use super::shared::State;
+use super::slots::{LinkPhase, SessionPhase, WasUsable};
 use super::survivors::Word;
 use crate::engine::{DetachCause, EndCause, Event, Events, LinkId, SessionId};
 use crate::error::{ConnectionError, RemoteError};
@@ -170,7 +170,7 @@ impl State {
                 let _ = self.engine.accept_session(session, config);
             }
             DecidesSessions::Application => {
-                listener.unanswered.insert(session);
+                listener.incoming.begin_session(session);
                 listener.sessions.push_back(SessionRequest { session, begin });
                 listener.takers.notify(listener.waiting(), &mut self.wakes);
             }

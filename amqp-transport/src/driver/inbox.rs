@@ -9,16 +9,65 @@
 //! its way still comes; what goes beyond the ceiling, of a peer whose messages grew suddenly, is released: it stays with
 //! the peer. Where that cannot be said, or the application granted the credit itself, the link is detached.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::task::Waker;
 
-use amqp_codec::{DeliveryState, Error, ErrorCondition, Str};
+use amqp_codec::{DeliveryState, Error, ErrorCondition, ReceiverSettleMode, Str};
 use tracing::debug;
 
-use super::shared::{Drain, Inbox, LinkPhase, State, WasUsable};
-use crate::engine::{DetachKind, IncomingDelivery, LinkId, Settlement};
+use super::shared::State;
+use super::slots::{LinkPhase, WasUsable};
+use crate::engine::{DeliveryId, DetachKind, IncomingDelivery, LinkId, Settlement};
 use crate::handle::error::DetachReason;
 use crate::handle::options::CreditMode;
 use crate::transaction::transaction_of;
+
+/// What a receiver has been sent.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    pub(crate) deliveries: VecDeque<IncomingDelivery>,
+    pub(crate) credit: CreditMode,
+    /// Messages taken by the application since credit was last granted.
+    pub(crate) taken: u32,
+    /// With a bound in octets: the largest of the messages that came lately, and how many were to be ahead when credit was
+    /// last granted.
+    pub(crate) largest: u64,
+    pub(crate) ahead: u32,
+    /// Where credit is granted by itself: the octets that each message is expected to take, and how many octets had come and
+    /// how many messages waited when that was last learned.
+    pub(crate) expected: u64,
+    pub(crate) octets: u64,
+    pub(crate) before: u32,
+    pub(crate) drain: Drain,
+    /// How many drains have come to their end.
+    pub(crate) drained: u32,
+    /// The last of our questions for the sender's flow that was answered.
+    pub(crate) answered: u32,
+    pub(crate) mode: ReceiverSettleMode,
+    /// Outcomes told in second mode that wait for the sender's settlement.
+    pub(crate) confirmations: BTreeMap<DeliveryId, Confirmation>,
+}
+
+/// Whether the credit of a receiver is taken back, and renewed by itself no more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Drain {
+    #[default]
+    Off,
+    /// The sender is asked to use it up or give it back.
+    Asked,
+    /// It has; who waits for a message next grants anew.
+    Done,
+    /// It is taken back until the application says otherwise.
+    Stopped,
+}
+
+/// An outcome that waits for the sender's settlement, and who waits for that.
+#[derive(Debug, Default)]
+pub(crate) struct Confirmation {
+    pub(crate) waker: Option<Waker>,
+    /// What the sender said when it settled, once it has.
+    pub(crate) settled: Option<Option<DeliveryState>>,
+}
 
 impl Inbox {
     /// What the messages here count against the bound.

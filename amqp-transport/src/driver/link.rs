@@ -6,8 +6,9 @@ use std::task::Poll;
 
 use amqp_codec::{Attach, DeliveryState, DeliveryTag, Error, ReceiverSettleMode};
 
+use super::inbox::Drain;
 use super::parting::Patience;
-use super::shared::{Drain, LinkPhase, LinkSlot};
+use super::slots::{LinkPhase, LinkSlot};
 use super::wait::Place;
 use crate::engine::{DeliveryId, DetachKind, LinkId, Settlement};
 use crate::error::ConnectionError;

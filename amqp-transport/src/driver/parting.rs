@@ -12,7 +12,8 @@ use tracing::warn;
 
 use super::answers::Asker;
 use super::clock;
-use super::shared::{LinkPhase, SessionPhase, State};
+use super::shared::State;
+use super::slots::{LinkPhase, SessionPhase};
 use crate::engine::{DetachKind, SessionId};
 use crate::error::ConnectionError;
 use crate::handle::error::{DetachReason, EndReason, SendError};

@@ -7,7 +7,8 @@ use std::sync::{Arc, Weak};
 use amqp_codec::{DeliveryState, DeliveryTag, ReceiverSettleMode};
 
 use super::link::LinkInner;
-use super::shared::{LinkPhase, State};
+use super::shared::State;
+use super::slots::LinkPhase;
 use crate::engine::{DeliveryId, LinkId, Settlement};
 
 /// A delivery that a resumed receiver has held since before.

@@ -1,7 +1,14 @@
 //! The task of one connection: octets in, octets out, one timer.
+//!
+//! Owns the order of one pass, and what a visit to the engine under the lock does. What is read, what is written and when
+//! to look again are in files of their own.
+
+mod deadlines;
+mod input;
+mod output;
 
 use std::future::Future;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,12 +23,13 @@ use tracing::debug;
 use super::chunks::Chunks;
 use super::clock;
 use super::ending::Ending;
-use super::shared::{Role, Shared, State};
+use super::shared::{Shared, State};
 use super::trace::FrameTrace;
 use super::wait::Wakes;
-use crate::engine::{InputStatus, Transmit};
+use crate::engine::Transmit;
 use crate::error::ConnectionError;
-use crate::handle::stream::Spoken;
+use input::Input;
+pub(super) use input::poll_read_into;
 
 /// Moves octets between a stream and the engine until both are done.
 pub(crate) struct Driver<IO> {
@@ -78,16 +86,6 @@ pub(super) struct Counts {
     wakes: u64,
 }
 
-/// What reading gave.
-enum Input {
-    /// Octets, in the current chunk.
-    Octets,
-    /// Nothing at this moment.
-    Nothing,
-    End,
-    Failed(io::Error),
-}
-
 /// Whether a pass moved anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -121,37 +119,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             wakes: Wakes::default(),
             is_alone: None,
             trace,
-        }
-    }
-
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Input {
-        if self.read != Reading::Open {
-            return Input::Nothing;
-        }
-        self.chunks.make_room();
-        let chunk = &mut self.chunks.current;
-        let room = chunk.capacity().saturating_sub(chunk.len());
-        match poll_read_into(Pin::new(&mut self.io), cx, chunk) {
-            Poll::Pending => Input::Nothing,
-            Poll::Ready(Ok(0)) => {
-                self.read = Reading::Ended;
-                Input::End
-            }
-            Poll::Ready(Ok(count)) => {
-                self.counts.bytes_in = self.counts.bytes_in.saturating_add(count);
-                self.counts.reads = self.counts.reads.saturating_add(1);
-                if let Some(trace) = &mut self.trace {
-                    let before = self.chunks.current.len().saturating_sub(count);
-                    trace.inward(self.chunks.current.get(before..).unwrap_or_default());
-                }
-                self.chunks.note_read(count, room);
-                self.is_used |= count > HEARTBEAT;
-                Input::Octets
-            }
-            Poll::Ready(Err(error)) => {
-                self.read = Reading::Ended;
-                Input::Failed(error)
-            }
         }
     }
 
@@ -192,26 +159,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         Ok(has_woken)
     }
 
-    /// Gives the buffers back once nothing has moved for a while. Traffic only sets a mark; the one timer looks at it
-    /// now and then, and an idle connection has no such deadline at all.
-    fn rest_when_idle(&mut self, state: &mut State, now: Instant) {
-        match self.look_for_idleness {
-            Some(at) if at <= now => {
-                self.look_for_idleness = None;
-                if !self.is_used {
-                    self.chunks.rest();
-                    self.out.shrink();
-                    state.shrink();
-                }
-            }
-            _ => {}
-        }
-        if self.is_used && self.look_for_idleness.is_none() {
-            self.is_used = false;
-            self.look_for_idleness = now.checked_add(LOOK_FOR_IDLENESS);
-        }
-    }
-
     /// Tells the handles that the driver is looking, and what it has done since it last did.
     fn arrive(&mut self, state: &mut State, cx: &Context<'_>) {
         state.is_driver_notified = false;
@@ -224,43 +171,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         }
         state.written_batch = self.written_batch;
         self.counts.add_to(&mut state.stats);
-    }
-
-    fn feed(&mut self, state: &mut State, now: Instant, input: Input) {
-        if matches!(input, Input::Octets) || self.read == Reading::Blocked {
-            self.read = loop {
-                match state.engine.handle_input(now, &mut self.chunks.current) {
-                    InputStatus::NeedMore => break Reading::Open,
-                    InputStatus::Finished => break Reading::Ignored,
-                    InputStatus::Blocked => {
-                        if !state.dispatch_next() {
-                            break Reading::Blocked;
-                        }
-                        state.dispatch_all();
-                    }
-                }
-            };
-        }
-        match input {
-            Input::End => {
-                self.name_short_answer(state, now);
-                state.engine.handle_eof(now);
-            }
-            Input::Failed(error) => self.cut(state, lost(&error)),
-            Input::Octets | Input::Nothing => {}
-        }
-    }
-
-    /// A peer that speaks TLS answers a plain header with an alert, one octet shorter than a header, and leaves. Filled
-    /// up it is the wrong header that it is meant to be, which says more than that the stream ended.
-    fn name_short_answer(&mut self, state: &mut State, now: Instant) {
-        let answer = &mut self.chunks.current;
-        let is_short = answer.len() < PROTOCOL_HEADER && Spoken::recognise(answer) == Spoken::Tls;
-        if is_short && matches!(state.role, Role::Client) && state.remote_open.is_none() {
-            answer.resize(PROTOCOL_HEADER, 0);
-            // The header decides; nothing follows it.
-            let _ = state.engine.handle_input(now, answer);
-        }
     }
 
     /// Gives the connection up with all that it has not written, so that what was not is known not to have been.
@@ -291,53 +201,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         }
     }
 
-    /// Takes the next batch of output when the last one is written.
-    fn collect(&mut self, state: &mut State, now: Instant) {
-        if state.is_cut || !self.out.is_empty() || !state.engine.poll_transmit(now, &mut self.out) {
-            return;
-        }
-        state.taken_batch = state.taken_batch.saturating_add(1);
-        self.batch = state.taken_batch;
-        if let Some(trace) = &mut self.trace {
-            trace.outward(&self.out);
-        }
-        // What the engine wants to say once output has gone, such as that senders may go on.
-        state.dispatch_all();
-    }
-
-    fn look_after_deadlines(&mut self, state: &mut State, now: Instant) {
-        let is_paused = state.engine.is_read_paused();
-        self.read = match self.read {
-            Reading::Open if is_paused => Reading::Paused,
-            Reading::Paused if !is_paused => Reading::Open,
-            other => other,
-        };
-        self.patience = patience(self.read, state);
-        if self.stall_ends().is_some_and(|at| at <= now) && self.ending == Ending::Running {
-            // Nothing can be said to a peer that reads nothing, its close included.
-            self.cut(state, ConnectionError::Timeout { what: "reading what is sent to it" });
-            state.dispatch_all();
-        }
-        let soonest = earliest(state.engine.poll_timeout(), state.partings.due());
-        let soonest = earliest(soonest, state.answers.due());
-        self.wanted = earliest(soonest, self.look_for_idleness);
-        if state.engine.is_finished() && self.ending == Ending::Running {
-            if state.failure.is_none() {
-                state.fail(&ConnectionError::Closed);
-            }
-            self.ending = Ending::Writing(now.checked_add(END_WITHIN).unwrap_or(now));
-        }
-        if let Ending::Writing(until) | Ending::Lingering(until) = self.ending {
-            self.wanted = Some(until);
-        }
-    }
-
-    /// When a peer that takes nothing is given up. C-030: our heartbeats do not reach it either, so that it has heard
-    /// nothing for as long as it said it would bear.
-    fn stall_ends(&self) -> Option<Instant> {
-        self.stalled_since?.checked_add(self.patience?)
-    }
-
     /// Lets all other tasks have a turn before this one is polled again.
     fn give_turn(&mut self, cx: &mut Context<'_>) {
         let is_alone = *self.is_alone.get_or_insert_with(|| {
@@ -350,72 +213,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         } else {
             // Another worker may go on with this task while this worker's is with the application.
             cx.waker().wake_by_ref();
-        }
-    }
-
-    /// Writes all that is pending, as much at once as the stream takes.
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<Progress> {
-        let mut progress = Progress::None;
-        while self.out.has_remaining() {
-            let Poll::Ready(written) = self.poll_write_once(cx) else { break };
-            let written = written?;
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            self.out.advance(written);
-            self.written_batch = self.batch;
-            self.stalled_since = None;
-            self.is_used |= written > HEARTBEAT;
-            self.counts.bytes_out = self.counts.bytes_out.saturating_add(written);
-            self.counts.writes = self.counts.writes.saturating_add(1);
-            self.needs_flush = true;
-            progress = Progress::Some;
-        }
-        if self.needs_flush
-            && !self.out.has_remaining()
-            && let Poll::Ready(flushed) = Pin::new(&mut self.io).poll_flush(cx)
-        {
-            flushed?;
-            self.needs_flush = false;
-        }
-        if !self.needs_flush && !self.out.has_remaining() {
-            self.stalled_since = None;
-        } else if self.stalled_since.is_none() {
-            self.stalled_since = Some(clock::now());
-        }
-        Ok(progress)
-    }
-
-    fn poll_write_once(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let io = Pin::new(&mut self.io);
-        if self.out.chunk().len() == self.out.remaining() || !io.is_write_vectored() {
-            return io.poll_write(cx, self.out.chunk());
-        }
-        let mut pieces = [IoSlice::new(&[]); PIECES];
-        let count = self.out.chunks_vectored(&mut pieces);
-        io.poll_write_vectored(cx, pieces.get(..count).unwrap_or_default())
-    }
-
-    /// Arms the one timer; `true` when it has gone off.
-    pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let stall_ends = self.stall_ends().filter(|_| self.ending == Ending::Running);
-        let Some(wanted) = earliest(self.wanted, stall_ends) else { return false };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wanted.into())));
-        // A deadline that moved away is looked at when the timer goes off, not each time it moves.
-        if self.armed.is_none_or(|armed| wanted < armed) {
-            timer.as_mut().reset(wanted.into());
-            self.armed = Some(wanted);
-        }
-        loop {
-            if timer.as_mut().poll(cx).is_pending() {
-                return false;
-            }
-            if wanted <= clock::now() {
-                self.armed = None;
-                return true;
-            }
-            timer.as_mut().reset(wanted.into());
-            self.armed = Some(wanted);
         }
     }
 }
@@ -501,37 +298,6 @@ impl Counts {
     }
 }
 
-/// Reads into the spare room of a buffer, without giving it up when nothing comes.
-pub(super) fn poll_read_into<IO: AsyncRead>(
-    io: Pin<&mut IO>,
-    cx: &mut Context<'_>,
-    chunk: &mut bytes::BytesMut,
-) -> Poll<io::Result<usize>> {
-    // `tokio_util`'s way without `unsafe`: read through the future of `read_buf`, which keeps no state.
-    let mut io = io;
-    let read = tokio::io::AsyncReadExt::read_buf(&mut io, chunk);
-    tokio::pin!(read);
-    read.poll(cx)
-}
-
-fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
-}
-
-/// How long a peer may take nothing of what is written to it: the silence that it bears by its own word, or else as much
-/// as we would bear; less where it is owed so much that we no longer read what it says.
-fn patience(read: Reading, state: &State) -> Option<Duration> {
-    if read == Reading::Paused {
-        return Some(WRITE_STALL);
-    }
-    let asked = state.remote_open.as_ref()?.idle_time_out.filter(|asked| *asked > 0);
-    let asked = asked.map(|asked| Duration::from_millis(asked.into()));
-    asked.or_else(|| state.engine.config().idle_time_out).map(|borne| borne.max(WRITE_STALL))
-}
-
 // TLS: an end without close_notify comes as `UnexpectedEof` and is a loss, not an end.
 fn lost(error: &io::Error) -> ConnectionError {
     #[cfg(feature = "tls")]
@@ -541,17 +307,7 @@ fn lost(error: &io::Error) -> ConnectionError {
     ConnectionError::io(error)
 }
 
-/// Octets of a protocol header.
-const PROTOCOL_HEADER: usize = 8;
 /// Passes of one poll before other tasks have their turn.
 pub(super) const PASSES: usize = 16;
-/// Pieces of one vectored write.
-const PIECES: usize = 64;
 /// Octets of an empty frame.
 const HEARTBEAT: usize = 8;
-/// How often a connection that is in use is asked whether it still is.
-const LOOK_FOR_IDLENESS: Duration = Duration::from_secs(1);
-/// How long a peer may always take nothing of what is written to it, and longest where it is owed too much.
-const WRITE_STALL: Duration = Duration::from_secs(30);
-/// Time for the last octets, the shutdown and the peer's end.
-const END_WITHIN: Duration = Duration::from_secs(2);

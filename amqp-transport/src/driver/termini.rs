@@ -13,7 +13,9 @@ use tokio::sync::Notify;
 
 use super::clock;
 use super::link::LinkInner;
-use super::shared::{LinkPhase, Role, State, WasUsable};
+use super::listening::Role;
+use super::shared::State;
+use super::slots::{LinkPhase, WasUsable};
 use crate::engine::{
     LinkEnd, Loan, LossCause, LostTerminus, SessionId, SuspendedLink, TerminusKey, TerminusLimits,
     TerminusPlace, TerminusRecord, TerminusStore,

@@ -13,8 +13,10 @@ use bytes::Bytes;
 
 use super::error::{DetachReason, SettleError};
 use super::options::OnDrop;
+use crate::driver::inbox::Confirmation;
 use crate::driver::link::{LinkInner, too_late};
-use crate::driver::shared::{Confirmation, LinkPhase, State};
+use crate::driver::shared::State;
+use crate::driver::slots::LinkPhase;
 use crate::driver::survivors::by_mode;
 use crate::engine::{DeliveryId, DetachKind, IncomingDelivery, Settlement};
 use crate::transaction::transaction_of;

@@ -17,7 +17,7 @@ use super::session::Session;
 use super::suspended::ResumeError;
 use super::suspended_receiver::{SuspendedReceiver, Waiting, adopted};
 use crate::driver::link::{LinkInner, too_late};
-use crate::driver::shared::LinkPhase;
+use crate::driver::slots::LinkPhase;
 use crate::driver::survivors::Undecidable;
 use crate::engine::DeliveryId;
 

@@ -7,7 +7,7 @@ use amqp_codec::{
     TargetArchetype, Value,
 };
 
-use crate::driver::shared::Drain;
+use crate::driver::inbox::Drain;
 use crate::engine::{LinkConfig, Retention, SessionConfig, Settling};
 
 /// Settings of a session (`AMQP 1.0 §2.7.2`).

@@ -10,8 +10,10 @@ use bytes::Bytes;
 use super::delivery::Delivery;
 use super::error::{DetachReason, EndError, RecvError};
 use super::options::OnDrop;
+use crate::driver::inbox::Drain;
 use crate::driver::link::LinkInner;
-use crate::driver::shared::{Drain, LinkPhase, LinkSlot, State};
+use crate::driver::shared::State;
+use crate::driver::slots::{LinkPhase, LinkSlot};
 use crate::driver::wait::Place;
 use crate::engine::{DetachKind, IncomingDelivery, LinkStats};
 

@@ -14,7 +14,7 @@ use super::sending::{Attempt, Content};
 use super::suspended::KeepGuard;
 use crate::driver::link::LinkInner;
 use crate::driver::parting::Gate;
-use crate::driver::shared::LinkPhase;
+use crate::driver::slots::LinkPhase;
 use crate::engine::{DetachKind, LinkStats, Settlement};
 
 /// A link that sends (`AMQP 1.0 §2.6`).

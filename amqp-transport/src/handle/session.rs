@@ -14,7 +14,7 @@ use crate::driver::answers::Asker;
 use crate::driver::link::LinkInner;
 use crate::driver::parting::Patience;
 use crate::driver::pending::Before;
-use crate::driver::shared::{LinkPhase, SessionPhase, WasUsable};
+use crate::driver::slots::{LinkPhase, SessionPhase, WasUsable};
 use crate::engine::{EngineError, LinkConfig, Retention, SessionId, SessionStats};
 use crate::error::ConnectionError;
 

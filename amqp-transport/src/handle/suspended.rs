@@ -16,7 +16,7 @@ use super::sender::Sender;
 use super::session::Session;
 use crate::driver::link::LinkInner;
 use crate::driver::pending::{Before, Origin};
-use crate::driver::shared::LinkPhase;
+use crate::driver::slots::LinkPhase;
 use crate::driver::termini::{Borrowed, Suspended};
 use crate::engine::{DetachKind, SuspendedLink};
 

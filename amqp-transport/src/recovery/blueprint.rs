@@ -5,7 +5,7 @@ use std::fmt;
 use super::hooks::Hooks;
 use super::live::Live;
 use super::sender::Resend;
-use crate::driver::shared::Drain;
+use crate::driver::inbox::Drain;
 use crate::handle::error::{AttachError, DetachReason};
 use crate::handle::line::{Line, LineRest};
 use crate::handle::options::{CreditMode, ReceiverOptions, SenderOptions};

@@ -27,7 +27,7 @@ pub(super) struct Restored<H: Hooks, B: Blueprint<H>> {
     /// The session that it is attached in.
     pub(super) place: Place,
     slot: Mutex<Slot<H, B>>,
-    opening: Arc<tokio::sync::Mutex<()>>,
+    pub(super) opening: Arc<tokio::sync::Mutex<()>>,
     /// What goes on whether anybody waits for it or not, where links are resumed: attaching one, and watching one.
     pub(super) tasks: Mutex<JoinSet<()>>,
 }

@@ -77,7 +77,12 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
         let reason = <B::Options as LinkOptions>::detached(&attached.link).await;
         self.forget(&attached);
         if self.slot().left.is_none() {
-            return;
+            // Whoever attaches just now may have it, fail and leave; then there is nobody else to end it.
+            let limit = self.connection.options().operation_timeout;
+            let _ = timeout(limit, self.opening.lock()).await;
+            if self.slot().left.is_none() {
+                return;
+            }
         }
         let is_resumed = match self.verdict(&attached.address, &reason) {
             LinkVerdict::Reconnect => {

@@ -13,7 +13,7 @@ use super::handshake::{HandshakeError, handshake};
 use super::incoming::{Incoming, IncomingAttach};
 use super::incoming_session::IncomingSession;
 use super::options::ListenerOptions;
-use crate::driver::shared::{AttachRequest, Role, SessionRequest};
+use crate::driver::listening::{AttachRequest, Role, SessionRequest};
 use crate::driver::wait::Place;
 use crate::error::ConnectionError;
 use crate::handle::connection::Connection;
@@ -123,7 +123,7 @@ impl Attempt<'_> {
             if let Some(request) = listener.sessions.pop_front() {
                 return Poll::Ready(Ok(Request::Session(request)));
             }
-            if let Some(request) = listener.incoming.pop(&listener.unanswered) {
+            if let Some(request) = listener.incoming.pop() {
                 return Poll::Ready(Ok(Request::Attach(request)));
             }
             if let Some(reason) = &state.failure {

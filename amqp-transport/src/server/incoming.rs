@@ -10,9 +10,11 @@ use amqp_codec::{
 use super::accept::AcceptOptions;
 use super::incoming_session::IncomingSession;
 use super::question::{Question, Request};
+use crate::driver::inbox::Drain;
 use crate::driver::link::LinkInner;
+use crate::driver::listening::AttachRequest;
 use crate::driver::pending::Before;
-use crate::driver::shared::{AttachRequest, Drain, LinkPhase};
+use crate::driver::slots::LinkPhase;
 use crate::driver::termini::{Member, Suspended};
 use crate::engine::{AttachReply, EngineError, SessionId, SuspendedLink, TerminusKey};
 use crate::error::{ConnectionError, Redirect};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use amqp_codec::{Begin, Error};
 
 use super::question::{Question, Request};
-use crate::driver::shared::{Role, SessionRequest};
+use crate::driver::listening::{Role, SessionRequest};
 use crate::engine::SessionId;
 use crate::handle::connection::Connection;
 use crate::handle::error::OpenError;

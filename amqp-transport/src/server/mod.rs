@@ -102,7 +102,7 @@ pub use termini::{LostLink, Termini};
 #[cfg(feature = "websocket")]
 pub use websocket_options::WebSocketAccept;
 
-pub use crate::driver::shared::DecidesSessions;
+pub use crate::driver::listening::DecidesSessions;
 #[cfg(feature = "websocket")]
 pub use crate::driver::websocket::Subprotocol;
 pub use crate::engine::{

@@ -10,7 +10,7 @@ use super::authenticator::SaslPolicy;
 use super::termini::Termini;
 #[cfg(feature = "websocket")]
 use super::websocket_options::WebSocketAccept;
-use crate::driver::shared::DecidesSessions;
+use crate::driver::listening::DecidesSessions;
 use crate::driver::trace::LastFrames;
 use crate::engine::{ConnectionConfig, Limits, ListStyle, SaslLayer, WithoutSasl};
 use crate::handle::options::SessionOptions;

@@ -4,7 +4,7 @@
 
 use amqp_codec::Error;
 
-use crate::driver::shared::{AttachRequest, SessionRequest, unanswered};
+use crate::driver::listening::{AttachRequest, SessionRequest, unanswered};
 use crate::engine::{self, SessionId};
 use crate::error::ConnectionError;
 use crate::handle::connection::Connection;

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
-use crate::driver::shared::Role;
+use crate::driver::listening::Role;
 use crate::driver::termini::{Left, Registry};
 use crate::engine::{LossCause, LostTerminus, TerminusKey, TerminusLimits, TerminusRecord};
 use crate::error::ConnectionError;

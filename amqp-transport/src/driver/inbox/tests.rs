@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::driver::clock;
-use crate::driver::shared::Role;
+use crate::driver::listening::Role;
 use crate::engine::{
     AttachReply, Connection, ConnectionConfig, Event, InputStatus, LinkConfig, Outgoing, Payload,
     SessionConfig, Side, Transmit,
