@@ -160,7 +160,8 @@ impl Connection {
     pub(in super::super) fn steal(&mut self, index: u32) {
         let Some(link) = self.links.get(index) else { return };
         let (id, is_closing, key) = (link.id, link.is_closing(), link.key());
-        let (role, was_open) = (link.kind.role(), link.endpoint.local == Half::Open);
+        // One that is held back ends at once, for good, and says so itself.
+        let (role, was_open) = (link.kind.role(), link.endpoint.local == Half::Open && !link.is_held_back);
         if link.endpoint.remote == Half::Idle
             && let Some(session) = self.sessions.get_mut(link.session)
         {
