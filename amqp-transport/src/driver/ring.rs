@@ -45,6 +45,12 @@ impl<T> Ring<T> {
         self.in_ring = self.in_ring.saturating_add(1);
     }
 
+    /// Gives the [next key](Self::next_key) to nobody else: it was told to another, and no value is kept under it.
+    #[inline]
+    pub(crate) fn skip(&mut self) {
+        self.ring.push_back(None);
+    }
+
     #[inline]
     pub(crate) fn get(&self, key: u64) -> Option<&T> {
         match key.checked_sub(self.base) {

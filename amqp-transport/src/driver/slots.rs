@@ -78,9 +78,9 @@ pub(crate) struct LinkSlot {
     /// Sender: who answers that.
     pub(crate) draining: Draining,
     /// Sender: how many tasks say that they have nothing to send.
-    pub(crate) idle: usize,
+    pub(crate) idle: u32,
     /// Sender: messages of this link in `pending`.
-    pub(crate) in_flight: usize,
+    pub(crate) in_flight: u32,
     /// Sender: one of those; each knows its neighbours.
     pub(crate) first_pending: Option<u64>,
     /// What is left of a link that may be resumed, until its handle takes it.

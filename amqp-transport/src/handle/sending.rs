@@ -257,6 +257,9 @@ impl State {
                     pending.delivery = Some(delivery);
                     pending.transaction = transaction.map(Box::new);
                     self.await_end(waiting, pending);
+                } else if may_wait.is_some() {
+                    // The engine tells that it has left under this key, which must mean no other message then.
+                    self.pending.skip();
                 }
                 self.note_sent(key, place);
                 return Poll::Ready(Ok(waits));

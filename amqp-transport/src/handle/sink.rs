@@ -45,6 +45,10 @@ pub trait Outlet: sealed::Sealed {
     #[doc(hidden)]
     fn goes_again(&self, error: &SendError, sent: u32) -> bool;
 
+    /// What to tell of a message that has gone before and ended so.
+    #[doc(hidden)]
+    fn after(error: Self::Error, before: Option<Self::Error>) -> Self::Error;
+
     #[doc(hidden)]
     fn closing(&self) -> Closing;
 }
@@ -64,22 +68,25 @@ pub struct MessageSink<S: Outlet = Sender> {
     sender: S,
     waiting: Option<Message>,
     /// The message that is being handed over.
-    current: Option<Current>,
+    current: Option<Current<S::Error>>,
     wait: S::Wait,
-    handed_over: VecDeque<HandedOver>,
+    handed_over: VecDeque<HandedOver<S::Error>>,
     /// Messages that are to go again, the oldest first.
-    again: VecDeque<Current>,
+    again: VecDeque<Current<S::Error>>,
     closing: Option<Closing>,
 }
 
-struct Current {
+struct Current<E> {
     message: Option<Message>,
+    /// How it ended before, where it goes again.
+    before: Option<E>,
     /// How often it was handed over.
     sent: u32,
 }
 
-struct HandedOver {
+struct HandedOver<E> {
     kept: Option<Message>,
+    before: Option<E>,
     sent: u32,
     receipt: Receipt,
 }
@@ -156,16 +163,27 @@ impl<S: Outlet> MessageSink<S> {
     fn poll_handed_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError<S::Error>>> {
         loop {
             if self.current.is_none() {
-                let new = || self.waiting.take().map(|message| Current { message: Some(message), sent: 0 });
+                let new = || {
+                    self.waiting.take().map(|message| Current {
+                        message: Some(message),
+                        before: None,
+                        sent: 0,
+                    })
+                };
                 self.current = self.again.pop_front().or_else(new);
             }
             let Some(current) = &mut self.current else { return Poll::Ready(Ok(())) };
             let receipt = ready!(self.sender.poll_hand_over(&mut current.message, &mut self.wait, cx));
             // Either way it is dealt with.
-            let Some(Current { message, sent }) = self.current.take() else { return Poll::Ready(Ok(())) };
-            let receipt = receipt.map_err(SinkError::Send)?;
+            let Some(Current { message, before, sent }) = self.current.take() else {
+                return Poll::Ready(Ok(()));
+            };
+            let (receipt, before) = match (receipt, before) {
+                (Ok(receipt), before) => (receipt, before),
+                (Err(error), before) => return Poll::Ready(Err(SinkError::Send(S::after(error, before)))),
+            };
             let kept = message.filter(|_| S::KEEPS);
-            self.handed_over.push_back(HandedOver { kept, sent: sent.saturating_add(1), receipt });
+            self.handed_over.push_back(HandedOver { kept, before, sent: sent.saturating_add(1), receipt });
         }
     }
 
@@ -186,12 +204,16 @@ impl<S: Outlet> MessageSink<S> {
             match (outcome, gone) {
                 (Ok(Outcome::Accepted), _) => {}
                 (Ok(other), _) => return Poll::Ready(Err(SinkError::NotAccepted(other))),
-                (Err(error), Some(HandedOver { kept: Some(message), sent, .. }))
+                (Err(error), Some(HandedOver { kept: Some(message), before, sent, .. }))
                     if self.sender.goes_again(&error, sent) =>
                 {
-                    self.again.push_back(Current { message: Some(message), sent });
+                    let before = Some(S::after(error.into(), before));
+                    self.again.push_back(Current { message: Some(message), before, sent });
                 }
-                (Err(error), _) => return Poll::Ready(Err(SinkError::Send(error.into()))),
+                (Err(error), gone) => {
+                    let before = gone.and_then(|gone| gone.before);
+                    return Poll::Ready(Err(SinkError::Send(S::after(error.into(), before))));
+                }
             }
         }
         Poll::Ready(Ok(()))
@@ -226,6 +248,9 @@ impl<S: Outlet + Unpin> Sink<Message> for MessageSink<S> {
         Poll::Ready(ready!(closing.as_mut().poll(cx)).map_err(SinkError::End))
     }
 }
+
+/// Nothing in it is pinned where it lies.
+impl<S: Outlet + Unpin> Unpin for MessageSink<S> {}
 
 impl<S: Outlet> Drop for MessageSink<S> {
     fn drop(&mut self) {
@@ -265,6 +290,10 @@ impl Outlet for Sender {
 
     fn goes_again(&self, _error: &SendError, _sent: u32) -> bool {
         false
+    }
+
+    fn after(error: SendError, _before: Option<SendError>) -> SendError {
+        error
     }
 
     fn closing(&self) -> Closing {

@@ -131,6 +131,16 @@ pub enum SendFailure<E> {
 }
 
 impl<E> SendFailure<E> {
+    /// This failure of a message that has gone before and ended so: what may have been taken then is not proved not to be
+    /// by a later attempt that was not sent.
+    #[must_use]
+    pub(crate) fn after<T>(self, before: Result<T, Self>) -> Self {
+        match before {
+            Err(before) if !before.is_not_sent() && self.is_not_sent() => before,
+            _ => self,
+        }
+    }
+
     /// Whether the message certainly was not taken by the peer, so that sending it again cannot double it.
     #[must_use]
     pub fn is_not_sent(&self) -> bool {

@@ -76,13 +76,8 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
         let since = Instant::now();
         let reason = <B::Options as LinkOptions>::detached(&attached.link).await;
         self.forget(&attached);
-        if self.slot().left.is_none() {
-            // Whoever attaches just now may have it, fail and leave; then there is nobody else to end it.
-            let limit = self.connection.options().operation_timeout;
-            let _ = timeout(limit, self.opening.lock()).await;
-            if self.slot().left.is_none() {
-                return;
-            }
+        if !self.has_left().await {
+            return;
         }
         let is_resumed = match self.verdict(&attached.address, &reason) {
             LinkVerdict::Reconnect => {
@@ -94,10 +89,27 @@ impl<H: Hooks, B: Blueprint<H>> Restored<H, B> {
             }
             LinkVerdict::GiveUp(_) => false,
         };
-        if !is_resumed {
+        if !is_resumed && self.has_left().await {
             let left = self.slot().left.take();
             // Its messages end, which takes their connection's lock.
             drop(left);
+        }
+    }
+
+    /// Whether something is left of the last link, once nobody is about to resume it: an attempt has it in its hands, and
+    /// where it fails and its caller is gone, there is nobody else to end it. Attempts are bounded, and so is this.
+    async fn has_left(&self) -> bool {
+        loop {
+            if self.slot().left.is_some() {
+                return true;
+            }
+            if self.last().is_some() {
+                return false;
+            }
+            let limit = self.connection.options().operation_timeout;
+            if timeout(limit, self.opening.lock()).await.is_ok() {
+                return self.slot().left.is_some();
+            }
         }
     }
 

@@ -247,13 +247,26 @@ impl<H: Hooks, B: Blueprint<H, Options = SenderOptions>> RecoveringSender<H, B> 
         content: Content<'_>,
         settlement: Option<Settlement>,
     ) -> Result<Outcome, SendFailure<H::Error>> {
-        let mut sent = 0;
+        let (mut sent, mut known) = (0, Ok(()));
         loop {
             sent += 1;
-            match self.hand_over(content, settlement).await?.await {
-                Err(error) if self.is_sent_again(&error, sent) => {}
-                end => return end.map_err(SendFailure::Send),
+            let end = match self.hand_over(content, settlement).await {
+                Ok(receipt) => receipt.await.map_err(SendFailure::Send),
+                Err(failure) => Err(failure),
+            };
+            let failure = match end {
+                Ok(outcome) => return Ok(outcome),
+                Err(failure) => failure,
+            };
+            let goes_again = match &failure {
+                SendFailure::Send(error) => self.is_sent_again(error, sent),
+                SendFailure::NotSent(_) | SendFailure::TimedOut => false,
+            };
+            let failure = failure.after(known);
+            if !goes_again {
+                return Err(failure);
             }
+            known = Err(failure);
         }
     }
 

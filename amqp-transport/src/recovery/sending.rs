@@ -137,7 +137,8 @@ impl<H: Hooks, B: Blueprint<H, Options = SenderOptions>> RecoveringSender<H, B> 
                     again.push(index);
                 }
                 if let Some(told) = ends.get_mut(index) {
-                    *told = end;
+                    let before = std::mem::replace(told, Err(SendFailure::TimedOut));
+                    *told = end.map_err(|failure| failure.after(before));
                 }
             }
             left = again;
@@ -224,6 +225,10 @@ impl<H: Hooks, B: Blueprint<H, Options = SenderOptions>> Outlet for RecoveringSe
 
     fn goes_again(&self, error: &SendError, sent: u32) -> bool {
         self.is_sent_again(error, sent)
+    }
+
+    fn after(error: Self::Error, before: Option<Self::Error>) -> Self::Error {
+        error.after(before.map_or(Ok(()), Err))
     }
 
     fn closing(&self) -> Closing {
