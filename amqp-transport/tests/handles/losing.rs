@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use amqp_codec::{Begin, End, Open, Outcome, encode_frame};
 use amqp_transport::client::{DetachReason, RecvError, SenderOptions};
-use amqp_transport::engine::Limits;
+use amqp_transport::engine::{Limits, Settlement};
 use amqp_transport::server::{AcceptOptions, ServerConnection};
 use amqp_transport::{ConnectionError, SendError};
 use bytes::BytesMut;
@@ -35,6 +35,29 @@ async fn a_lost_connection_ends_every_wait() {
     assert!(client.closed().await.is_retryable());
     assert!(client.close().await.is_err(), "it did not close in good order");
     assert!(matches!(server.next().await, Err(error) if error.is_retryable()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settled_message_that_is_cut_is_not_told_as_sent_for_the_one_before_it() {
+    let (near, relay_near) = tokio::io::duplex(PIPE);
+    let (relay_far, far) = tokio::io::duplex(PIPE);
+    let relay = tokio::spawn(async move {
+        let (mut a, mut b) = (relay_near, relay_far);
+        let _ = tokio::io::copy_bidirectional(&mut a, &mut b).await;
+    });
+    let (client, server) = pair_over(near, far, client_options(), server_options()).await;
+    let session = session(&client).await;
+    let (sender, _receiver) =
+        sending(&session, &server, SenderOptions::new("s", "/x"), AcceptOptions::new()).await;
+    sender.ready().await.unwrap();
+    relay.abort();
+    let data = |octets: usize| amqp_codec::to_bytes(&amqp_codec::Message::data(vec![0; octets]));
+    // In one frame, and in several.
+    let whole = sender.try_send_encoded(data(20_000), 0, Settlement::Settled).unwrap();
+    let cut = sender.try_send_encoded(data(500_000), 0, Settlement::Settled).unwrap();
+    drop(whole);
+    let error = cut.await.unwrap_err();
+    assert!(matches!(error, SendError::OutcomeUnknown(_) | SendError::Lost(_)), "{error}");
 }
 
 /// Bytes let through by the relay before it cuts both ways.

@@ -83,6 +83,32 @@ async fn a_sender_that_resends_has_every_message_taken_at_least_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_may_have_been_taken_is_not_told_as_not_sent_by_later_attempts_that_find_nobody() {
+    let mut told_unknown = 0;
+    for cut in 0..480 {
+        let (net, brokers) = Net::new([Meets::Cut(cut)]);
+        let net = net.then(Meets::Nobody);
+        net.serve_all(brokers);
+        let connection = RecoveringConnection::start(addresses("a"), options(), net.clone());
+        let sender = connection.sender(to_queue()).resend(Resend::UntilKnown);
+        let end = if cut % 2 == 0 {
+            sender.send(&numbered(1)).await
+        } else {
+            sender.send_all(&[numbered(1)]).await.remove(0)
+        };
+        // The broker has it, and said so to nobody.
+        if let Err(failure) = end
+            && net.taken() == [1]
+        {
+            assert!(!failure.is_not_sent(), "cut after {cut}: {failure:?}");
+            told_unknown += 1;
+        }
+        connection.close().await;
+    }
+    assert!(told_unknown > 0, "no cut fell between a transfer and its outcome");
+}
+
+#[tokio::test(start_paused = true)]
 async fn addresses_are_tried_in_order_and_rounds_back_off_to_the_millisecond() {
     let (net, mut brokers) = Net::new([]);
     let net = net.then(Meets::Nobody);
