@@ -167,6 +167,17 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_was_told_to_another_is_not_the_next_messages() {
+        let mut ring = Ring::default();
+        let told = ring.next_key();
+        ring.skip();
+        let waiting = add(&mut ring, "waits");
+        assert_eq!((ring.long(short(told)), ring.long(short(waiting))), (None, Some(waiting)));
+        ring.trim();
+        assert_eq!(ring.get(waiting), Some(&"waits"));
+    }
+
+    #[test]
     fn keys_rise_and_what_is_gone_stays_gone() {
         let mut ring = Ring::default();
         let (a, b) = (add(&mut ring, "a"), add(&mut ring, "b"));

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::{Pending, PendingPhase};
 use crate::driver::link::LinkInner;
-use crate::driver::ring::short;
+use crate::driver::ring::{NO_KEY, short};
 use crate::driver::shared::State;
 use crate::driver::slots::LinkPhase;
 use crate::driver::survivors::Births;
@@ -170,8 +170,12 @@ impl State {
         let mut keys = Vec::with_capacity(origins.len());
         let mut restored = Vec::new();
         let open = resume.iter_mut().filter(|link| link.role == amqp_codec::Role::Sender);
-        let open = open.flat_map(|link| &mut link.deliveries);
-        for delivery in open.filter(|delivery| !delivery.is_concluded) {
+        for delivery in open.flat_map(|link| &mut link.deliveries) {
+            if delivery.is_concluded {
+                // Nobody waits for it, whatever it says who does.
+                delivery.user = NO_KEY;
+                continue;
+            }
             let octets = delivery.payload.as_ref().map_or(0, Bytes::len);
             let origin = origins.next();
             let is_restored = origin.is_none();
