@@ -264,13 +264,12 @@ impl World {
             self.calm(false);
         }
         for _ in 0..self.plan.steps {
+            self.take_links();
             if self.other.is_some() && self.rng.one_in(4) {
                 self.in_other(Self::step_other);
-                self.take_links();
                 continue;
             }
             let side = self.rng.below(2);
-            self.take_links();
             match self.rng.below(24) {
                 0..12 => self.apps[side].act(&self.plan, &mut self.rng, &mut self.ledger),
                 12..15 => self.collect(side),

@@ -94,11 +94,14 @@ impl App {
                     (None, Some(place)) => Some(known.crossed.remove(place)),
                     (None, None) => None,
                 };
-                let is_due = held.is_some_and(|held| {
-                    let verdict =
-                        ledger.messages.get(held.message).and_then(|message| message.verdict.clone());
-                    held.told.is_some() && verdict.or(held.told) == state
-                });
+                // What was taken without being kept, its application has let go of.
+                let is_taken = self.link(link).is_taken;
+                let is_due = is_taken
+                    || held.is_some_and(|held| {
+                        let verdict =
+                            ledger.messages.get(held.message).and_then(|message| message.verdict.clone());
+                        held.told.is_some() && verdict.or(held.told) == state
+                    });
                 self.check(is_due, || format!("{delivery:?} settled by its sender with {state:?}"));
             }
             Event::Closed { reason } => self.finished(reason, ledger),

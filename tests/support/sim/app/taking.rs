@@ -28,7 +28,7 @@ impl App {
         if self.engine.failure().is_some() {
             return;
         }
-        let id = link.id;
+        let (id, is_kept) = (link.id, link.keeping.is_on && link.state == State::Open);
         link.is_taken = true;
         ledger.thefts += 1;
         self.engine.steal_link(id).unwrap();
@@ -36,6 +36,7 @@ impl App {
         while self.handle_event(ledger) {}
         // Not to be kept: what it held is let go of now.
         if let Some(link) = self.links.iter_mut().find(|link| link.id == id) {
+            assert!(!is_kept, "{id:?} was to be kept, and what is left of it is not handed out");
             link.state = State::Leaving;
             for held in link.held.drain(..).chain(link.awaited.drain(..)) {
                 ledger.let_go(held.message);

@@ -8,7 +8,7 @@ use amqp_transport::transaction::{
     ControlLink, ControlRequest, WorkPlace, outcome_in, posted_in, transaction_of,
 };
 
-use super::super::ledger::{Control, Ledger, Status};
+use super::super::ledger::{Control, Ledger, Message, Status};
 use super::super::plan::Plan;
 use super::super::rng::Rng;
 use super::{App, AppLink, State, keeping};
@@ -76,7 +76,7 @@ impl App {
 
     /// Ends a transaction. To commit, all that was posted must be known to have arrived.
     fn discharge(&mut self, declared: Declared, fail: bool, rng: &mut Rng, ledger: &mut Ledger) {
-        let is_under_way = |message: &super::super::ledger::Message| {
+        let is_under_way = |message: &Message| {
             message.transaction == Some(declared.number) && message.status == Status::Sent
         };
         let is_usable = self.links.iter().any(|link| link.id == declared.link && link.state == State::Open);
@@ -93,7 +93,13 @@ impl App {
     /// Ends all transactions.
     pub(super) fn discharge_all(&mut self, rng: &mut Rng, ledger: &mut Ledger) {
         for declared in self.declared.clone() {
-            self.discharge(declared, false, rng, ledger);
+            // Of what was posted on a link that waits to be resumed nothing is heard here.
+            let is_away = |message: &Message| {
+                let is_sent = message.transaction == Some(declared.number) && message.status == Status::Sent;
+                is_sent && self.links.iter().all(|link| link.number != message.link)
+            };
+            let fail = ledger.messages.iter().any(is_away);
+            self.discharge(declared, fail, rng, ledger);
         }
     }
 

@@ -467,7 +467,6 @@ impl App {
         if self.engine.failure().is_some() {
             return;
         }
-        self.discharge_all(rng, ledger);
         for place in 0..self.links.len() {
             let link = &self.links[place];
             let (id, is_sender, is_second) =
@@ -496,6 +495,7 @@ impl App {
                 self.tell(id, at, DeliveryState::Accepted, is_second, ledger);
             }
         }
+        self.discharge_all(rng, ledger);
     }
 }
 
