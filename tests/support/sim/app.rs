@@ -99,6 +99,8 @@ pub(crate) struct AppLink {
     /// the sender has used it up, given it back, or knows that there is none.
     pub(crate) asked: Vec<Ask>,
     pub(crate) is_dry: bool,
+    /// The last thing that the peer said beside credit.
+    pub(crate) heard: u64,
     /// Whether a message that is on its way in parts may still come.
     pub(crate) may_finish: bool,
     pub(crate) known: Known,
@@ -218,6 +220,7 @@ impl AppLink {
             is_draining: false,
             asked: Vec::new(),
             is_dry: false,
+            heard: 0,
             may_finish: false,
             known: Known::default(),
             was_lowered: false,

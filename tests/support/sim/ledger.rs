@@ -115,6 +115,8 @@ pub(crate) struct LinkRecord {
     pub(crate) is_marked: bool,
     /// How many messages its sender last said it has.
     pub(crate) available: u32,
+    /// By side: how often it has said something beside credit.
+    pub(crate) said: [u64; 2],
     /// The number of the attach that this one goes on from.
     pub(crate) before: Option<usize>,
 }

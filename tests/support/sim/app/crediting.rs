@@ -1,5 +1,6 @@
 //! Credit as receivers give it, take it back and ask after it; and what senders say of it.
 
+use amqp_codec::Fields;
 use amqp_transport::engine::{Event, LinkId};
 
 use super::super::ledger::Ledger;
@@ -78,6 +79,29 @@ impl App {
         for id in self.links.iter().filter(open).map(|link| link.id).collect::<Vec<_>>() {
             self.ask_on(id);
         }
+    }
+
+    /// Says something beside credit, with the next flow: a flow that nobody has asked for.
+    pub(super) fn tell_state(&mut self, rng: &mut Rng, ledger: &mut Ledger) {
+        let Some(id) = self.pick(rng, |_| true) else { return };
+        let (own, _) = self.places();
+        let number = self.link(id).number;
+        let said = &mut ledger.links[number].said[own];
+        *said += 1;
+        let mut properties = Fields::default();
+        properties.insert("said", *said);
+        self.engine.set_link_state(id, Some(properties)).unwrap();
+    }
+
+    /// What the peer says beside credit: the last it said, or what it said before that.
+    pub(super) fn state_told(&mut self, id: LinkId, properties: &Fields, ledger: &Ledger) {
+        let (_, peer) = self.places();
+        let link = self.link(id);
+        let said = properties.get("said").and_then(|said| said.as_u64());
+        let is_so =
+            said.is_some_and(|said| (link.heard..=ledger.links[link.number].said[peer]).contains(&said));
+        link.heard = said.unwrap_or(link.heard);
+        self.check(is_so, || format!("{id:?} is told {properties:?}"));
     }
 
     /// Says how many messages wait on a link.

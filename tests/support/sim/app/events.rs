@@ -106,6 +106,7 @@ impl App {
             }
             Event::Closed { reason } => self.finished(reason, ledger),
             Event::Drained { link } => self.drained(link),
+            Event::LinkState { link, properties } => self.state_told(link, &properties, ledger),
             Event::FlowAnswered { link, number } => self.answered(link, number),
             _ => {}
         }

@@ -38,6 +38,7 @@ impl App {
             57..59 => self.abort(rng, ledger),
             59..61 if plan.churns => self.detach(plan, rng, ledger),
             61 if plan.churns && rng.one_in(2) => self.end(rng, ledger),
+            62 if rng.one_in(2) => self.tell_state(rng, ledger),
             62 => {
                 if let Some(link) = self.pick(rng, |link| link.is_sender) {
                     self.offer(link, rng.word(), ledger);
