@@ -139,7 +139,12 @@ impl Observer {
             let verdict = match item {
                 Item::Sasl => Ok(()),
                 Item::Broken(why) => Err(why),
-                Item::Frame { frame, .. } => self.hear(*frame),
+                Item::Frame { frame, .. } => {
+                    if self.is_tracing {
+                        eprintln!("{:8} hears {}", self.name, summary(&frame));
+                    }
+                    self.hear(*frame)
+                }
             };
             if let Err(why) = verdict {
                 assert!(self.peer_lies, "the {} heard what it must not: {why}", self.name);

@@ -129,7 +129,9 @@ impl LinkView {
             require(count <= self.count, "a receiver that counts more than was sent")?;
             // More than half the circle cannot be given back in one step.
             require(flow.link_credit.is_none_or(|credit| credit < 1 << 31), "a credit beyond measure")?;
-            self.limit = count + u64::from(flow.link_credit.unwrap_or(0));
+            // Without credit it speaks of the session only.
+            let Some(credit) = flow.link_credit else { return Ok(()) };
+            self.limit = count + u64::from(credit);
             self.limit_of_late = self.limit_of_late.max(self.limit);
         } else {
             require(count >= self.count, "a sender that counts less than has come")?;
