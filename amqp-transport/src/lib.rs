@@ -69,7 +69,7 @@ pub mod server;
 pub mod transaction;
 
 pub use error::{ConnectionError, Redirect, RemoteError, SaslFailure};
-pub use secret::Secret;
+pub use secret::{Secret, SecretOctets};
 #[cfg(feature = "tokio")]
 pub use {
     client::{

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use bytes::Bytes;
+
 /// A secret text. `Debug` and `Display` show `<redacted>`; the text comes out through [`Secret::expose`] alone.
 #[derive(Clone, Default, Eq, PartialEq)]
 pub struct Secret(String);
@@ -37,6 +39,37 @@ impl fmt::Display for Secret {
     }
 }
 
+/// Octets that may be a secret, such as a SASL response. `Debug` shows `<redacted>`, not even their length; they come out
+/// through [`SecretOctets::expose`] and [`SecretOctets::into_bytes`] alone.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub struct SecretOctets(Bytes);
+
+impl SecretOctets {
+    /// The octets themselves: for the wire and for checking, never for a log.
+    #[must_use]
+    pub fn expose(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The octets themselves, as [`expose`](Self::expose).
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+impl From<Bytes> for SecretOctets {
+    fn from(octets: Bytes) -> Self {
+        Self(octets)
+    }
+}
+
+impl fmt::Debug for SecretOctets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<redacted>")
+    }
+}
+
 impl From<&str> for Secret {
     fn from(text: &str) -> Self {
         Self::new(text)
@@ -58,5 +91,8 @@ mod tests {
         let secret = Secret::from("hunter2");
         assert_eq!(format!("{secret:?} {secret}"), "<redacted> <redacted>");
         assert_eq!(secret.expose(), "hunter2");
+        let octets = SecretOctets::from(Bytes::from_static(b"hunter2"));
+        assert_eq!(format!("{octets:?}"), "<redacted>");
+        assert_eq!(octets.into_bytes(), "hunter2");
     }
 }

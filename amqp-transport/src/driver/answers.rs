@@ -40,7 +40,7 @@ impl Answers {
         }
     }
 
-    fn expect(&mut self, asker: Asker, until: Instant) {
+    fn set(&mut self, asker: Asker, until: Instant) {
         self.forget(asker);
         self.until.insert(asker, until);
         self.by_time.insert((until, asker));
@@ -61,7 +61,7 @@ impl State {
     pub(crate) fn expect_answer(&mut self, asker: Asker) {
         // Beyond what the clock can tell: for ever.
         match clock::now().checked_add(self.engine.config().limits.answer_time_out) {
-            Some(until) => self.answers.expect(asker, until),
+            Some(until) => self.answers.set(asker, until),
             None => self.answers.forget(asker),
         }
     }
@@ -119,9 +119,9 @@ mod tests {
         let start = clock::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut answers = Answers::default();
-        answers.expect(Asker::Link(1), at(1));
-        answers.expect(Asker::Session(1), at(2));
-        answers.expect(Asker::Link(1), at(3));
+        answers.set(Asker::Link(1), at(1));
+        answers.set(Asker::Session(1), at(2));
+        answers.set(Asker::Link(1), at(3));
         assert_eq!(answers.due(), Some(at(2)));
         answers.forget(Asker::Session(1));
         assert_eq!(answers.take_due(at(2)), None);

@@ -1,15 +1,14 @@
 //! What a listener's connection keeps for its application: what the peer asks for, until somebody answers.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 
 use amqp_codec::{Attach, Begin, Error, ErrorCondition, Str, Symbol};
-use bytes::Bytes;
 
 use super::termini::{Member, Registry};
 use super::wait::{WaitQueue, Wakes};
 use crate::engine::{LinkId, SessionConfig, SessionId};
+use crate::secret::SecretOctets;
 
 /// What differs between the two ends.
 #[derive(Debug)]
@@ -70,22 +69,12 @@ pub(crate) struct SessionRequest {
 }
 
 /// What the peer says in its SASL exchange.
+#[derive(Debug)]
 pub(crate) enum SaslQuestion {
     /// Its `sasl-init`.
-    Init { mechanism: Symbol, initial_response: Option<Bytes>, hostname: Option<Str> },
+    Init { mechanism: Symbol, initial_response: Option<SecretOctets>, hostname: Option<Str> },
     /// Its answer to a challenge.
-    Response(Bytes),
-}
-
-impl fmt::Debug for SaslQuestion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Init { mechanism, .. } => {
-                f.debug_struct("Init").field("mechanism", mechanism).finish_non_exhaustive()
-            }
-            Self::Response(_) => f.write_str("Response"),
-        }
-    }
+    Response(SecretOctets),
 }
 
 /// An attach of the peer's that waits for an answer.

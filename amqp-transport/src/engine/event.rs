@@ -1,9 +1,9 @@
 //! What the engine tells its caller. Plain values, pulled one by one with
 //! [`Connection::poll_event`](super::Connection::poll_event).
 
-mod debug;
 mod queue;
 
+use std::fmt;
 use std::sync::Arc;
 
 use amqp_codec::{Attach, Begin, DeliveryState, DeliveryTag, Error, Fields, Open, Role, Str, Symbol};
@@ -13,12 +13,13 @@ use super::config::DetachKind;
 use super::ids::{DeliveryId, LinkId, SessionId};
 use super::suspended::SuspendedLink;
 use crate::error::ConnectionError;
+use crate::secret::SecretOctets;
 
 pub(super) use queue::EventQueue;
 pub use queue::{Events, SettledRun};
 
 /// Something happened.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
     /// Listener: the peer chose a mechanism. Answer with
@@ -28,14 +29,14 @@ pub enum Event {
         /// The mechanism's name; one of those offered.
         mechanism: Symbol,
         /// The initial response: a secret. Absent differs from empty.
-        initial_response: Option<Bytes>,
+        initial_response: Option<SecretOctets>,
         /// The host the peer means.
         hostname: Option<Str>,
     },
     /// Listener: the peer answered a challenge. Answer as after `SaslInit`.
     SaslResponse {
         /// The response: a secret.
-        response: Bytes,
+        response: SecretOctets,
     },
     /// Client: the server accepted our credentials.
     Authenticated,
@@ -264,6 +265,19 @@ pub struct IncomingDelivery {
     pub state: Option<Box<DeliveryState>>,
     /// Whether it was begun before the link was resumed, and completed now.
     pub is_resumed: bool,
+}
+
+impl fmt::Debug for IncomingDelivery {
+    // The message may be a secret, such as a token: only its length is told.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IncomingDelivery")
+            .field("id", &self.id)
+            .field("octets", &self.message.len())
+            .field("message_format", &self.message_format)
+            .field("is_settled", &self.is_settled)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Who detached a link.

@@ -175,8 +175,8 @@ fn drain(connection: &mut Connection, now: Instant, written: &mut Vec<u8>) -> u3
         }
         let Some(event) = connection.poll_event() else { return asked };
         let response = match event {
-            Event::SaslInit { initial_response, .. } => initial_response.unwrap_or_default(),
-            Event::SaslResponse { response } => response,
+            Event::SaslInit { initial_response, .. } => initial_response.unwrap_or_default().into_bytes(),
+            Event::SaslResponse { response } => response.into_bytes(),
             _ => continue,
         };
         asked += 1;

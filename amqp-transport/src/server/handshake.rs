@@ -260,13 +260,14 @@ async fn identify(
             Step::Sasl(SaslQuestion::Init { mechanism, initial_response, hostname }) => {
                 identity.hostname = hostname.clone();
                 let peer = SaslPeer { hostname, ..peer.clone() };
-                let start = Exchange::start(&options.sasl, peer, mechanism, initial_response.as_deref());
+                let octets = initial_response.as_ref().map(|response| &**response.expose());
+                let start = Exchange::start(&options.sasl, peer, mechanism, octets);
                 let (begun, step) = unless_lost(connection, start).await?;
                 exchange = Some(begun);
                 step
             }
             Step::Sasl(SaslQuestion::Response(response)) => match &mut exchange {
-                Some(exchange) => unless_lost(connection, exchange.step(&response)).await?,
+                Some(exchange) => unless_lost(connection, exchange.step(response.expose())).await?,
                 None => ServerStep::Refuse,
             },
         };

@@ -50,7 +50,7 @@ fn a_password_is_not_printed_on_its_way_out_or_in() {
     let asked = asked.unwrap();
     tells_nothing(&asked);
     assert!(format!("{asked:?}").contains("PLAIN"), "what is no secret is told");
-    tells_nothing(&Event::SaslResponse { response: Bytes::from_static(SECRET.as_bytes()) });
+    tells_nothing(&Event::SaslResponse { response: Bytes::from_static(SECRET.as_bytes()).into() });
 }
 
 fn transmit_octets(mut transmit: Transmit) -> Vec<u8> {

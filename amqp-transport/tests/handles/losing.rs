@@ -14,12 +14,7 @@ use crate::support::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_connection_ends_every_wait() {
-    let (near, relay_near) = tokio::io::duplex(PIPE);
-    let (relay_far, far) = tokio::io::duplex(PIPE);
-    let relay = tokio::spawn(async move {
-        let (mut a, mut b) = (relay_near, relay_far);
-        let _ = tokio::io::copy_bidirectional(&mut a, &mut b).await;
-    });
+    let (near, far, relay) = breakable();
     let (client, server) = pair_over(near, far, client_options(), server_options()).await;
     let session = session(&client).await;
     let (sender, receiver) =
@@ -39,12 +34,7 @@ async fn a_lost_connection_ends_every_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn a_settled_message_that_is_cut_is_not_told_as_sent_for_the_one_before_it() {
-    let (near, relay_near) = tokio::io::duplex(PIPE);
-    let (relay_far, far) = tokio::io::duplex(PIPE);
-    let relay = tokio::spawn(async move {
-        let (mut a, mut b) = (relay_near, relay_far);
-        let _ = tokio::io::copy_bidirectional(&mut a, &mut b).await;
-    });
+    let (near, far, relay) = breakable();
     let (client, server) = pair_over(near, far, client_options(), server_options()).await;
     let session = session(&client).await;
     let (sender, _receiver) =

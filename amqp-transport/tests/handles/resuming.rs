@@ -18,13 +18,8 @@ use tokio::io::AsyncWriteExt;
 use crate::support::*;
 
 /// A pair that can be torn apart.
-async fn breakable() -> (Connection, ServerConnection, Session, tokio::task::JoinHandle<()>) {
-    let (near, relay_near) = tokio::io::duplex(PIPE);
-    let (relay_far, far) = tokio::io::duplex(PIPE);
-    let relay = tokio::spawn(async move {
-        let (mut a, mut b) = (relay_near, relay_far);
-        let _ = tokio::io::copy_bidirectional(&mut a, &mut b).await;
-    });
+async fn breakable_pair() -> (Connection, ServerConnection, Session, tokio::task::JoinHandle<()>) {
+    let (near, far, relay) = breakable();
     let (client, server) = pair_over(near, far, client_options(), server_options()).await;
     let session = session(&client).await;
     (client, server, session, relay)
@@ -41,7 +36,7 @@ async fn resume(session: &Session, suspended: SuspendedSender) -> Sender {
 // L-009, D-030, R-02 to R-06: every receipt of before ends once, with what both ends agree on.
 #[tokio::test(start_paused = true)]
 async fn a_lost_sender_goes_on_elsewhere_and_its_receipts_with_it() {
-    let (_client, server, session, relay) = breakable().await;
+    let (_client, server, session, relay) = breakable_pair().await;
     let accept = AcceptOptions::new().keep_unsettled(0);
     let (sender, receiver) = sending(&session, &server, keeping(), accept.clone()).await;
     let mut receipts = Vec::new();
@@ -61,7 +56,7 @@ async fn a_lost_sender_goes_on_elsewhere_and_its_receipts_with_it() {
     assert_eq!(sender.undecided_messages(), 3);
     assert!(matches!(sender.reason(), DetachReason::Lost(_)));
 
-    let (_client, server, session, _relay) = breakable().await;
+    let (_client, server, session, _relay) = breakable_pair().await;
     let accepting = async { next_attach(&server).await.resume_receiver(accept, suspended).unwrap() };
     let (sender, receiver) = tokio::join!(resume(&session, sender), accepting);
     // Decided while the link was away; held, and decided now; never taken, and sent again.
@@ -89,7 +84,7 @@ async fn a_lost_sender_goes_on_elsewhere_and_its_receipts_with_it() {
 // A peer that has forgotten the link: everything is sent anew. Twice lost, and still each receipt ends once.
 #[tokio::test(start_paused = true)]
 async fn a_sender_lost_twice_still_ends_its_receipts() {
-    let (_client, server, session, relay) = breakable().await;
+    let (_client, server, session, relay) = breakable_pair().await;
     let (sender, _receiver) = sending(&session, &server, keeping(), AcceptOptions::new()).await;
     let receipt = sender.send_with_receipt(&numbered(7)).await.unwrap();
     let discarded = sender.send_with_receipt(&numbered(8)).await.unwrap();
@@ -97,14 +92,14 @@ async fn a_sender_lost_twice_still_ends_its_receipts() {
     let mut suspended = sender.suspended().await.unwrap();
     drop(discarded);
     for _ in 0..2 {
-        let (_client, server, session, relay) = breakable().await;
+        let (_client, server, session, relay) = breakable_pair().await;
         let accepting = async { next_attach(&server).await.accept_receiver(AcceptOptions::new()).unwrap() };
         let (sender, receiver) = tokio::join!(resume(&session, suspended), accepting);
         assert_eq!(number_of(&receiver.recv().await.unwrap().message().unwrap()), 7);
         relay.abort();
         suspended = sender.suspended().await.unwrap();
     }
-    let (_client, server, session, _relay) = breakable().await;
+    let (_client, server, session, _relay) = breakable_pair().await;
     let accepting = async { next_attach(&server).await.accept_receiver(AcceptOptions::new()).unwrap() };
     let (_sender, receiver) = tokio::join!(resume(&session, suspended), accepting);
     receiver.recv().await.unwrap().accept().unwrap();
@@ -114,7 +109,7 @@ async fn a_sender_lost_twice_still_ends_its_receipts() {
 // Whoever lets go of a suspended sender learns what can honestly be said.
 #[tokio::test(start_paused = true)]
 async fn a_suspended_sender_that_is_dropped_ends_its_receipts_as_unknown() {
-    let (client, server, session, relay) = breakable().await;
+    let (client, server, session, relay) = breakable_pair().await;
     let (sender, receiver) = sending(&session, &server, keeping(), AcceptOptions::new()).await;
     let mut receipt = sender.send_with_receipt(&numbered(1)).await.unwrap();
     let held = receiver.recv().await.unwrap();
@@ -126,7 +121,7 @@ async fn a_suspended_sender_that_is_dropped_ends_its_receipts_as_unknown() {
     assert!(matches!(error, SendError::OutcomeUnknown(DetachReason::Lost(_))), "{error}");
     drop(held);
 
-    let (_client, server, session, relay) = breakable().await;
+    let (_client, server, session, relay) = breakable_pair().await;
     let (sender, _receiver) = sending(&session, &server, keeping(), AcceptOptions::new()).await;
     let receipt = sender.send_with_receipt(&numbered(1)).await.unwrap();
     drop(sender);
@@ -137,7 +132,7 @@ async fn a_suspended_sender_that_is_dropped_ends_its_receipts_as_unknown() {
 // L-011: suspended in good order, on the same connection.
 #[tokio::test(start_paused = true)]
 async fn a_sender_is_suspended_and_resumed_on_its_own_session() {
-    let (_client, server, session, _relay) = breakable().await;
+    let (_client, server, session, _relay) = breakable_pair().await;
     let accept = AcceptOptions::new().keep_unsettled(0);
     let (sender, receiver) = sending(&session, &server, keeping(), accept.clone()).await;
     let receipt = sender.send_with_receipt(&numbered(5)).await.unwrap();
@@ -154,12 +149,12 @@ async fn a_sender_is_suspended_and_resumed_on_its_own_session() {
 // A refusal gives the sender back, to be tried again.
 #[tokio::test(start_paused = true)]
 async fn a_refused_sender_may_be_resumed_later() {
-    let (_client, server, session, relay) = breakable().await;
+    let (_client, server, session, relay) = breakable_pair().await;
     let (sender, _receiver) = sending(&session, &server, keeping(), AcceptOptions::new()).await;
     let receipt = sender.send_with_receipt(&numbered(5)).await.unwrap();
     relay.abort();
     let suspended = sender.suspended().await.unwrap();
-    let (_client, server, session, _relay) = breakable().await;
+    let (_client, server, session, _relay) = breakable_pair().await;
     let busy = error(amqp_codec::ErrorCondition::RESOURCE_LIMIT_EXCEEDED, "later");
     let refusing = async { next_attach(&server).await.refuse(busy) };
     let (refused, ()) = tokio::join!(session.resume_sender(keeping(), suspended), refusing);
@@ -173,7 +168,7 @@ async fn a_refused_sender_may_be_resumed_later() {
 // The server's side of a link on which the client receives.
 #[tokio::test(start_paused = true)]
 async fn a_server_resumes_what_it_sends() {
-    let (_client, server, session, relay) = breakable().await;
+    let (_client, server, session, relay) = breakable_pair().await;
     let keep = || ReceiverOptions::new("r", "/x").keep_unsettled();
     let accept = AcceptOptions::new().keep_unsettled(1 << 20);
     let (receiver, sender) = receiving(&session, &server, keep(), accept.clone()).await;
@@ -182,7 +177,7 @@ async fn a_server_resumes_what_it_sends() {
     relay.abort();
     let (receiver, sender) = tokio::join!(receiver.suspended(), sender.suspended());
     let (receiver, sender) = (receiver.unwrap(), sender.unwrap());
-    let (_client, server, session, _relay) = breakable().await;
+    let (_client, server, session, _relay) = breakable_pair().await;
     let accepting = async { next_attach(&server).await.resume_sender(accept, sender).unwrap() };
     let (receiver, _sender) = tokio::join!(session.resume_receiver(keep(), receiver), accepting);
     let receiver = receiver.unwrap();
@@ -193,7 +188,7 @@ async fn a_server_resumes_what_it_sends() {
 // An attach that a suspended link does not fit leaves it whole, for the one that it is for.
 #[tokio::test(start_paused = true)]
 async fn a_server_keeps_what_an_attach_of_another_name_did_not_resume() {
-    let (_client, server, session, relay) = breakable().await;
+    let (_client, server, session, relay) = breakable_pair().await;
     let keep = || ReceiverOptions::new("r", "/x").keep_unsettled();
     let accept = || AcceptOptions::new().keep_unsettled(1 << 20);
     let (receiver, sender) = receiving(&session, &server, keep(), accept()).await;
@@ -203,7 +198,7 @@ async fn a_server_keeps_what_an_attach_of_another_name_did_not_resume() {
     let (left, arrived) = tokio::join!(sender.suspended(), arriving.suspended());
     drop((receiver, incoming));
 
-    let (_client, server, session, _relay) = breakable().await;
+    let (_client, server, session, _relay) = breakable_pair().await;
     let mistaking = async {
         let receives = next_attach(&server).await.resume_sender(accept(), left.unwrap()).unwrap_err();
         assert!(matches!(receives.error, AttachError::Invalid(_)));
@@ -225,14 +220,14 @@ async fn a_server_keeps_what_an_attach_of_another_name_did_not_resume() {
 // L-039: a link that goes on has the bound that it had.
 #[tokio::test(start_paused = true)]
 async fn a_resumed_receiver_is_not_without_a_bound_on_its_messages() {
-    let (_client, server, session, relay) = breakable().await;
+    let (_client, server, session, relay) = breakable_pair().await;
     let accept = AcceptOptions::new().keep_unsettled(0);
     let (sender, receiver) = sending(&session, &server, keeping(), accept.clone()).await;
     let bound = sender.max_message_size();
     assert!(bound.is_some());
     relay.abort();
     let (sender, receiver) = tokio::join!(sender.suspended(), receiver.suspended());
-    let (_client, server, session, _relay) = breakable().await;
+    let (_client, server, session, _relay) = breakable_pair().await;
     let accepting = async { next_attach(&server).await.resume_receiver(accept, receiver.unwrap()).unwrap() };
     let (sender, _receiver) = tokio::join!(resume(&session, sender.unwrap()), accepting);
     assert_eq!(sender.max_message_size(), bound);
@@ -249,7 +244,7 @@ async fn waiting_for(receiver: &Receiver, messages: usize) {
 #[tokio::test(start_paused = true)]
 async fn settled_messages_in_the_inbox_of_a_receiver_that_is_suspended_were_lost() {
     for resumes in [true, false] {
-        let (_client, server, session, relay) = breakable().await;
+        let (_client, server, session, relay) = breakable_pair().await;
         let accept = || AcceptOptions::new().keep_unsettled(0);
         let (sender, receiver) = sending(&session, &server, keeping(), accept()).await;
         let mut receipts = Vec::new();
@@ -273,7 +268,7 @@ async fn settled_messages_in_the_inbox_of_a_receiver_that_is_suspended_were_lost
             assert_eq!(rest.len(), 2);
             continue;
         }
-        let (_client, server, session, _relay) = breakable().await;
+        let (_client, server, session, _relay) = breakable_pair().await;
         let accepting = async { next_attach(&server).await.resume_receiver(accept(), receiver).unwrap() };
         let (_sender, receiver) = tokio::join!(resume(&session, sender), accepting);
         let mut seen = Vec::new();
@@ -294,7 +289,7 @@ async fn settled_messages_in_the_inbox_of_a_receiver_that_is_suspended_were_lost
 #[tokio::test(start_paused = true)]
 async fn suspending_a_receiver_takes_no_time_for_each_pair_of_waiting_and_unsettled_messages() {
     const MANY: u32 = 20_000;
-    let (_client, server, session, relay) = breakable().await;
+    let (_client, server, session, relay) = breakable_pair().await;
     let accept = AcceptOptions::new().keep_unsettled(0).credit(CreditMode::Auto(2 * MANY));
     let accept = accept.max_message_size(1_000);
     let (sender, receiver) =
@@ -312,7 +307,7 @@ async fn suspending_a_receiver_takes_no_time_for_each_pair_of_waiting_and_unsett
 // R-02: a link that does not go on with a delivery need not hear of it.
 #[tokio::test(start_paused = true)]
 async fn adopting_what_is_not_awaited_waited_for_as_long_as_the_link_lived() {
-    let (_client, server, session, relay) = breakable().await;
+    let (_client, server, session, relay) = breakable_pair().await;
     let accept = || AcceptOptions::new().keep_unsettled(0);
     let (sender, receiver) = sending(&session, &server, keeping(), accept()).await;
     let _receipt = sender.send_with_receipt(&numbered(1)).await.unwrap();
@@ -321,7 +316,7 @@ async fn adopting_what_is_not_awaited_waited_for_as_long_as_the_link_lived() {
     let (sender, receiver) = tokio::join!(sender.suspended(), receiver.suspended());
     drop(receiver.unwrap());
 
-    let (_client, server, session, relay) = breakable().await;
+    let (_client, server, session, relay) = breakable_pair().await;
     let accepting = async { next_attach(&server).await.accept_receiver(accept()).unwrap() };
     let (sender, receiver) = tokio::join!(resume(&session, sender.unwrap()), accepting);
     let strange = receiver.adopt(held).await.map(drop);
@@ -331,7 +326,7 @@ async fn adopting_what_is_not_awaited_waited_for_as_long_as_the_link_lived() {
     let again = receiver.recv().await.unwrap();
     relay.abort();
     let (sender, receiver) = tokio::join!(sender.suspended(), receiver.suspended());
-    let (_client, server, session, _relay) = breakable().await;
+    let (_client, server, session, _relay) = breakable_pair().await;
     let accepting =
         async { next_attach(&server).await.resume_receiver(accept(), receiver.unwrap()).unwrap() };
     let (_sender, receiver) = tokio::join!(resume(&session, sender.unwrap()), accepting);
@@ -342,12 +337,7 @@ async fn adopting_what_is_not_awaited_waited_for_as_long_as_the_link_lived() {
 #[tokio::test(start_paused = true)]
 async fn a_sender_whose_maps_were_told_in_part_ended_as_if_its_application_had_detached_it() {
     let small = || client_options().max_frame_size(512);
-    let (near, relay_near) = tokio::io::duplex(PIPE);
-    let (relay_far, far) = tokio::io::duplex(PIPE);
-    let relay = tokio::spawn(async move {
-        let (mut a, mut b) = (relay_near, relay_far);
-        let _ = tokio::io::copy_bidirectional(&mut a, &mut b).await;
-    });
+    let (near, far, relay) = breakable();
     let (_lost, server) = pair_over(near, far, small(), server_options()).await;
     let session_of = session(&_lost).await;
     let accept = || AcceptOptions::new().keep_unsettled(0);
@@ -469,7 +459,7 @@ async fn attached_anew(termini: Option<Termini>) {
 // Scenario 81: what was suspended in good order is lost with its connection before it is resumed.
 #[tokio::test(start_paused = true)]
 async fn a_suspended_sender_survives_the_loss_of_its_connection() {
-    let (client, server, session, relay) = breakable().await;
+    let (client, server, session, relay) = breakable_pair().await;
     let accept = AcceptOptions::new().keep_unsettled(0);
     let (sender, receiver) = sending(&session, &server, keeping(), accept.clone()).await;
     let mut receipt = sender.send_with_receipt(&numbered(5)).await.unwrap();
@@ -478,7 +468,7 @@ async fn a_suspended_sender_survives_the_loss_of_its_connection() {
     relay.abort();
     client.closed().await;
     assert!(is_stuck(&mut receipt).await, "it may be resumed");
-    let (_client, server, session, _relay) = breakable().await;
+    let (_client, server, session, _relay) = breakable_pair().await;
     let accepting = async { next_attach(&server).await.resume_receiver(accept, receiver.unwrap()).unwrap() };
     let (_sender, receiver) = tokio::join!(resume(&session, sender.unwrap()), accepting);
     receiver.adopt(held).await.unwrap().accept().unwrap();

@@ -10,6 +10,7 @@ use amqp_transport::client::{
 use amqp_transport::server::{AcceptOptions, Incoming, IncomingAttach, ListenerOptions, ServerConnection};
 use amqp_transport::{Receiver, Sender};
 use tokio::io::DuplexStream;
+use tokio::task::JoinHandle;
 
 /// Octets an in-memory pipe holds in each direction.
 pub(crate) const PIPE: usize = 64 * 1024;
@@ -43,6 +44,16 @@ pub(crate) async fn pair_over(
 ) -> (Connection, ServerConnection) {
     let (client, server) = tokio::join!(Connection::over(near, client), ServerConnection::over(far, &server));
     (client.unwrap(), server.unwrap())
+}
+
+/// Two ends of a stream that can be cut: by aborting what passes its octets on.
+pub(crate) fn breakable() -> (DuplexStream, DuplexStream, JoinHandle<()>) {
+    let (near, mut relay_near) = tokio::io::duplex(PIPE);
+    let (mut relay_far, far) = tokio::io::duplex(PIPE);
+    let relay = tokio::spawn(async move {
+        let _ = tokio::io::copy_bidirectional(&mut relay_near, &mut relay_far).await;
+    });
+    (near, far, relay)
 }
 
 pub(crate) async fn session(client: &Connection) -> Session {

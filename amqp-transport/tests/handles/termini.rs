@@ -40,12 +40,7 @@ fn listener(termini: &Termini) -> ListenerOptions {
 }
 
 async fn join_as(termini: &Termini, user: &str, container: &'static str) -> Joined {
-    let (near, relay_near) = tokio::io::duplex(PIPE);
-    let (relay_far, far) = tokio::io::duplex(PIPE);
-    let relay = tokio::spawn(async move {
-        let (mut a, mut b) = (relay_near, relay_far);
-        let _ = tokio::io::copy_bidirectional(&mut a, &mut b).await;
-    });
+    let (near, far, relay) = breakable();
     let sasl = Sasl::Plain { user: user.to_owned(), password: "secret".to_owned().into() };
     let options = amqp_transport::ConnectOptions::new(container).sasl(sasl).allow_secrets_without_tls();
     let (client, server) = pair_over(near, far, options, listener(termini)).await;

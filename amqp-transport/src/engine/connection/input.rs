@@ -166,10 +166,12 @@ impl Connection {
             Phase::ListenerSasl(exchange) => match exchange.handle(performative) {
                 Ok(ListenerStep::Init(init)) => self.events.push(Event::SaslInit {
                     mechanism: init.mechanism,
-                    initial_response: init.initial_response,
+                    initial_response: init.initial_response.map(Into::into),
                     hostname: init.hostname,
                 }),
-                Ok(ListenerStep::Response(response)) => self.events.push(Event::SaslResponse { response }),
+                Ok(ListenerStep::Response(response)) => {
+                    self.events.push(Event::SaslResponse { response: response.into() });
+                }
                 //
                 Ok(ListenerStep::Refuse) => self.conclude_sasl(SaslCode::Auth, None),
                 Err(failure) => self.finish(ConnectionError::Sasl(failure)),
