@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use amqp_codec::Bytes;
 
-/// Most memory that may be in use at once, as a multiple of the input.
+/// Most memory that may be in use at once, as a multiple of the input, or of its own bound.
 const PER_OCTET: usize = 4;
 /// And whatever the input is.
 const CONSTANT: usize = 4 * 1024;
@@ -20,10 +20,18 @@ pub type Way<'a> = (&'a str, &'a dyn Fn(&Bytes));
 /// # Panics
 /// If it takes more.
 pub fn bounded<const N: usize>(data: &[u8], ways: [Way<'_>; N]) {
+    bounded_by(data.len(), data, ways);
+}
+
+/// As [`bounded`], where not the number of the octets but what they stand for has this bound.
+///
+/// # Panics
+/// If it takes more.
+pub fn bounded_by<const N: usize>(most: usize, data: &[u8], ways: [Way<'_>; N]) {
     let bytes = Bytes::copy_from_slice(data);
     // The first clone of a buffer gives it a reference count of its own, whoever clones it.
     let _shared = bytes.clone();
-    let limit = PER_OCTET.saturating_mul(data.len()).saturating_add(CONSTANT);
+    let limit = PER_OCTET.saturating_mul(most).saturating_add(CONSTANT);
     for (name, decode) in ways {
         IN_USE.set(0);
         PEAK.set(0);

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use amqp_codec::fuzzing::{self as codec, fuzz_all};
-use amqp_transport::engine::fuzzing::{fuzz_client, fuzz_listener, fuzz_pair};
+use amqp_transport::engine::fuzzing::{fuzz_client, fuzz_listener, fuzz_pair, fuzz_terminus_record};
 use amqp_transport::fuzzing::fuzz_websocket;
 use amqp_transport::sasl::fuzzing::fuzz_sasl;
 use iothub_profile::fuzzing::{fuzz_address, fuzz_connection_string, fuzz_sas};
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 13] = [
+const TARGETS: [(&str, Target); 14] = [
     ("address", fuzz_address),
     ("batch", codec::fuzz_batch),
     ("connection_string", fuzz_connection_string),
@@ -29,6 +29,7 @@ const TARGETS: [(&str, Target); 13] = [
         codec::fuzz_sasl(data);
         fuzz_sasl(data, now());
     }),
+    ("terminus_record", |data| fuzz_terminus_record(data, now())),
     ("value", codec::fuzz_value),
     ("websocket", fuzz_websocket),
 ];

@@ -4,17 +4,19 @@
 #![expect(clippy::panic, reason = "a broken rule is reported by panicking")]
 
 mod pair;
+mod record;
 
 use std::time::{Duration, Instant};
 
 pub use pair::fuzz_pair;
+pub use record::{fuzz_terminus_record, record_limits};
 
 use amqp_codec::{DeliveryState, Error, ErrorCondition, SaslCode, Source, Symbol, Target};
 use bytes::{Buf, BytesMut};
 
 use super::{
-    AttachReply, Connection, ConnectionConfig, Event, InputStatus, LinkConfig, LinkId, Outgoing, SaslLayer,
-    SessionConfig, Settlement, Settling, Side, Transmit, WithoutSasl,
+    AttachReply, Connection, ConnectionConfig, DetachKind, Event, InputStatus, LinkConfig, LinkId, Outgoing,
+    SaslLayer, SessionConfig, Settlement, Settling, Side, Transmit, WithoutSasl,
 };
 
 /// A listener that grants whatever it is asked reads `data` from its peer, whole and then octet by octet.
@@ -148,9 +150,22 @@ impl Application {
                 }
                 let _ = connection.accept_attach(link, reply);
                 let _ = connection.set_credit(link, 100);
+                if attach.name.starts_with('<') {
+                    let _ = connection.detach(link, DetachKind::Suspended, None);
+                    let _ = connection.give_up_link(link);
+                }
             }
             Event::LinkAttached { link, .. } => {
                 let _ = connection.set_credit(link, 100);
+            }
+            // Says it back; what says that it is enough is the end of the link.
+            Event::LinkState { link, properties } if properties.get("enough").is_none() => {
+                let _ = connection.set_link_state(link, Some(properties));
+            }
+            Event::LinkState { link, .. } => {
+                let _ = connection.set_link_state(link, None);
+                let _ = connection.detach(link, DetachKind::Closed, None);
+                let _ = connection.give_up_link(link);
             }
             Event::Writable { link } => Self::send(connection, link),
             Event::OutcomeTold { link, delivery, state, .. } => {

@@ -327,7 +327,10 @@ impl Connection {
             LinkKind::Receiver(receiver) => {
                 suspended.delivery_count = receiver.credit.delivery_count();
                 receiver.survivors.take()?.into_suspended(&mut suspended);
-                suspended.deliveries.extend(partial);
+                if let Some(partial) = partial {
+                    suspended.deliveries.retain(|delivery| delivery.tag != partial.tag);
+                    suspended.deliveries.push(partial);
+                }
             }
         }
         Some(Box::new(suspended))

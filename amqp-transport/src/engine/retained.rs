@@ -186,9 +186,11 @@ impl Survivors {
 
     /// Hands out all that is unsettled: what was awaited, then what came, in its order.
     pub(crate) fn into_suspended(self, link: &mut SuspendedLink) {
+        // D-001: a sender that uses a tag anew has no use for the delivery that had it.
+        let awaited = self.awaited.into_values().filter(|delivery| !self.held.contains_key(&delivery.tag));
+        link.deliveries = awaited.collect();
         let mut held: Vec<_> = self.held.into_iter().collect();
         held.sort_by_key(|(_, held)| held.order);
-        link.deliveries = self.awaited.into_values().collect();
         link.deliveries.extend(held.into_iter().map(|(tag, held)| UnsettledDelivery {
             state: held.state,
             is_whole: true,

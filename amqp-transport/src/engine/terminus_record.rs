@@ -14,7 +14,7 @@ use amqp_codec::{
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::suspended::{Repeats, SuspendedLink, UnsettledDelivery};
-use super::terminus_store::{TerminusKey, TerminusLimits};
+use super::terminus_store::{TerminusKey, TerminusLimits, bare_weight, delivery_weight};
 
 /// What is written down of a link that is not attached, and read back by a later process.
 #[derive(Clone, Debug)]
@@ -88,13 +88,17 @@ impl TerminusRecord {
         Ok(octets.freeze())
     }
 
-    /// Reads a record back, of at most [`TerminusLimits::octets_per_identity`].
+    /// Reads a record back, of at most [`TerminusLimits::octets_per_identity`], counted as a store counts it: what one has
+    /// [written](super::TerminusStore::records) is read under the limits that it was kept under.
     ///
     /// # Errors
     /// What is wrong with the octets. None that are wrong are taken for less than they were: a record is read whole, or not.
     pub fn decode(octets: &Bytes, limits: &TerminusLimits) -> Result<Self, RecordError> {
         let mut room = Room(limits.octets_per_identity);
-        room.take(octets.len())?;
+        // No record is longer than what it says weighs.
+        if octets.len() > room.0 {
+            return Err(RecordError::TooLarge);
+        }
         // Every value has an octet at least.
         let decode = DecodeLimits { max_nodes: octets.len(), ..DecodeLimits::message() };
         let value: Value = from_bytes(octets, &decode).map_err(RecordError::Damaged)?;
@@ -124,10 +128,11 @@ impl TerminusRecord {
             return Err(RecordError::Field("deliveries"));
         };
         fields.finish()?;
+        room.take(bare_weight(&key, &link))?;
         let mut tags = BTreeSet::new();
         for delivery in deliveries.iter() {
-            room.take(size_of::<UnsettledDelivery>())?;
             let delivery = read_delivery(delivery)?;
+            room.take(delivery_weight(&delivery))?;
             // D-001: a tag names one delivery.
             if !tags.insert(delivery.tag) {
                 return Err(RecordError::Field("delivery-tag"));

@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 
 use amqp_codec::{Role, Str, TerminusDurability};
 
-use self::term::{Term, weight};
+use self::term::Term;
 use super::ids::SessionId;
 use super::suspended::SuspendedLink;
 
 pub use self::loan::Loan;
+pub(super) use self::term::{bare_weight, delivery_weight, weight};
 
 /// Which link, among all that a node's peers may have (L-001). A container-id is what a peer claims; who it is, its
 /// authentication has shown: what one has left, no other finds.

@@ -6,6 +6,7 @@ use amqp_codec::{
     Attach, DeliveryState, DeliveryTag, Detach, Disposition, Flow, Map, Performative, Received, Role,
     Transfer, Value, to_bytes,
 };
+use amqp_transport::ConnectionError;
 use amqp_transport::engine::{
     AttachReply, DetachCause, Event, LinkConfig, LinkId, Outgoing, Retention, SessionConfig, Settlement,
     SuspendedLink, TrySendError,
@@ -326,5 +327,24 @@ fn a_listener_with_nothing_to_resume_sent_new_messages_to_a_receiver_that_had_to
         script.frame(0, &Detach { handle: 0, ..Detach::default() });
         let cause = script.end.detached().map(|(_, cause, _)| cause);
         assert_eq!(cause, Some(DetachCause::Incomplete));
+    }
+}
+
+// D-001: what was held under a tag and what came anew under it were told under one key of a map, and written down so.
+#[test]
+fn a_tag_that_its_sender_uses_anew_is_unsettled_once() {
+    for more in [false, true] {
+        let mut script = listener();
+        script.frame(0, &Attach { unsettled: telling([(&tag(), None)]), ..attach(Role::Sender, 0) });
+        let link = accept(&mut script, Some(holding(Role::Receiver, None)));
+        script.end.engine.set_credit(link, 10).unwrap();
+        let transfer =
+            Transfer { delivery_id: Some(0), delivery_tag: Some(tag()), more, ..Transfer::default() };
+        script.payload(0, &transfer, &message());
+        script.end.engine.abort(ConnectionError::EndOfStream);
+        script.end.pump(script.now);
+        let left = suspended(&mut script.end).unwrap();
+        let tags: Vec<_> = left.deliveries.iter().map(|delivery| (delivery.tag, delivery.is_whole)).collect();
+        assert_eq!(tags, [(tag(), !more)]);
     }
 }

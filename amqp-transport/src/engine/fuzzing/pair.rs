@@ -99,6 +99,8 @@ impl Pair {
             24 => self.come_to_rest(),
             25 => end.engine.shrink(),
             26 => end.answer_all(ledger),
+            27 => end.tell_state(script.octet(), script.octet(), ledger),
+            28 => end.give_up(script.octet()),
             _ => self.exchange(),
         }
     }

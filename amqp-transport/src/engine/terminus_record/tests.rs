@@ -1,8 +1,15 @@
+use std::time::Instant;
+
 use amqp_codec::{
-    DeliveryState, Received, Source, Target, TargetArchetype, TerminusDurability, TransactionalState,
+    DeliveryState, Outcome, Received, Source, Target, TargetArchetype, TerminusDurability,
+    TerminusExpiryPolicy, TransactionalState,
 };
+use proptest::prelude::*;
 
 use super::*;
+use crate::engine::ids::SessionId;
+use crate::engine::terminus_store::weight;
+use crate::engine::{LinkEnd, TerminusPlace, TerminusStore};
 
 fn key(role: Role) -> TerminusKey {
     TerminusKey { identity: Some("user".into()), container_id: "peer".into(), name: "L".into(), role }
@@ -119,11 +126,100 @@ fn a_record_takes_no_more_memory_than_one_identity_may() {
     }
     let octets = record.encode().unwrap();
     let with = |octets_per_identity| TerminusLimits { octets_per_identity, ..TerminusLimits::default() };
-    assert!(TerminusRecord::decode(&octets, &limits()).is_ok());
+    let weight = weight(&record.key, &record.link);
+    assert!(TerminusRecord::decode(&octets, &with(weight)).is_ok());
     // Its octets fit, and what they become does not.
-    let small = with(octets.len() + 2_000 * size_of::<UnsettledDelivery>() - 1);
-    assert_eq!(TerminusRecord::decode(&octets, &small).unwrap_err(), RecordError::TooLarge);
+    assert!(octets.len() < weight);
+    assert_eq!(TerminusRecord::decode(&octets, &with(weight - 1)).unwrap_err(), RecordError::TooLarge);
     assert_eq!(TerminusRecord::decode(&octets, &with(octets.len() - 1)).unwrap_err(), RecordError::TooLarge);
+}
+
+fn any_state() -> impl Strategy<Value = Option<DeliveryState>> {
+    let txn_id = proptest::collection::vec(any::<u8>(), 0..40);
+    prop_oneof![
+        4 => Just(None),
+        2 => Just(Some(DeliveryState::Accepted)),
+        1 => (any::<u32>(), any::<u64>()).prop_map(|(section_number, section_offset)| {
+            Some(DeliveryState::Received(Received { section_number, section_offset }))
+        }),
+        1 => txn_id.prop_map(|txn_id| {
+            let state = TransactionalState { txn_id: txn_id.into(), outcome: Some(Box::new(Outcome::Accepted)) };
+            Some(DeliveryState::TransactionalState(state))
+        }),
+    ]
+}
+
+fn any_delivery() -> impl Strategy<Value = UnsettledDelivery> {
+    let tag = proptest::collection::vec(any::<u8>(), 0..=32);
+    let payload = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300));
+    (tag, any_state(), any::<u32>(), payload, any::<[bool; 3]>()).prop_map(
+        |(tag, state, message_format, payload, flags)| UnsettledDelivery {
+            state,
+            message_format,
+            payload: payload.map(Bytes::from),
+            is_whole: flags[0],
+            is_concluded: flags[1],
+            is_absent_there: flags[2],
+            ..UnsettledDelivery::new(DeliveryTag::new(&tag).unwrap())
+        },
+    )
+}
+
+proptest! {
+    // L-016: a record of a link near the limit was refused by the process after.
+    #[test]
+    fn what_a_store_keeps_can_be_read_back_under_the_same_limits(
+        names in (0usize..300, 0usize..300, 0usize..300),
+        address in 0usize..300,
+        mut deliveries in proptest::collection::vec(any_delivery(), 0..150),
+        (role, next_tag, time) in (any::<bool>(), any::<u64>(), any::<u64>()),
+    ) {
+        let name = |len| Str::from("n".repeat(len));
+        let role = if role { Role::Sender } else { Role::Receiver };
+        let key = TerminusKey {
+            identity: Some(name(names.0)), container_id: name(names.1), name: name(names.2), role,
+        };
+        let durable = TerminusDurability::UnsettledState;
+        let expiry_policy = TerminusExpiryPolicy::Never;
+        let mut link = SuspendedLink::new(key.name.clone(), role);
+        link.source = Some(Source { durable, expiry_policy, ..Source::new(name(address)) });
+        let target = Target { durable, expiry_policy, ..Target::new(name(address)) };
+        link.target = Some(TargetArchetype::Target(target));
+        (link.next_tag, link.delivery_count) = (next_tag, u32::MAX);
+        deliveries.sort_by_key(|delivery| delivery.tag);
+        deliveries.dedup_by_key(|delivery| delivery.tag);
+        link.deliveries = deliveries;
+
+        let octets = weight(&key, &link);
+        let time = Duration::from_millis(time);
+        let with = |octets| TerminusLimits { octets, octets_per_identity: octets, time, ..limits() };
+        let place = TerminusPlace { connection: 0, session: SessionId { index: 0, generation: 0 } };
+        let keep = |octets| {
+            let mut store = TerminusStore::new(with(octets));
+            let lost = store.keep(key.clone(), Box::new(link.clone()), place, LinkEnd::Detached, now());
+            (store, lost.len())
+        };
+        prop_assert_eq!(keep(octets - 1).1, usize::from(!time.is_zero()));
+        let (store, lost) = keep(octets);
+        if time.is_zero() {
+            return Ok(());
+        }
+        prop_assert_eq!(lost, 0);
+        let records = store.records(now());
+        prop_assert_eq!(records.len(), 1);
+        let written = records[0].encode().unwrap();
+        let read = TerminusRecord::decode(&written, &with(octets)).unwrap();
+        prop_assert_eq!(read.encode().unwrap(), &written);
+        let mut restored = TerminusStore::new(with(octets));
+        prop_assert!(restored.restore(read.key, Box::new(read.link), read.time, now()).is_empty());
+        prop_assert_eq!(restored.octets(), store.octets());
+        prop_assert_eq!(TerminusRecord::decode(&written, &with(octets - 1)).unwrap_err(), RecordError::TooLarge);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "any instant will do as the start of the test's own clock")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 #[test]

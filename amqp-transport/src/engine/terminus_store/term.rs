@@ -67,19 +67,26 @@ fn starts_at(policy: TerminusExpiryPolicy) -> Option<LinkEnd> {
     }
 }
 
-/// The memory that a link takes, about, in octets: its key twice, its termini, its deliveries and their messages.
-pub(super) fn weight(key: &TerminusKey, link: &SuspendedLink) -> usize {
+/// The memory that a link takes, about, in octets: its key twice, its termini, its deliveries and their messages. A record of
+/// it is never longer.
+pub(in super::super) fn weight(key: &TerminusKey, link: &SuspendedLink) -> usize {
+    link.deliveries.iter().map(delivery_weight).fold(bare_weight(key, link), usize::saturating_add)
+}
+
+/// Of that, what a link takes without deliveries.
+pub(in super::super) fn bare_weight(key: &TerminusKey, link: &SuspendedLink) -> usize {
     let names = key.identity.as_ref().map_or(0, |identity| identity.len());
     let names = names.saturating_add(key.container_id.len()).saturating_add(key.name.len());
     let termini = link.source.as_ref().map_or(0, Encode::encoded_len)
         + link.target.as_ref().map_or(0, Encode::encoded_len);
-    let of_delivery = |delivery: &UnsettledDelivery| {
-        let payload = delivery.payload.as_ref().map_or(0, bytes::Bytes::len);
-        let state = delivery.state.as_ref().map_or(0, Encode::encoded_len);
-        size_of::<UnsettledDelivery>().saturating_add(payload).saturating_add(state)
-    };
-    let deliveries = link.deliveries.iter().map(of_delivery).fold(0, usize::saturating_add);
-    LINK_COST.saturating_add(names.saturating_mul(2)).saturating_add(termini).saturating_add(deliveries)
+    LINK_COST.saturating_add(names.saturating_mul(2)).saturating_add(termini)
+}
+
+/// And one of its deliveries.
+pub(in super::super) fn delivery_weight(delivery: &UnsettledDelivery) -> usize {
+    let payload = delivery.payload.as_ref().map_or(0, bytes::Bytes::len);
+    let state = delivery.state.as_ref().map_or(0, Encode::encoded_len);
+    size_of::<UnsettledDelivery>().saturating_add(payload).saturating_add(state)
 }
 
 /// The memory of a link without anything that varies, with its places in the store's tables, about.

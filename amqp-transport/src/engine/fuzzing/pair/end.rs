@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use amqp_codec::{
-    Attach, Coordinator, DeliveryState, Error, ErrorCondition, ReceiverSettleMode, Role, SenderSettleMode,
-    Source, Str, Target, TargetArchetype, TransactionalState,
+    Attach, Coordinator, DeliveryState, Error, ErrorCondition, Fields, ReceiverSettleMode, Role,
+    SenderSettleMode, Source, Str, Target, TargetArchetype, TransactionalState, Value,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -57,6 +57,8 @@ pub(super) struct Known {
     /// Sender: whether a message was turned away and `Writable` has not come.
     is_blocked: bool,
     is_drain_asked: bool,
+    /// The last thing that the other end said beside credit.
+    heard: u64,
 }
 
 impl Known {
@@ -73,6 +75,7 @@ impl Known {
             sent: Vec::new(),
             is_blocked: false,
             is_drain_asked: false,
+            heard: 0,
         }
     }
 
@@ -275,6 +278,25 @@ impl End {
         if let Some(id) = self.chosen(which, |link| link.is_sender).map(|link| link.id) {
             let _ = self.engine.set_available(id, u32::from(which));
         }
+    }
+
+    /// Says something beside credit, at times more than a frame takes, or nothing more.
+    pub(super) fn tell_state(&mut self, which: u8, wish: u8, ledger: &mut Ledger) {
+        let from_client = self.is_client;
+        let Some(link) = self.chosen(which, |_| true) else { return };
+        let (id, name) = (link.id, link.name.clone());
+        let said = ledger.say(&name, from_client);
+        let mut properties = Fields::default();
+        properties.insert("said", said);
+        properties
+            .insert("more", Value::Binary(Bytes::from(vec![wish; pick(wish, &[0, 10, 300, 600, 900])])));
+        let _ = self.engine.set_link_state(id, Some(properties).filter(|_| wish < 240));
+    }
+
+    /// Waits no longer for the other end's answer to an attach or a detach.
+    pub(super) fn give_up(&mut self, which: u8) {
+        let Some(id) = self.chosen(which, |link| !link.is_usable()).map(|link| link.id) else { return };
+        let _ = self.engine.give_up_link(id);
     }
 
     /// Says something of a delivery, or of all that a link holds.
@@ -504,12 +526,10 @@ impl End {
                 assert!(!has_left, "message {user} is given up after it has left");
             }
             Event::DrainRequested { link } => self.known(link).is_drain_asked = true,
-            Event::Drained { link }
-            | Event::FlowAnswered { link, .. }
-            | Event::LinkFailed { link, .. }
-            | Event::LinkState { link, .. } => {
+            Event::Drained { link } | Event::FlowAnswered { link, .. } | Event::LinkFailed { link, .. } => {
                 self.known(link);
             }
+            Event::LinkState { link, properties } => self.state_told(link, &properties, ledger),
             Event::Delivery { link, delivery } => self.delivered(link, delivery, ledger),
             Event::DeliveryResumed { link, delivery, tag } => {
                 let from_client = !self.is_client;
@@ -563,6 +583,20 @@ impl End {
         if !delivery.is_settled {
             link.held.push((delivery.id, number));
         }
+    }
+
+    /// What the other end says beside credit: the last it said, or what it said before that.
+    fn state_told(&mut self, id: LinkId, properties: &Fields, ledger: &Ledger) {
+        let from_client = !self.is_client;
+        let link = self.known(id);
+        // What is acquired under a transaction is told there, too.
+        let Some(said) = properties.get("said").and_then(|said| said.as_u64()) else {
+            assert!(properties.get("txn-id").is_some(), "{:?} is told {properties:?}", link.name);
+            return;
+        };
+        let most = ledger.said(&link.name, from_client);
+        assert!((link.heard..=most).contains(&said), "{:?} is told {said} of {most}", link.name);
+        link.heard = said;
     }
 
     fn settled(

@@ -59,6 +59,8 @@ pub(super) struct Ledger {
     resumed: BTreeSet<Str>,
     /// The latest message under each tag of a link and direction.
     tags: BTreeMap<(Str, bool, DeliveryTag), u32>,
+    /// How often an end, the client or not, has said something beside credit on links of a name.
+    said: BTreeMap<(Str, bool), u64>,
 }
 
 /// One message; its number is its place.
@@ -129,6 +131,17 @@ impl Ledger {
 
     pub(super) fn by_tag(&self, name: &Str, from_client: bool, tag: DeliveryTag) -> Option<u32> {
         self.tags.get(&(name.clone(), from_client, tag)).copied()
+    }
+
+    /// Something is said beside credit; returns its number.
+    pub(super) fn say(&mut self, name: &Str, from_client: bool) -> u64 {
+        let said = self.said.entry((name.clone(), from_client)).or_default();
+        *said += 1;
+        *said
+    }
+
+    pub(super) fn said(&self, name: &Str, from_client: bool) -> u64 {
+        self.said.get(&(name.clone(), from_client)).copied().unwrap_or_default()
     }
 
     /// What the message of this number says: one data section, which tells its number.
