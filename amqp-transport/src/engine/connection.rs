@@ -5,6 +5,7 @@
 
 mod commands;
 mod getters;
+mod greeting;
 mod input;
 mod lifecycle;
 

@@ -7,7 +7,7 @@ mod transfers;
 
 use std::fmt;
 
-use amqp_codec::{DeliveryState, DeliveryTag};
+use amqp_codec::{DeliveryState, DeliveryTag, Transfer};
 use bytes::Bytes;
 
 use super::ids::LinkId;
@@ -62,6 +62,27 @@ pub(crate) enum PartialKind {
 pub(crate) struct IncomingEntry {
     pub(crate) link: LinkId,
     pub(crate) tag: DeliveryTag,
+}
+
+impl Partial {
+    /// A delivery by its first frame; `octets` are those of its message that came.
+    pub(crate) fn begun(
+        (id, tag): (u32, DeliveryTag),
+        transfer: &mut Transfer,
+        octets: Vec<u8>,
+        kind: PartialKind,
+    ) -> Self {
+        Self {
+            id,
+            tag,
+            message_format: transfer.message_format,
+            is_settled: transfer.settled == Some(true),
+            state: transfer.state.take(),
+            octets,
+            transfers: 1,
+            kind,
+        }
+    }
 }
 
 impl fmt::Debug for Partial {

@@ -66,16 +66,7 @@ impl Connection {
         } else {
             hold_id(session, link, tag, self.config.limits.unsettled)?;
         }
-        let partial = Partial {
-            id,
-            tag,
-            message_format: transfer.message_format,
-            is_settled,
-            state: transfer.state.take(),
-            octets,
-            transfers: 1,
-            kind,
-        };
+        let partial = Partial::begun((id, tag), transfer, octets, kind);
         if transfer.more {
             if let LinkKind::Receiver(receiver) = &mut link.kind {
                 receiver.partial = Some(Box::new(partial));

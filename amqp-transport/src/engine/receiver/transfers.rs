@@ -128,16 +128,8 @@ impl Connection {
                 &payload,
             )?;
             let LinkKind::Receiver(receiver) = &mut link.kind else { return Ok(()) };
-            receiver.partial = Some(Box::new(Partial {
-                id,
-                tag,
-                message_format: transfer.message_format,
-                is_settled,
-                state: transfer.state.take(),
-                octets,
-                transfers: 1,
-                kind: PartialKind::Fresh,
-            }));
+            let partial = Partial::begun((id, tag), transfer, octets, PartialKind::Fresh);
+            receiver.partial = Some(Box::new(partial));
             return Ok(());
         }
         if is_settled {
