@@ -1,9 +1,10 @@
 //! The delete-token request, as both sides see it.
 
-use amqp_codec::{ApplicationProperties, Body, Message, MessageId, Properties, Sections, Str, Value};
+use amqp_codec::{Message, MessageId, Str, Value};
 
-use super::put_token::{PutToken, text_of};
+use super::put_token::{PutToken, asking, text_of};
 use super::{CbsError, CbsRequestError, NODE};
+use crate::request_response::request;
 
 /// Which token to forget.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -21,25 +22,11 @@ impl DeleteToken {
     }
 
     /// The request as a message, to be sent to `$cbs`; the reply comes to the link attached as `reply_to`.
-    // CBS-004, CBS-008, CBS-009
+    // CBS-004, CBS-008
     #[must_use]
     pub fn to_message(&self, message_id: MessageId, reply_to: &str) -> Message {
-        let mut application_properties = ApplicationProperties::default();
-        application_properties.insert("operation", DELETE_TOKEN);
-        application_properties.insert("type", Value::String(self.token_type.clone()));
-        application_properties.insert("name", Value::String(self.name.clone()));
-        let properties = Properties {
-            message_id: Some(message_id),
-            to: Some(Str::from(NODE)),
-            reply_to: Some(Str::from(reply_to.to_owned())),
-            ..Properties::default()
-        };
-        let sections = Sections {
-            properties: Some(properties),
-            application_properties: Some(application_properties),
-            ..Sections::default()
-        };
-        Message::new(Body::Value(Value::Null), sections)
+        let asked = asking(DELETE_TOKEN, &self.token_type, &self.name);
+        request(message_id, Some(NODE), reply_to, asked, Value::Null)
     }
 
     /// Reads the peer's answer: nothing on success, which a token that was not there is too.
@@ -81,6 +68,8 @@ const DELETE_TOKEN: &str = "delete-token";
 
 #[cfg(test)]
 mod tests {
+    use amqp_codec::Body;
+
     use super::*;
     use crate::cbs::CbsServer;
     use crate::secret::Secret;

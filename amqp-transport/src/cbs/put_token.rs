@@ -1,11 +1,9 @@
 //! The put-token request, as both sides see it.
 
-use amqp_codec::{
-    ApplicationProperties, Body, Message, MessageId, Properties, Sections, Str, Timestamp, Value, ValueRef,
-};
+use amqp_codec::{ApplicationProperties, Body, Message, MessageId, Str, Timestamp, Value, ValueRef};
 
 use super::{CbsError, CbsRequestError, NODE};
-use crate::request_response::{MalformedReply, RequestError, Status};
+use crate::request_response::{MalformedReply, RequestError, Status, request};
 use crate::secret::Secret;
 
 /// A token and what it is for.
@@ -28,28 +26,15 @@ impl PutToken {
     }
 
     /// The request as a message, to be sent to `$cbs`; the reply comes to the link attached as `reply_to`.
-    // CBS-002, CBS-003, CBS-004; CBS-009: the key is `type`, in lower case.
+    // CBS-002, CBS-003, CBS-004
     #[must_use]
     pub fn to_message(&self, message_id: MessageId, reply_to: &str) -> Message {
-        let mut application_properties = ApplicationProperties::default();
-        application_properties.insert("operation", PUT_TOKEN);
-        application_properties.insert("type", Value::String(self.token_type.clone()));
-        application_properties.insert("name", Value::String(self.name.clone()));
+        let mut asked = asking(PUT_TOKEN, &self.token_type, &self.name);
         if let Some(expiration) = self.expiration {
-            application_properties.insert("expiration", Value::Timestamp(expiration));
+            asked.insert("expiration", Value::Timestamp(expiration));
         }
-        let properties = Properties {
-            message_id: Some(message_id),
-            to: Some(Str::from(NODE)),
-            reply_to: Some(Str::from(reply_to.to_owned())),
-            ..Properties::default()
-        };
-        let sections = Sections {
-            properties: Some(properties),
-            application_properties: Some(application_properties),
-            ..Sections::default()
-        };
-        Message::new(Body::Value(Value::String(Str::from(self.token.expose().to_owned()))), sections)
+        let token = Value::String(Str::from(self.token.expose().to_owned()));
+        request(message_id, Some(NODE), reply_to, asked, token)
     }
 
     /// Reads the peer's answer: nothing on success.
@@ -88,6 +73,16 @@ impl PutToken {
         };
         Ok(Self { token_type, name, token: Secret::new(token.as_str()), expiration })
     }
+}
+
+/// What every request says: what is to be done with the token of a type for an audience.
+// CBS-009: the key is `type`, in lower case.
+pub(super) fn asking(operation: &'static str, token_type: &Str, name: &Str) -> ApplicationProperties {
+    let mut asked = ApplicationProperties::default();
+    asked.insert("operation", operation);
+    asked.insert("type", Value::String(token_type.clone()));
+    asked.insert("name", Value::String(name.clone()));
+    asked
 }
 
 /// An application-property that every request must have, as a string.

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use amqp_codec::{ApplicationProperties, Body, Map, Message, MessageId, Properties, Sections, Str, Value};
+use amqp_codec::{ApplicationProperties, Body, Map, Message, MessageId, Str, Value};
 
 use super::ManagementRequestError;
+use crate::request_response::request;
 use crate::secret::Secret;
 
 /// What is asked of a management node.
@@ -93,17 +94,7 @@ impl ManagementRequest {
         if let Some(name) = &self.name {
             application_properties.insert("name", Value::String(name.clone()));
         }
-        let properties = Properties {
-            message_id: Some(message_id),
-            reply_to: Some(Str::from(reply_to.to_owned())),
-            ..Properties::default()
-        };
-        let sections = Sections {
-            properties: Some(properties),
-            application_properties: Some(application_properties),
-            ..Sections::default()
-        };
-        Message::new(Body::Value(self.body.clone()), sections)
+        request(message_id, None, reply_to, application_properties, self.body.clone())
     }
 
     /// Reads a request that arrived at a management node.
