@@ -14,6 +14,7 @@ use super::proxy::ProxyChoice;
 use super::proxy::authority;
 use crate::driver::listening::Role;
 use crate::driver::shared::{Shared, State};
+use crate::driver::stream::Stream;
 use crate::driver::{self, clock};
 use crate::engine::{self, Side};
 use crate::error::ConnectionError;
@@ -89,10 +90,11 @@ impl Connection {
     }
 
     #[cfg(feature = "tls")]
-    async fn start<IO>(io: IO, mut options: ConnectOptions, peer: Peer<'_>) -> Result<Self, ConnectError>
-    where
-        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
+    async fn start<IO: Stream + 'static>(
+        io: IO,
+        mut options: ConnectOptions,
+        peer: Peer<'_>,
+    ) -> Result<Self, ConnectError> {
         let Some(tls) = options.tls.take() else { return Self::upgrade(io, options, peer, PLAIN_HTTP).await };
         options.secrets_channel = Channel::Private;
         // TLS first, without a header; SNI is the host that is meant; AMQP and its SASL are inside.
@@ -103,23 +105,21 @@ impl Connection {
     }
 
     #[cfg(not(feature = "tls"))]
-    async fn start<IO>(io: IO, options: ConnectOptions, peer: Peer<'_>) -> Result<Self, ConnectError>
-    where
-        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
+    async fn start<IO: Stream + 'static>(
+        io: IO,
+        options: ConnectOptions,
+        peer: Peer<'_>,
+    ) -> Result<Self, ConnectError> {
         Self::upgrade(io, options, peer, PLAIN_HTTP).await
     }
 
     #[cfg(feature = "websocket")]
-    async fn upgrade<IO>(
+    async fn upgrade<IO: Stream + 'static>(
         io: IO,
         mut options: ConnectOptions,
         peer: Peer<'_>,
         default_port: u16,
-    ) -> Result<Self, ConnectError>
-    where
-        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
+    ) -> Result<Self, ConnectError> {
         let Some(websocket) = options.websocket.take() else { return Self::open(io, options, peer).await };
         let host = options.hostname.as_deref().or(peer.host).unwrap_or("localhost");
         let host = match peer.port {
@@ -133,22 +133,20 @@ impl Connection {
     }
 
     #[cfg(not(feature = "websocket"))]
-    async fn upgrade<IO>(
+    async fn upgrade<IO: Stream + 'static>(
         io: IO,
         options: ConnectOptions,
         peer: Peer<'_>,
         _default_port: u16,
-    ) -> Result<Self, ConnectError>
-    where
-        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
+    ) -> Result<Self, ConnectError> {
         Self::open(io, options, peer).await
     }
 
-    async fn open<IO>(io: IO, options: ConnectOptions, peer: Peer<'_>) -> Result<Self, ConnectError>
-    where
-        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
+    async fn open<IO: Stream + 'static>(
+        io: IO,
+        options: ConnectOptions,
+        peer: Peer<'_>,
+    ) -> Result<Self, ConnectError> {
         let last_frames = options.last_frames;
         let config = options.config(peer.host).map_err(ConnectionError::Sasl)?;
         let mut engine = engine::Connection::new(Side::Client, config, clock::now());

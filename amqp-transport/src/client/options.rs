@@ -13,22 +13,17 @@ use super::websocket_options::WebSocketOptions;
 use crate::driver::trace::LastFrames;
 use crate::engine::{ConnectionConfig, Limits};
 use crate::error::SaslFailure;
+use crate::handle::opening::Opening;
 use crate::sasl::Channel;
 
 /// Settings of a client's connection (`AMQP 1.0 §2.7.1`).
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
-    container_id: Str,
+    opening: Opening,
     pub(crate) hostname: Option<Str>,
-    max_frame_size: u32,
-    channel_max: u16,
-    idle_time_out: Option<Duration>,
-    properties: Option<Fields>,
-    offered_capabilities: Multiple<Symbol>,
     desired_capabilities: Multiple<Symbol>,
     sasl: Sasl,
     pub(crate) secrets_channel: Channel,
-    limits: Limits,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<TlsOptions>,
     #[cfg(feature = "websocket")]
@@ -41,19 +36,12 @@ pub struct ConnectOptions {
 impl ConnectOptions {
     /// The defaults under this container-id, which should be unique to the application's instance.
     pub fn new(container_id: impl Into<Str>) -> Self {
-        let defaults = ConnectionConfig::new("");
         Self {
-            container_id: container_id.into(),
+            opening: Opening::new(container_id.into()),
             hostname: None,
-            max_frame_size: defaults.max_frame_size,
-            channel_max: defaults.channel_max,
-            idle_time_out: defaults.idle_time_out,
-            properties: None,
-            offered_capabilities: Multiple::default(),
             desired_capabilities: Multiple::default(),
             sasl: Sasl::default(),
             secrets_channel: Channel::Open,
-            limits: defaults.limits,
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "websocket")]
@@ -74,35 +62,35 @@ impl ConnectOptions {
     /// The largest frame taken, in bytes, at least 512. Default 64 KiB.
     #[must_use]
     pub fn max_frame_size(mut self, bytes: u32) -> Self {
-        self.max_frame_size = bytes;
+        self.opening.max_frame_size = bytes;
         self
     }
 
     /// The highest channel number, one less than the number of sessions. Default 255.
     #[must_use]
     pub fn channel_max(mut self, channel_max: u16) -> Self {
-        self.channel_max = channel_max;
+        self.opening.channel_max = channel_max;
         self
     }
 
     /// Silence of the peer after which the connection is given up; `None` waits for ever. Default 240 s.
     #[must_use]
     pub fn idle_time_out(mut self, time_out: Option<Duration>) -> Self {
-        self.idle_time_out = time_out;
+        self.opening.idle_time_out = time_out;
         self
     }
 
     /// `open.properties`. Default none.
     #[must_use]
     pub fn properties(mut self, properties: Fields) -> Self {
-        self.properties = Some(properties);
+        self.opening.properties = Some(properties);
         self
     }
 
     /// `open.offered-capabilities`. Default none.
     #[must_use]
     pub fn offered_capabilities(mut self, capabilities: impl IntoIterator<Item = Symbol>) -> Self {
-        self.offered_capabilities = capabilities.into_iter().collect::<Multiple<Symbol>>();
+        self.opening.offered_capabilities = capabilities.into_iter().collect::<Multiple<Symbol>>();
         self
     }
 
@@ -131,7 +119,7 @@ impl ConnectOptions {
     /// Bounds on memory, time and counts. Default finite, see [`Limits`].
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.opening.limits = limits;
         self
     }
 
@@ -185,19 +173,10 @@ impl ConnectOptions {
 
     /// The engine's settings, with `host` where no hostname was chosen.
     pub(crate) fn config(self, host: Option<&str>) -> Result<ConnectionConfig, SaslFailure> {
-        let mut config = ConnectionConfig::new(self.container_id);
+        let mut config = self.opening.config(self.connect_timeout);
         // C-007, A-013: the host alone, without scheme and port; the same for open, init and TLS.
         config.hostname = self.hostname.or_else(|| host.map(|host| Str::from(host.to_owned())));
-        config.max_frame_size = self.max_frame_size;
-        config.channel_max = self.channel_max;
-        config.idle_time_out = self.idle_time_out;
-        config.properties = self.properties;
-        config.offered_capabilities = self.offered_capabilities;
         config.desired_capabilities = self.desired_capabilities;
-        config.limits = self.limits;
-        // The deadline over all stages is kept outside the engine and tells which stage was late.
-        let handshake = self.connect_timeout.saturating_add(Duration::from_secs(1));
-        config.limits.handshake_time_out = config.limits.handshake_time_out.max(handshake);
         config.sasl = self.sasl.layer(self.secrets_channel)?;
         Ok(config)
     }

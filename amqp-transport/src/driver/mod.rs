@@ -37,14 +37,10 @@ pub(crate) mod websocket;
 
 use std::sync::Arc;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use shared::Shared;
+use stream::Stream;
 
 /// Starts the task of a connection.
-pub(crate) fn spawn<IO>(io: IO, shared: Arc<Shared>)
-where
-    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+pub(crate) fn spawn<IO: Stream + 'static>(io: IO, shared: Arc<Shared>) {
     tokio::spawn(task::Driver::new(io, shared));
 }

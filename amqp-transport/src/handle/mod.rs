@@ -10,6 +10,7 @@ pub(crate) mod delivery;
 pub(crate) mod error;
 pub(crate) mod line;
 pub(crate) mod link_state;
+pub(crate) mod opening;
 pub(crate) mod options;
 pub(crate) mod receipt;
 pub(crate) mod receiver;

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use amqp_codec::SaslCode;
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
 use super::authenticator::{SaslIdentity, SaslPeer};
@@ -18,6 +17,7 @@ use super::exchange::Exchange;
 use super::options::ListenerOptions;
 use crate::driver::listening::{ListenerState, Role, SaslQuestion};
 use crate::driver::shared::{Shared, State};
+use crate::driver::stream::Stream;
 use crate::driver::{self, clock};
 use crate::engine::{self, Side};
 use crate::error::ConnectionError;
@@ -139,14 +139,11 @@ impl Deadline {
 }
 
 /// Runs a listener's whole handshake over a stream.
-pub(crate) async fn handshake<IO>(
+pub(crate) async fn handshake<IO: Stream + 'static>(
     io: IO,
     peer: Option<SocketAddr>,
     options: &ListenerOptions,
-) -> Result<ServerConnection, HandshakeError>
-where
-    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+) -> Result<ServerConnection, HandshakeError> {
     let limit = options.handshake_timeout;
     // In a box of its own, so that the task that goes on to serve the connection does not keep room for it.
     let deadline = Deadline { limit, at: Instant::now() + limit };
@@ -155,15 +152,12 @@ where
 }
 
 #[cfg(feature = "tls")]
-async fn secure<IO>(
+async fn secure<IO: Stream + 'static>(
     io: IO,
     address: Option<SocketAddr>,
     options: &ListenerOptions,
     deadline: Deadline,
-) -> Result<ServerConnection, HandshakeError>
-where
-    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+) -> Result<ServerConnection, HandshakeError> {
     let Some(config) = &options.tls else {
         return upgrade(io, SaslPeer { address, ..SaslPeer::default() }, options, deadline).await;
     };
@@ -174,28 +168,22 @@ where
 }
 
 #[cfg(not(feature = "tls"))]
-async fn secure<IO>(
+async fn secure<IO: Stream + 'static>(
     io: IO,
     address: Option<SocketAddr>,
     options: &ListenerOptions,
     deadline: Deadline,
-) -> Result<ServerConnection, HandshakeError>
-where
-    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+) -> Result<ServerConnection, HandshakeError> {
     upgrade(io, SaslPeer { address, ..SaslPeer::default() }, options, deadline).await
 }
 
 #[cfg(feature = "websocket")]
-async fn upgrade<IO>(
+async fn upgrade<IO: Stream + 'static>(
     io: IO,
     peer: SaslPeer,
     options: &ListenerOptions,
     deadline: Deadline,
-) -> Result<ServerConnection, HandshakeError>
-where
-    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+) -> Result<ServerConnection, HandshakeError> {
     let Some(websocket) = &options.websocket else { return open(io, peer, options, deadline).await };
     match driver::websocket::accept(Box::new(io), websocket).await? {
         driver::websocket::Accepted::WebSocket(stream) => open(*stream, peer, options, deadline).await,
@@ -204,27 +192,21 @@ where
 }
 
 #[cfg(not(feature = "websocket"))]
-async fn upgrade<IO>(
+async fn upgrade<IO: Stream + 'static>(
     io: IO,
     peer: SaslPeer,
     options: &ListenerOptions,
     deadline: Deadline,
-) -> Result<ServerConnection, HandshakeError>
-where
-    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+) -> Result<ServerConnection, HandshakeError> {
     open(io, peer, options, deadline).await
 }
 
-async fn open<IO>(
+async fn open<IO: Stream + 'static>(
     io: IO,
     peer: SaslPeer,
     options: &ListenerOptions,
     deadline: Deadline,
-) -> Result<ServerConnection, HandshakeError>
-where
-    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+) -> Result<ServerConnection, HandshakeError> {
     let engine = engine::Connection::new(Side::Listener, options.config(), clock::now());
     let session_config = options.session.config.clone();
     let decides_sessions = options.decides_sessions;

@@ -13,6 +13,7 @@ use super::websocket_options::WebSocketAccept;
 use crate::driver::listening::DecidesSessions;
 use crate::driver::trace::LastFrames;
 use crate::engine::{ConnectionConfig, Limits, ListStyle, SaslLayer, WithoutSasl};
+use crate::handle::opening::Opening;
 use crate::handle::options::SessionOptions;
 
 /// Settings of a listener and of the connections it accepts.
@@ -22,13 +23,7 @@ use crate::handle::options::SessionOptions;
 /// differs where links are attached.
 #[derive(Clone, Debug)]
 pub struct ListenerOptions {
-    container_id: Str,
-    max_frame_size: u32,
-    channel_max: u16,
-    idle_time_out: Option<Duration>,
-    properties: Option<Fields>,
-    offered_capabilities: Multiple<Symbol>,
-    limits: Limits,
+    opening: Opening,
     list_style: ListStyle,
     pub(crate) sasl: SaslPolicy,
     pub(crate) session: SessionOptions,
@@ -45,16 +40,9 @@ pub struct ListenerOptions {
 impl ListenerOptions {
     /// The defaults under this container-id: plain AMQP, open to all.
     pub fn new(container_id: impl Into<Str>) -> Self {
-        let defaults = ConnectionConfig::new("");
         Self {
-            container_id: container_id.into(),
-            max_frame_size: defaults.max_frame_size,
-            channel_max: defaults.channel_max,
-            idle_time_out: defaults.idle_time_out,
-            properties: None,
-            offered_capabilities: Multiple::default(),
-            limits: defaults.limits,
-            list_style: defaults.list_style,
+            opening: Opening::new(container_id.into()),
+            list_style: ListStyle::default(),
             sasl: SaslPolicy::open_to_all(),
             session: SessionOptions::default(),
             decides_sessions: DecidesSessions::default(),
@@ -112,35 +100,35 @@ impl ListenerOptions {
     /// The largest frame taken, in bytes, at least 512. Default 64 KiB.
     #[must_use]
     pub fn max_frame_size(mut self, bytes: u32) -> Self {
-        self.max_frame_size = bytes;
+        self.opening.max_frame_size = bytes;
         self
     }
 
     /// The highest channel number, one less than the number of sessions. Default 255.
     #[must_use]
     pub fn channel_max(mut self, channel_max: u16) -> Self {
-        self.channel_max = channel_max;
+        self.opening.channel_max = channel_max;
         self
     }
 
     /// Silence of a peer after which its connection is given up; `None` waits for ever. Default 240 s.
     #[must_use]
     pub fn idle_time_out(mut self, time_out: Option<Duration>) -> Self {
-        self.idle_time_out = time_out;
+        self.opening.idle_time_out = time_out;
         self
     }
 
     /// `open.properties`. Default none.
     #[must_use]
     pub fn properties(mut self, properties: Fields) -> Self {
-        self.properties = Some(properties);
+        self.opening.properties = Some(properties);
         self
     }
 
     /// `open.offered-capabilities`. Default none.
     #[must_use]
     pub fn offered_capabilities(mut self, capabilities: impl IntoIterator<Item = Symbol>) -> Self {
-        self.offered_capabilities = capabilities.into_iter().collect::<Multiple<Symbol>>();
+        self.opening.offered_capabilities = capabilities.into_iter().collect::<Multiple<Symbol>>();
         self
     }
 
@@ -154,7 +142,7 @@ impl ListenerOptions {
     /// Bounds on memory, time and counts. Default finite, see [`Limits`].
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.opening.limits = limits;
         self
     }
 
@@ -181,16 +169,7 @@ impl ListenerOptions {
 
     /// The engine's settings for one connection.
     pub(crate) fn config(&self) -> ConnectionConfig {
-        let mut config = ConnectionConfig::new(self.container_id.clone());
-        config.max_frame_size = self.max_frame_size;
-        config.channel_max = self.channel_max;
-        config.idle_time_out = self.idle_time_out;
-        config.properties = self.properties.clone();
-        config.offered_capabilities = self.offered_capabilities.clone();
-        config.limits = self.limits.clone();
-        // The deadline over all stages is kept outside the engine and tells which stage was late.
-        let handshake = self.handshake_timeout.saturating_add(Duration::from_secs(1));
-        config.limits.handshake_time_out = config.limits.handshake_time_out.max(handshake);
+        let mut config = self.opening.clone().config(self.handshake_timeout);
         config.list_style = self.list_style;
         // a SASL layer without a mechanism does not exist; where it is required all the same, nobody is let in.
         if !(self.sasl.mechanisms.is_empty() && self.sasl.allows_no_sasl) {
