@@ -20,6 +20,8 @@ pub(crate) mod pending;
 pub(crate) mod proxy;
 #[cfg(any(feature = "scram", feature = "websocket"))]
 pub(crate) mod random;
+#[cfg(feature = "tls")]
+mod read_ahead;
 pub(crate) mod ring;
 pub(crate) mod shared;
 mod slab;

@@ -12,14 +12,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::first_bytes::FirstBytes;
+use super::read_ahead::ReadAhead;
 use crate::handle::error::TlsError;
 use crate::handle::stream::Spoken;
 
+/// What TLS reads from.
+type Beneath<IO> = FirstBytes<ReadAhead<IO>>;
+
 /// A client's TLS stream over any transport.
-pub(crate) type ClientStream<IO> = tokio_rustls::client::TlsStream<FirstBytes<IO>>;
+pub(crate) type ClientStream<IO> = tokio_rustls::client::TlsStream<Beneath<IO>>;
 
 /// A server's TLS stream over any transport.
-pub(crate) type ServerStream<IO> = tokio_rustls::server::TlsStream<FirstBytes<IO>>;
+pub(crate) type ServerStream<IO> = tokio_rustls::server::TlsStream<Beneath<IO>>;
 
 /// Runs the client's handshake.
 pub(crate) async fn connect<IO>(
@@ -33,7 +37,7 @@ where
     let server_name =
         ServerName::try_from(name.to_owned()).map_err(|_| TlsError::InvalidServerName(name.to_owned()))?;
     TlsConnector::from(config)
-        .connect(server_name, FirstBytes::new(io))
+        .connect_with(server_name, beneath(io), |session| session.set_buffer_limit(Some(ENCRYPTED)))
         .into_fallible()
         .await
         .map_err(|(error, io)| classify(&error, io.spoken(), name))
@@ -45,7 +49,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     TlsAcceptor::from(config)
-        .accept(FirstBytes::new(io))
+        .accept_with(beneath(io), |session| session.set_buffer_limit(Some(ENCRYPTED)))
         .into_fallible()
         .await
         .map_err(|(error, io)| classify(&error, io.spoken(), ""))
@@ -56,6 +60,10 @@ pub(crate) fn peer_certificates<IO>(stream: &ServerStream<IO>) -> Vec<Bytes> {
     let (_, session) = stream.get_ref();
     let certificates = session.peer_certificates().unwrap_or_default();
     certificates.iter().map(|certificate| Bytes::copy_from_slice(certificate)).collect()
+}
+
+fn beneath<IO>(io: IO) -> Beneath<IO> {
+    FirstBytes::new(ReadAhead::new(io))
 }
 
 fn classify(error: &io::Error, spoken: Spoken, expected: &str) -> TlsError {
@@ -89,3 +97,6 @@ fn certificate(fault: &CertificateError, expected: &str) -> TlsError {
         other => TlsError::Certificate(other.to_string()),
     }
 }
+
+/// Octets that wait encrypted at most: a burst of the driver's and what goes beyond it leave in one write.
+const ENCRYPTED: usize = 128 * 1024;
