@@ -1,6 +1,6 @@
 //! What the simulator found: each test is named after what went wrong.
 
-use amqp_codec::{DeliveryState, Detach, ErrorCondition, Flow, Role, encode_frame};
+use amqp_codec::{DeliveryState, DeliveryTag, Detach, ErrorCondition, Flow, Role, Transfer, encode_frame};
 use amqp_transport::engine::{
     AttachReply, DetachCause, DetachKind, EngineError, Event, LinkConfig, LinkId, Outgoing, SessionConfig,
     Settlement, TrySendError,
@@ -8,7 +8,7 @@ use amqp_transport::engine::{
 use bytes::BytesMut;
 
 use crate::pair::{Pair, config, source, target};
-use crate::script::Script;
+use crate::script::{Script, answer_to, last};
 
 // L-012: the detach was forgotten, and the peer waited for its answer as long as the session lived.
 #[test]
@@ -282,4 +282,85 @@ fn credit_granted_before_an_attach_is_answered_is_told_with_the_answer() {
         pair.run();
         assert_eq!(pair.client.engine.link_credit(ours), 7);
     }
+}
+
+/// A transfer whose tag has 33 octets, as the wire allows and the standard does not.
+fn with_a_long_tag(handle: u8, id: u8) -> Vec<u8> {
+    let fields = [&[0x52, handle, 0x52, id, 0xa0, 33][..], &[b'x'; 33]].concat();
+    let list = [&[0x00, 0x53, 0x14, 0xc0, 1 + u8::try_from(fields.len()).unwrap(), 3][..], &fields].concat();
+    let size = u32::try_from(8 + list.len()).unwrap();
+    [&size.to_be_bytes()[..], &[2, 0, 0, 0], &list].concat()
+}
+
+// D-001, S-017: neither its number nor its frame was counted, and the next delivery, of whichever link, ended the session.
+#[test]
+fn a_tag_that_is_too_long_costs_its_link_alone() {
+    let mut script = Script::open_client();
+    let session = script.session(100);
+    script.receiver(session, 10);
+    let other = LinkConfig::receiver("M", source("q"));
+    let mut answer = answer_to(&other);
+    answer.handle = 1;
+    let second = script.end.engine.attach(session, other).unwrap();
+    script.frame(0, &answer);
+    script.end.engine.set_credit(second, 10).unwrap();
+    script.written();
+    script.events();
+    script.octets(&with_a_long_tag(0, 0));
+    assert_eq!(last(&mut script), ("detach", Some("amqp:invalid-field".to_owned())));
+    let stats = script.end.engine.session_stats(session).unwrap();
+    assert_eq!(stats.incoming_window, 99, "the frame counts whatever becomes of it");
+    let next = Transfer {
+        handle: 1,
+        delivery_id: Some(1),
+        delivery_tag: Some(DeliveryTag::from(1u32)),
+        ..Transfer::default()
+    };
+    script.payload(0, &next, b"message");
+    assert_eq!(script.written(), []);
+    let came = |event: &Event| matches!(event, Event::Delivery { link, .. } if *link == second);
+    assert!(script.events().iter().any(came));
+}
+
+// S-012: such a transfer on a session that we had ended already cost the whole connection.
+#[test]
+fn a_tag_that_is_too_long_is_dropped_with_all_that_crosses_an_end() {
+    let mut script = Script::open_client();
+    let session = script.session(100);
+    script.receiver(session, 10);
+    script.end.engine.end(session, None).unwrap();
+    script.written();
+    script.events();
+    script.octets(&with_a_long_tag(0, 0));
+    script.octets(&with_a_long_tag(7, 1));
+    assert_eq!(script.written(), []);
+    assert!(script.events().is_empty());
+    assert!(script.end.engine.failure().is_none());
+}
+
+// S-035: the link failed a second time that its application had detached.
+#[test]
+fn a_tag_that_is_too_long_is_dropped_where_it_crosses_a_detach() {
+    let mut script = Script::open_client();
+    let session = script.session(100);
+    let link = script.receiver(session, 10);
+    script.end.engine.detach(link, DetachKind::Closed, None).unwrap();
+    script.written();
+    script.events();
+    script.octets(&with_a_long_tag(0, 0));
+    assert_eq!(script.written(), []);
+    assert!(script.events().is_empty());
+}
+
+// S-018: frames that nobody can use do not pass the window either.
+#[test]
+fn tags_that_are_too_long_are_held_to_the_window() {
+    let mut script = Script::open_client();
+    let session = script.session(100);
+    let link = script.receiver(session, 10);
+    script.end.engine.detach(link, DetachKind::Closed, None).unwrap();
+    script.written();
+    let frames: Vec<u8> = (0..=100).flat_map(|id| with_a_long_tag(0, id)).collect();
+    script.octets(&frames);
+    assert_eq!(last(&mut script), ("end", Some("amqp:session:window-violation".to_owned())));
 }

@@ -197,7 +197,9 @@ impl Connection {
                     let mut transfer = match Transfer::decode(&mut cursor) {
                         Ok(transfer) => transfer,
                         Err(error) if error.kind == DecodeErrorKind::TagTooLong => {
-                            return self.refuse_tag(channel, &chunk.slice(range));
+                            let (handle, id) =
+                                numbers_of(&chunk.slice(range.clone())).ok_or_else(|| fault(error))?;
+                            return self.handle_long_tag(channel, handle, id);
                         }
                         Err(error) => return Err(fault(error)),
                     };
@@ -310,18 +312,6 @@ impl Connection {
         self.write_close(None);
         self.finish(ConnectionError::Violation(Violation::decode(error)));
     }
-
-    /// A transfer whose tag is too long breaks only its link (D-001).
-    fn refuse_tag(&mut self, channel: u16, body: &Bytes) -> Result<(), Violation> {
-        let fault =
-            || Violation::link(ErrorCondition::INVALID_FIELD, "a delivery-tag of more than 32 octets");
-        let session = self.remote_session(channel)?.and_then(|index| self.sessions.get(index));
-        let link = handle_of(body).and_then(|handle| session.and_then(|session| session.remote_link(handle)));
-        match link {
-            Some(link) => self.link_fault(link, fault()),
-            None => Err(Violation::session(ErrorCondition::INVALID_FIELD, fault().detail().to_owned())),
-        }
-    }
 }
 
 /// How many octets are whole frames, and what is wrong behind them.
@@ -352,19 +342,17 @@ fn is_close(body: &[u8]) -> bool {
     body.starts_with(&[0x00, 0x53, CLOSE])
 }
 
-/// The handle of a transfer that does not decode: the first field of its list.
-fn handle_of(body: &Bytes) -> Option<u32> {
+/// Handle and delivery-id of a transfer that does not decode for what stands behind them.
+fn numbers_of(body: &Bytes) -> Option<(u32, Option<u32>)> {
     let fields = match body.get(3)? {
         0xc0 => 6,
         0xd0 => 12,
         _ => return None,
     };
-    from_bytes_prefix(&body.slice(fields..))
-}
-
-fn from_bytes_prefix(bytes: &Bytes) -> Option<u32> {
-    let limits = DecodeLimits::performative();
-    u32::decode(&mut Cursor::new(bytes, &limits)).ok()
+    let (limits, octets) = (DecodeLimits::performative(), body.slice(fields..));
+    let mut cursor = Cursor::new(&octets, &limits);
+    let handle = u32::decode(&mut cursor).ok()?;
+    Some((handle, u32::decode(&mut cursor).ok()))
 }
 
 const FLOW: u8 = 0x13;

@@ -24,29 +24,12 @@ impl Connection {
         transfer: &mut Transfer,
         payload: Bytes,
     ) -> Result<(), Violation> {
-        let Some(session_index) = self.remote_session(channel)? else { return Ok(()) };
-        let Some(session) = self.sessions.get_mut(session_index) else { return Ok(()) };
-        if session.endpoint.is_discarding() {
+        let Some((session_index, link_index)) =
+            self.admit_transfer(channel, transfer.handle, transfer.delivery_id)?
+        else {
             return Ok(());
-        }
-        // S-017, S-018: counted whatever becomes of the frame.
-        session.window.on_received().map_err(window_violation)?;
-        if session.window.is_low() {
-            session.owe_flow(&mut self.dirty);
-        }
-        let link_index = session.remote_link(transfer.handle).ok_or_else(unattached_handle)?;
-        let Some(link) = self.links.get_mut(link_index) else { return Ok(()) };
-        if link.endpoint.local == Half::Closed {
-            // S-035: it crossed our detach; its number is used all the same.
-            pass_id(session, transfer.delivery_id);
-            return Ok(());
-        }
-        if link.endpoint.local == Half::Idle {
-            return Err(Violation::session(
-                ErrorCondition::NOT_ALLOWED,
-                "a transfer on a link not yet accepted",
-            ));
-        }
+        };
+        let Some(link) = self.links.get(link_index) else { return Ok(()) };
         let delivery_id = transfer.delivery_id;
         let verdict = match &link.kind {
             LinkKind::Sender(_) => {
@@ -67,13 +50,73 @@ impl Connection {
         };
         match verdict {
             Err(fault) if fault.scope() == Scope::Link => {
-                if let Some(session) = self.sessions.get_mut(session_index) {
-                    pass_id(session, delivery_id);
-                }
-                self.link_fault(link_index, fault)
+                self.refuse_transfer(session_index, link_index, delivery_id, fault)
             }
             other => other,
         }
+    }
+
+    /// A transfer frame whose tag has more than 32 octets breaks only its link, and is counted like any other (D-001).
+    pub(in super::super) fn handle_long_tag(
+        &mut self,
+        channel: u16,
+        handle: u32,
+        delivery_id: Option<u32>,
+    ) -> Result<(), Violation> {
+        match self.admit_transfer(channel, handle, delivery_id)? {
+            Some((session, link)) => {
+                let fault = invalid("a delivery-tag of more than 32 octets");
+                self.refuse_transfer(session, link, delivery_id, fault)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The session and the link that a transfer frame is for; `None` where nobody wants it any more.
+    #[inline]
+    fn admit_transfer(
+        &mut self,
+        channel: u16,
+        handle: u32,
+        delivery_id: Option<u32>,
+    ) -> Result<Option<(u32, u32)>, Violation> {
+        let Some(session_index) = self.remote_session(channel)? else { return Ok(None) };
+        let Some(session) = self.sessions.get_mut(session_index) else { return Ok(None) };
+        if session.endpoint.is_discarding() {
+            return Ok(None);
+        }
+        // S-017, S-018: counted whatever becomes of the frame.
+        session.window.on_received().map_err(window_violation)?;
+        if session.window.is_low() {
+            session.owe_flow(&mut self.dirty);
+        }
+        let link_index = session.remote_link(handle).ok_or_else(unattached_handle)?;
+        let Some(link) = self.links.get(link_index) else { return Ok(None) };
+        match link.endpoint.local {
+            Half::Open => Ok(Some((session_index, link_index))),
+            Half::Closed => {
+                // S-035: it crossed our detach; its number is used all the same.
+                pass_id(session, delivery_id);
+                Ok(None)
+            }
+            Half::Idle => {
+                Err(Violation::session(ErrorCondition::NOT_ALLOWED, "a transfer on a link not yet accepted"))
+            }
+        }
+    }
+
+    /// Detaches a link for a transfer of its peer's, whose number is used all the same.
+    fn refuse_transfer(
+        &mut self,
+        session_index: u32,
+        link_index: u32,
+        delivery_id: Option<u32>,
+        fault: Violation,
+    ) -> Result<(), Violation> {
+        if let Some(session) = self.sessions.get_mut(session_index) {
+            pass_id(session, delivery_id);
+        }
+        self.link_fault(link_index, fault)
     }
 
     /// The first frame of a delivery; often the only one.
