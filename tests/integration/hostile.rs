@@ -131,8 +131,8 @@ fn a_flood_of_echoes_is_answered_a_turn_at_a_time() {
     let victim = Victim::attacked(&case("S23"), usize::MAX);
     assert!(victim.closed().is_none());
     let flows = victim.frames.iter().filter(|frame| matches!(frame, Performative::Flow(_))).count();
-    // 100,000 echoes in reads of 64 KiB.
-    assert!(flows < 100, "{flows} flows");
+    // 100,000 echoes in many reads, at one moment.
+    assert_eq!(flows, 1);
 }
 
 #[test]
