@@ -29,6 +29,7 @@ mod session;
 mod stats;
 mod suspended;
 mod tags;
+mod telling;
 mod terminus_record;
 mod terminus_store;
 mod timers;

@@ -4,9 +4,7 @@
 use std::collections::BTreeMap;
 use std::mem;
 
-use amqp_codec::{
-    Attach, DecodeLimits, DeliveryState, DeliveryTag, Encode, Map, Role, Transfer, from_bytes, to_bytes,
-};
+use amqp_codec::{DeliveryState, DeliveryTag, Encode, Map, Role, Transfer};
 use bytes::Bytes;
 
 use super::config::{DetachKind, Retention};
@@ -19,7 +17,7 @@ use super::resume_table::{Action, TheirState, action, octets_before};
 use super::retained::{Resuming, Retained, Step, Survivors, Termini};
 use super::sender::{Large, OutgoingEntry};
 use super::session::without_details;
-use super::suspended::{Repeats, SuspendedLink, UnsettledDelivery, read_unsettled_map, unsettled_map};
+use super::suspended::{Repeats, SuspendedLink, read_unsettled_map};
 
 impl Link {
     /// Prepares a link for being resumed later, or now.
@@ -40,40 +38,6 @@ impl Link {
             LinkKind::Receiver(receiver) => receiver.survivors = Some(Box::new(Survivors::new(resume))),
         }
         self.termini = Some(Box::new(termini));
-    }
-
-    /// Puts what is unsettled into our attach: as much of it as a frame of the peer's takes, and as a peer that bounds the
-    /// values of a performative as we do reads (L-036, L-038).
-    pub(crate) fn tell_unsettled(
-        &mut self,
-        attach: &mut Attach,
-        deliveries: &[UnsettledDelivery],
-        frame_limit: u32,
-    ) {
-        let limit = usize::try_from(frame_limit).unwrap_or(usize::MAX);
-        let told = || deliveries.iter().filter(|delivery| !delivery.is_absent_there);
-        let all = told().count();
-        let mut count = all;
-        loop {
-            attach.unsettled = Some(unsettled_map(told().take(count)));
-            attach.incomplete_unsettled = count < all;
-            if count == 0 || (attach.encoded_len() + FRAME_MARGIN <= limit && is_readable(attach)) {
-                break;
-            }
-            count /= 2;
-        }
-        match &mut self.kind {
-            LinkKind::Sender(sender) => {
-                if let Some(retained) = &mut sender.retained {
-                    retained.is_incomplete = attach.incomplete_unsettled;
-                }
-            }
-            LinkKind::Receiver(receiver) => {
-                if let Some(survivors) = &mut receiver.survivors {
-                    survivors.is_incomplete = attach.incomplete_unsettled;
-                }
-            }
-        }
     }
 }
 
@@ -347,11 +311,3 @@ impl Connection {
         }
     }
 }
-
-/// Whether an attach has no more values than a peer reads that has our limits.
-fn is_readable(attach: &Attach) -> bool {
-    from_bytes::<Attach>(&to_bytes(attach), &DecodeLimits::performative()).is_ok()
-}
-
-/// What a frame's header and fields spelled out add to an attach at most, in octets.
-const FRAME_MARGIN: usize = 64;

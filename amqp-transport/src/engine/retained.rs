@@ -151,6 +151,8 @@ pub(crate) struct Survivors {
     pub(crate) awaited: BTreeMap<DeliveryTag, UnsettledDelivery>,
     /// Whether our map was not whole: the sender must start no new delivery (L-037).
     pub(crate) is_incomplete: bool,
+    /// The last delivery that a map which was not whole told.
+    pub(crate) told_to: Option<DeliveryTag>,
     count: u64,
 }
 
@@ -185,10 +187,15 @@ impl Survivors {
     }
 
     /// Hands out all that is unsettled: what was awaited, then what came, in its order.
+    // what was told, and of which the sender said nothing, goes behind what was not, so that in as many rounds as it
+    // takes everything is told.
     pub(crate) fn into_suspended(self, link: &mut SuspendedLink) {
+        let mut awaited = self.awaited;
         // D-001: a sender that uses a tag anew has no use for the delivery that had it.
-        let awaited = self.awaited.into_values().filter(|delivery| !self.held.contains_key(&delivery.tag));
-        link.deliveries = awaited.collect();
+        awaited.retain(|tag, _| !self.held.contains_key(tag));
+        let told = awaited.keys().filter(|tag| Some(**tag) <= self.told_to).count();
+        link.deliveries = awaited.into_values().collect();
+        link.deliveries.rotate_left(told);
         let mut held: Vec<_> = self.held.into_iter().collect();
         held.sort_by_key(|(_, held)| held.order);
         link.deliveries.extend(held.into_iter().map(|(tag, held)| UnsettledDelivery {

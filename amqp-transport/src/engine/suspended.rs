@@ -34,7 +34,10 @@ pub struct SuspendedLink {
     pub rcv_settle_mode: ReceiverSettleMode,
     /// A sender goes on counting here (L-027).
     pub delivery_count: u32,
-    /// What is unsettled, oldest first.
+    /// What is unsettled, oldest first. An attach whose frame does not take all of it tells what comes first here; a receiver's
+    /// that were told so and of which the sender knew nothing come last the next time, so that all are told in turn. Where
+    /// neither end's fit and they have none in common, attaching again brings nothing to its end (AMQP 1.0 §2.7.3): a larger
+    /// [`max_frame_size`](super::ConnectionConfig) does, or one end that lets go of so many that the others fit.
     pub deliveries: Vec<UnsettledDelivery>,
     /// A sender's tags that the engine makes are numbers of eight octets, from this one on or, if it is larger, from the
     /// one above all such tags in [`deliveries`](Self::deliveries). Write it down with the rest: a tag of one that was

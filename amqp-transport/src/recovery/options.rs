@@ -142,8 +142,8 @@ impl RecoveryOptions {
         self
     }
 
-    /// How often in a row one operation attaches a link that comes to nothing on a live connection, at least once.
-    /// Default 6.
+    /// How often in a row one operation attaches a link that comes to nothing on a live connection, at least once; and how
+    /// often one is resumed that brings none of what is [unsettled](super::Unsettled::Resume) to its end. Default 6.
     #[must_use]
     pub fn link_attempts(mut self, attempts: u32) -> Self {
         self.link_attempts = attempts.max(1);

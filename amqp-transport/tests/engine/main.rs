@@ -19,6 +19,7 @@ mod pair;
 mod regressions;
 mod resume;
 mod resume_foreign;
+mod resume_parts;
 mod resume_regressions;
 mod resume_runs;
 mod sasl;

@@ -1,6 +1,8 @@
 //! What the simulator found: each test is named after what went wrong.
 
-use amqp_codec::{DeliveryState, DeliveryTag, Detach, ErrorCondition, Flow, Role, Transfer, encode_frame};
+use amqp_codec::{
+    DeliveryState, DeliveryTag, Detach, ErrorCondition, Flow, Performative, Role, Transfer, encode_frame,
+};
 use amqp_transport::engine::{
     AttachReply, DetachCause, DetachKind, EngineError, Event, LinkConfig, LinkId, Outgoing, SessionConfig,
     Settlement, TrySendError,
@@ -8,7 +10,7 @@ use amqp_transport::engine::{
 use bytes::BytesMut;
 
 use crate::pair::{Pair, config, source, target};
-use crate::script::{Script, answer_to, last};
+use crate::script::{Script, answer_to, begin, last};
 
 // L-012: the detach was forgotten, and the peer waited for its answer as long as the session lived.
 #[test]
@@ -246,6 +248,51 @@ fn an_answer_to_a_stolen_attach_is_no_new_attach() {
     // All names and handles are free again.
     let session = pair.session();
     pair.attach(session, LinkConfig::sender("L", target("q")));
+}
+
+// L-002, L-004, L-006: the answer to the stolen attach was taken for that of the next, whose handle was given to a third
+// while the peer had yet to answer it.
+#[test]
+fn a_link_attached_after_one_that_was_stolen_unanswered_took_the_answer_to_that() {
+    let mut script = Script::open_client();
+    let one = script.session(100);
+    let two = script.end.engine.begin(SessionConfig::default()).unwrap();
+    script.frame(1, &begin(Some(1), 100));
+    let receiver = || LinkConfig::receiver("L", source("q"));
+    let first = script.end.engine.attach(one, receiver()).unwrap();
+    script.written();
+    // A sender of the peer's takes the name in another session, before the answer.
+    let mut thief = answer_to(&receiver());
+    script.frame(1, &thief);
+    let stolen = script.end.take(|event| match event {
+        Event::LinkFailed { link, cause, .. } => Some((*link, *cause)),
+        _ => None,
+    });
+    assert_eq!(stolen, Some((first, DetachCause::Stolen)));
+    // This client takes no links: the thief gives up.
+    script.frame(1, &Detach { handle: 0, closed: true, error: None });
+    let second = script.end.engine.attach(one, receiver()).unwrap();
+    script.written();
+    script.frame(0, &thief);
+    script.frame(0, &Detach { handle: 0, closed: true, error: None });
+    assert_eq!(script.end.detached().map(|(of, ..)| of), Some(first));
+    thief.handle = 1;
+    script.frame(0, &thief);
+    let attached = script.end.take(|event| match event {
+        Event::LinkAttached { link, .. } => Some(*link),
+        _ => None,
+    });
+    assert_eq!(attached, Some(second));
+    assert_eq!(script.end.engine.link_session(second), Some(one));
+    assert!(script.end.engine.link_session(first).is_none() && script.end.engine.is_open());
+    // The first one's handle is free, the second one's is not.
+    script.end.engine.attach(two, LinkConfig::receiver("M", source("q"))).unwrap();
+    script.end.engine.attach(one, LinkConfig::receiver("N", source("q"))).unwrap();
+    let attaches = script.written().into_iter().filter_map(|written| match written {
+        Performative::Attach(attach) => Some((attach.name.to_string(), attach.handle)),
+        _ => None,
+    });
+    assert_eq!(attaches.last(), Some(("N".to_owned(), 0)));
 }
 
 // L-021: the flow was written off while the attach, or the session under it, waited for the answer, and the sender

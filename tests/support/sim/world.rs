@@ -705,7 +705,7 @@ fn swap_kept(some: &mut [App; 2], others: &mut [App; 2]) {
 const MOST_AT_ONCE: usize = 1 << 20;
 /// The smallest bound on messages that a receiver of a run has.
 const SMALLEST_BOUND: usize = 2_000;
-/// Rounds in which maps that are not whole are told.
-const MOST_ROUNDS: u32 = 100;
+/// Rounds in which maps that are not whole are told: more than the deliveries of a run take in frames of 512 octets.
+const MOST_ROUNDS: u32 = 16;
 /// Events that a single frame may cause.
 const MOST_EVENTS: usize = 2_000;

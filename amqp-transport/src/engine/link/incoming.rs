@@ -32,12 +32,14 @@ impl Connection {
         }
         let role = attach.role.peer();
         let known = self.names.get(&name_key(role, &attach.name)).copied();
-        let awaited = known.filter(|index| {
+        let is_awaited = |index: &u32| {
             self.links
                 .get(*index)
                 .is_some_and(|link| link.session == session_index && link.endpoint.remote == Half::Idle)
-        });
-        let awaited = awaited.or_else(|| self.stolen_unanswered(session_index, role, &attach.name));
+        };
+        // Attaches are answered in their order: one that lost its name before its successor was asked for.
+        let stolen = self.stolen_unanswered(session_index, role, &attach.name);
+        let awaited = stolen.or_else(|| known.filter(is_awaited));
         match (awaited, known) {
             (Some(index), _) => {
                 self.map_remote_handle(index, attach.handle);

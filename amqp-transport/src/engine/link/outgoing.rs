@@ -59,7 +59,7 @@ impl Connection {
             ..Attach::default()
         };
         if let Some(unsettled) = unsettled {
-            link.tell_unsettled(&mut attach, &unsettled, frame_limit);
+            link.tell_unsettled(&mut attach, &unsettled, frame_limit, None);
         }
         self.request_attach(id, attach)?;
         Ok(id)
@@ -110,13 +110,13 @@ impl Connection {
             ..Attach::default()
         };
         link.endpoint.local = Half::Open;
+        let theirs = link.remote_attach.as_ref().and_then(KeptAttach::get);
         if let Some(unsettled) = unsettled {
-            link.tell_unsettled(&mut attach, &unsettled, frame_limit);
+            let theirs = theirs.as_ref().and_then(|theirs| theirs.unsettled.as_ref());
+            link.tell_unsettled(&mut attach, &unsettled, frame_limit, theirs);
         }
-        let theirs = link.remote_attach.clone();
         self.write_attach(id, &attach)?;
         self.count_attach(id.index, Held::Once);
-        let theirs = theirs.and_then(|theirs| theirs.get());
         if let Some(theirs) = theirs {
             self.begin_resuming(id, theirs.unsettled.as_ref(), theirs.incomplete_unsettled);
         }

@@ -156,7 +156,8 @@ pub enum DetachReason {
     NotRetained,
     /// One side told only a part of what it held unsettled when the link was attached, so that nothing new may be sent:
     /// what could be concluded from that is, and the link is to be attached again, and resumed for the rest
-    /// (`AMQP 1.0 §2.7.3`).
+    /// (`AMQP 1.0 §2.7.3`). Where that ends nothing any more, neither end's part fits into its frame and they have nothing in
+    /// common: a larger max-frame-size helps, or letting go of the link.
     Incomplete,
     /// This side detached it, or had attached it, and the peer did not answer within
     /// [`Limits::answer_time_out`](crate::engine::Limits::answer_time_out).
