@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use amqp_codec::{DistributionMode, Error, ErrorCondition, Role, Symbol};
 use amqp_transport::server::{
-    AcceptOptions, Incoming, Listener, ListenerOptions, SaslDecision, SaslPeer, SaslPolicy, SaslRequest,
-    ServerConnection, WebSocketAccept,
+    AcceptOptions, Draining, Incoming, Listener, ListenerOptions, SaslDecision, SaslPeer, SaslPolicy,
+    SaslRequest, ServerConnection, WebSocketAccept,
 };
-use amqp_transport::{CreditMode, SendError, Settlement};
+use amqp_transport::{CreditMode, SendError, Sender, Settlement};
 use bytes::Bytes;
 
 use crate::support::{DEADLINE, Ran, TestFile, interrupt, iothub, run, start, wait_until};
@@ -22,7 +22,8 @@ type Queues = Arc<Mutex<HashMap<String, Vec<Bytes>>>>;
 
 /// A broker in a thread, for as long as the test. Addresses with a meaning: `refused` is refused, `reject`, `release` and
 /// `modify` answer with that outcome, `no-credit` grants none, `cut` closes the connection at the third message, `hold`
-/// answers nothing, `session` ends the session of who receives, `moved` gives messages away to who wants copies.
+/// answers nothing, `session` ends the session of who receives, `moved` gives messages away to who wants copies, and `many`
+/// sends the next message before the last is answered.
 struct Broker {
     port: u16,
     queues: Queues,
@@ -129,6 +130,9 @@ async fn serve(connection: ServerConnection, queues: Queues) {
             if address == "moved" {
                 options = options.distribution_mode(DistributionMode::MOVE);
             }
+            if address == "many" {
+                options = options.draining(Draining::ByApplication);
+            }
             let session = attach.session().clone();
             let Ok(sender) = attach.accept_sender(options) else { continue };
             tokio::spawn(async move {
@@ -139,6 +143,9 @@ async fn serve(connection: ServerConnection, queues: Queues) {
                     return;
                 }
                 let messages = queues.lock().expect("not poisoned").remove(&address).unwrap_or_default();
+                if address == "many" {
+                    return send_ahead(&sender, messages, &queues).await;
+                }
                 for (number, payload) in messages.into_iter().enumerate() {
                     if address == "forced" && number == 1 {
                         let error = Error::new(ErrorCondition::DETACH_FORCED).with_description("maintenance");
@@ -159,6 +166,22 @@ async fn serve(connection: ServerConnection, queues: Queues) {
             });
         }
     }
+}
+
+/// Sends whatever there is credit for, and keeps what is not accepted.
+async fn send_ahead(sender: &Sender, messages: Vec<Bytes>, queues: &Queues) {
+    for payload in messages {
+        let Ok(receipt) = sender.send_encoded(payload.clone(), 0, Settlement::Unsettled).await else {
+            return;
+        };
+        let queues = Arc::clone(queues);
+        tokio::spawn(async move {
+            if !matches!(receipt.await, Ok(amqp_codec::Outcome::Accepted)) {
+                queues.lock().expect("not poisoned").entry("many".to_owned()).or_default().push(payload);
+            }
+        });
+    }
+    let _ = sender.idle().await;
 }
 
 #[test]
@@ -337,6 +360,31 @@ fn no_credit_and_no_answer_end_in_time() {
 }
 
 #[test]
+fn a_drain_left_there_what_one_round_of_credit_was_too_little_for() {
+    let broker = Broker::start();
+    broker.send("many", &["--body", "x", "--count", "25"]).succeeds();
+    let ran = broker.receive("many", &["--drain", "--credit", "10", "--count", "15"]);
+    assert_eq!(ran.succeeds().records().len(), 15);
+    broker.send("many", &["--body", "x", "--count", "25"]).succeeds();
+    let ran = broker.receive("many", &["--drain", "--credit", "10"]);
+    assert_eq!(ran.succeeds().records().len(), 25);
+    // What is given back would come again in each further round.
+    broker.send("many", &["--body", "x", "--count", "25"]).succeeds();
+    let ran = broker.receive("many", &["--drain", "--credit", "10", "--answer", "release"]);
+    assert_eq!(ran.succeeds().records().len(), 10);
+    assert!(ran.stderr.contains("a larger --credit"), "{}", ran.stderr);
+}
+
+#[test]
+fn large_messages_that_waited_to_be_printed_ended_the_link() {
+    let broker = Broker::start();
+    let message = amqp_codec::to_bytes(&amqp_codec::Message::data(vec![b'x'; 5_000_000]));
+    broker.queues.lock().expect("not poisoned").insert("many".to_owned(), vec![message; 16]);
+    let ran = run(&["amqp", "receive", &broker.url("many"), "--drain", "-o", "raw"]);
+    assert_eq!(ran.succeeds().stdout.len(), 16 * 5_000_001);
+}
+
+#[test]
 fn an_interrupted_send_says_what_became_of_what_was_on_its_way() {
     let broker = Broker::start();
     let mut command = iothub(&["amqp", "send", &broker.url("q"), "-o", "jsonl", "--body", "x"]);
@@ -456,6 +504,13 @@ fn a_wrong_scheme_proxy_or_count_says_what_to_change() {
     let proxy = format!("http://{unused}");
     let ran = broker.send("q", &["--body", "x", "--proxy", &proxy]);
     ran.fails_with(5, &["cannot reach the proxy", "refused", "--proxy gives"]);
+    let refusing = peer(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
+    let proxy = format!("http://me:hunter2@127.0.0.1:{refusing}");
+    let ran = broker.send("q", &["--body", "x", "--proxy", &proxy]);
+    ran.fails_with(2, &["wants other credentials", "fault: the proxy's address, user or password"]);
+    assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    let ran = broker.send("q", &["--body", "x", "--content-type", "tëxt"]);
+    ran.fails_with(2, &["--content-type: `tëxt`"]);
     let websocket = format!("ws://127.0.0.1:{}/$broker", broker.port);
     run(&["amqp", "receive", &websocket]).fails_with(2, &["with --address", "the WebSocket's"]);
     for verb in ["send", "receive"] {

@@ -195,10 +195,11 @@ pub(crate) struct AmqpReceiveArgs {
     /// Ask for messages that are sent settled; no answer is given
     #[arg(long)]
     pub(crate) settled: bool,
-    /// Messages the broker may send ahead
+    /// Messages the broker may send ahead; fewer where they are so large that 256 MiB hold fewer
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) credit: u32,
-    /// Take what is there and end: credit is granted once and what is not used is asked back
+    /// Take what is there and end: credit that is not used is asked back. Where answered messages come back, no more are
+    /// taken than --credit says
     #[arg(long)]
     pub(crate) drain: bool,
     /// Only messages that this selector chooses, in the broker's language; a broker that does not honour it is refused

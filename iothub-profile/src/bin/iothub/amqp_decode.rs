@@ -31,8 +31,12 @@ pub(crate) fn run(args: &AmqpDecodeArgs) -> Result<End, Failure> {
     let input = read(std::io::stdin().lock(), MAX_INPUT)?;
     let octets = if args.hex { unhex(&input)? } else { input };
     let octets = Bytes::from(octets);
-    let text = show(&octets, args.kind, args.dump)
-        .map_err(|error| Failure::new(Class::Failed, format!("the input does not decode: {error}")))?;
+    let text = show(&octets, args.kind, args.dump).map_err(|error| {
+        Failure::new(Class::Failed, format!("the input does not decode: {error}"))
+            .fault("the input, or what --as says it is")
+            .retry("does not help until this is corrected")
+            .advice("see that the octets are whole, and are what --as says")
+    })?;
     tell(&text);
     Ok(End::Done)
 }

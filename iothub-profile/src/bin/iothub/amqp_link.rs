@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use amqp_codec::{ErrorCondition, ReceiverSettleMode};
-use amqp_transport::client::{Proxy, ProxyRules, TlsError, TlsOptions, WebSocketError, WebSocketOptions};
+use amqp_transport::client::{
+    Proxy, ProxyError, ProxyRules, TlsError, TlsOptions, WebSocketError, WebSocketOptions,
+};
 use amqp_transport::sasl::scram::ScramHash;
 use amqp_transport::{
     AttachError, ConnectError, ConnectOptions, Connection, ConnectionError, DetachReason, Sasl, SaslFailure,
@@ -166,8 +168,14 @@ fn connect_failure(error: &ConnectError) -> Failure {
                 "write amqp:// instead of ws://, or give the port that has WebSockets"
             })
         }
-        ConnectError::Proxy(_) => broker_failure(Class::Unreachable, what)
-            .advice("check the host, the port and the credentials that --proxy gives"),
+        ConnectError::Proxy(ProxyError::Address { .. } | ProxyError::Unauthorized { .. }) => {
+            broker_failure(Class::Usage, what)
+                .fault("the proxy's address, user or password")
+                .advice("give the proxy as http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT")
+        }
+        ConnectError::Proxy(_) => broker_failure(Class::Unreachable, what).advice(
+            "check the host and the port that --proxy gives, and that the proxy connects to the broker",
+        ),
         _ => broker_failure(Class::Unreachable, what)
             .advice("check the URL's host and port, and that the broker is running"),
     }
@@ -232,7 +240,16 @@ pub(crate) fn detached(reason: &DetachReason) -> Failure {
                 }
                 _ => format!("the link was {other}"),
             };
-            let failure = broker_failure(Class::Refused, words);
+            let failure = match other {
+                DetachReason::Violation(error)
+                    if error.condition == ErrorCondition::RESOURCE_LIMIT_EXCEEDED =>
+                {
+                    broker_failure(Class::TooLarge, words)
+                        .fault("more and larger messages than this command holds at once")
+                        .advice("give a smaller --credit")
+                }
+                _ => broker_failure(Class::Refused, words),
+            };
             if other.is_retryable() { failure.retry("may help, later") } else { failure }
         }
     }
@@ -293,6 +310,7 @@ fn limits() -> amqp_transport::Limits {
     let mut limits = amqp_transport::Limits::default();
     limits.partial_delivery_bytes = PARTIAL_BYTES;
     limits.credit_overrun = OVERRUN;
+    limits.inbox_bytes = INBOX_BYTES;
     limits
 }
 
@@ -339,5 +357,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
 
 /// Messages beyond the credit that are put up with: RabbitMQ 3 sends such.
 const OVERRUN: u32 = 1_000;
+/// Octets of messages that wait to be printed; a connection holds four times as much at most. Credit is granted so that
+/// brokers whose messages do not grow suddenly stay far below that.
+const INBOX_BYTES: usize = 256 * 1024 * 1024;
 /// Octets of messages that have not arrived whole: the largest that `--max-message-size` allows, and its frames.
 const PARTIAL_BYTES: usize = 300 * 1024 * 1024;

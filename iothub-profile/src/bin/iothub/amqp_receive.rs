@@ -102,7 +102,7 @@ fn unmet(args: &AmqpReceiveArgs, receiver: &Receiver) -> Option<Failure> {
     None
 }
 
-/// Credit: as much as is wanted ahead, and never for more messages than are wanted in all.
+/// Credit: as much as is wanted ahead and finds room, and never for more messages than are wanted in all.
 #[derive(Debug)]
 struct Credit {
     ahead: u32,
@@ -110,19 +110,25 @@ struct Credit {
     outstanding: u32,
     /// Messages still to be granted, where their number is limited.
     left: Option<u64>,
+    /// Octets that a message is taken to have: the largest allowed at first, later the largest that came lately.
+    size: u64,
 }
 
 impl Credit {
     fn new(args: &AmqpReceiveArgs) -> Self {
-        Self { ahead: args.credit, outstanding: 0, left: args.until.count }
+        // A drain that has one round only asks for all at once.
+        let size = if args.drain && !takes_away(args) { 0 } else { args.max_message_size };
+        Self { ahead: args.credit, outstanding: 0, left: args.until.count, size }
     }
 
     /// What to grant now, so that credit is renewed at half.
     fn due(&mut self) -> u32 {
-        if self.outstanding > self.ahead / 2 {
+        let room = (ROOM / self.size.max(1)).max(1);
+        let ahead = self.ahead.min(u32::try_from(room).unwrap_or(u32::MAX));
+        if self.outstanding > ahead / 2 {
             return 0;
         }
-        let room = self.ahead.saturating_sub(self.outstanding);
+        let room = ahead.saturating_sub(self.outstanding);
         let wanted = self.left.map_or(u32::MAX, |left| u32::try_from(left).unwrap_or(u32::MAX));
         let grant = room.min(wanted);
         self.left = self.left.map(|left| left.saturating_sub(grant.into()));
@@ -130,9 +136,22 @@ impl Credit {
         grant
     }
 
-    fn receive(&mut self) {
+    /// A message of so many octets came. What was large once is forgotten slowly.
+    fn receive(&mut self, octets: usize) {
         self.outstanding = self.outstanding.saturating_sub(1);
+        let octets = u64::try_from(octets).unwrap_or(u64::MAX);
+        self.size = octets.max(self.size.saturating_sub((self.size / 16).max(1)));
     }
+
+    /// Whether every message that was granted has come, so that there may be more.
+    fn is_used_up(&self) -> bool {
+        self.outstanding == 0
+    }
+}
+
+/// Whether an answered message does not come back, so that a drain may have another round.
+fn takes_away(args: &AmqpReceiveArgs) -> bool {
+    matches!(answer(args), BrokerAnswer::Accept | BrokerAnswer::Reject)
 }
 
 /// Gives back what is not wanted any more: credit, and messages that came ahead.
@@ -153,23 +172,24 @@ async fn receive(
 ) -> Result<End, Stopped> {
     let mut output = Output::stdout(global.output);
     let mut credit = Credit::new(args);
-    if args.drain {
-        let drained = async {
-            receiver.add_credit(credit.due())?;
-            receiver.drain().await
-        };
-        match until.next(timeout(args.link.timeout, drained)).await {
-            Next::Item(Ok(drained)) => drained.map_err(|error| Stopped::Failed(over(&error)))?,
-            Next::Item(Err(_)) => return Err(Stopped::Failed(unanswered("the drain"))),
-            Next::End(end) => return Ok(end),
-        }
-    }
+    let mut rounds = 0_u32;
     loop {
         let delivery = if args.drain {
             match (until.end(), receiver.try_recv()) {
                 (Some(end), _) => return Ok(end),
-                (None, None) => return Ok(End::Done),
                 (None, Some(delivery)) => delivery,
+                (None, None) if !credit.is_used_up() => return Ok(End::Done),
+                (None, None) if rounds > 0 && !takes_away(args) => {
+                    note("all credit is used: there may be more, for a larger --credit");
+                    return Ok(End::Done);
+                }
+                (None, None) => {
+                    rounds = rounds.saturating_add(1);
+                    match drain(receiver, args, until, credit.due()).await? {
+                        Some(end) => return Ok(end),
+                        None => continue,
+                    }
+                }
             }
         } else {
             let due = credit.due();
@@ -181,7 +201,7 @@ async fn receive(
                 Next::End(end) => return Ok(end),
             }
         };
-        credit.receive();
+        credit.receive(delivery.payload().len());
         // Printed first: a message is answered only when its reader has it.
         let received = Received::new(&delivery).map_err(Stopped::Failed)?;
         output.record(&received)?;
@@ -197,6 +217,24 @@ async fn receive(
             Ok(Err(error)) => return Err(Stopped::Failed(unsettled(&error))),
             Err(_) => return Err(Stopped::Failed(unanswered("an outcome"))),
         }
+    }
+}
+
+/// Asks for so many messages and waits until the broker has sent what it has of them; how it ends, where it does.
+async fn drain(
+    receiver: &Receiver,
+    args: &AmqpReceiveArgs,
+    until: &Until<'_>,
+    credit: u32,
+) -> Result<Option<End>, Stopped> {
+    let drained = async {
+        receiver.add_credit(credit)?;
+        receiver.drain().await
+    };
+    match until.next(timeout(args.link.timeout, drained)).await {
+        Next::Item(Ok(drained)) => drained.map(|()| None).map_err(|error| Stopped::Failed(over(&error))),
+        Next::Item(Err(_)) => Err(Stopped::Failed(unanswered("the drain"))),
+        Next::End(end) => Ok(Some(end)),
     }
 }
 
@@ -392,6 +430,8 @@ impl Record for Received {
 
 /// How long a broker may take to give credit back at the end.
 const GIVE_BACK: Duration = Duration::from_secs(2);
+/// Octets of messages that credit is granted for, by the sizes seen: well below what the connection holds.
+const ROOM: u64 = 256 * 1024 * 1024;
 /// Name and descriptor of the filter that most brokers know for selectors.
 const SELECTOR: &str = "apache.org:selector-filter:string";
 
@@ -401,17 +441,32 @@ mod tests {
 
     #[test]
     fn credit_is_renewed_at_half_and_never_granted_for_more_than_is_wanted() {
-        let mut credit = Credit { ahead: 4, outstanding: 0, left: Some(6) };
+        let mut credit = Credit { ahead: 4, outstanding: 0, left: Some(6), size: 1 };
         assert_eq!(credit.due(), 4);
-        credit.receive();
+        credit.receive(1);
         assert_eq!(credit.due(), 0, "three are still on the way");
-        credit.receive();
+        credit.receive(1);
         assert_eq!(credit.due(), 2, "two of six are left to grant");
-        (0..4).for_each(|_| credit.receive());
+        (0..4).for_each(|_| credit.receive(1));
         assert_eq!((credit.due(), credit.outstanding), (0, 0));
-        let mut endless = Credit { ahead: 1, outstanding: 0, left: None };
+        let mut endless = Credit { ahead: 1, outstanding: 0, left: None, size: 1 };
         assert_eq!(endless.due(), 1);
-        endless.receive();
+        endless.receive(1);
         assert_eq!(endless.due(), 1);
+    }
+
+    #[test]
+    fn credit_is_granted_for_what_finds_room() {
+        const MIB: usize = 1024 * 1024;
+        let mut credit = Credit { ahead: 100, outstanding: 0, left: None, size: 64 * 1024 * 1024 };
+        assert_eq!(credit.due(), 4, "each may be as large as is allowed");
+        (0..100).for_each(|_| credit.receive(10));
+        assert_eq!(credit.due(), 100, "small ones came");
+        (0..100).for_each(|_| credit.receive(50 * MIB));
+        assert_eq!(credit.due(), 5);
+        let mut tiny = Credit { ahead: 100, outstanding: 0, left: None, size: 0 };
+        assert_eq!(tiny.due(), 100);
+        (0..100).for_each(|_| tiny.receive(usize::MAX));
+        assert_eq!(tiny.due(), 1, "one at least");
     }
 }

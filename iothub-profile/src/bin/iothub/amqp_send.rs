@@ -83,14 +83,16 @@ fn template(args: &AmqpSendArgs) -> Result<Message, Failure> {
     let PropertyArgs { properties, correlation_id, content_type, content_encoding, message_id: _ } =
         &args.properties;
     let text = |text: &Option<String>| text.clone().map(Into::into);
-    let ascii = |text: &Option<String>| text.as_deref().map(symbol).transpose().map_err(not_ascii);
+    let ascii = |text: &Option<String>, option: &str| {
+        text.as_deref().map(symbol).transpose().map_err(|what| not_ascii(format!("--{option}: {what}")))
+    };
     let section = Properties {
         to: text(&more.to),
         subject: text(&more.subject),
         reply_to: text(&more.reply_to),
         correlation_id: correlation_id.clone().map(Into::into),
-        content_type: ascii(content_type)?,
-        content_encoding: ascii(content_encoding)?,
+        content_type: ascii(content_type, "content-type")?,
+        content_encoding: ascii(content_encoding, "content-encoding")?,
         group_id: text(&more.group_id),
         ..Properties::default()
     };
@@ -104,7 +106,10 @@ fn template(args: &AmqpSendArgs) -> Result<Message, Failure> {
         message = message.with_application_property(name.clone(), value.clone());
     }
     for TypedProperty { name, value } in &more.annotations {
-        message = message.with_message_annotation(symbol(name).map_err(not_ascii)?, value.clone());
+        message = message.with_message_annotation(
+            symbol(name).map_err(|what| not_ascii(format!("--annotation: {what}")))?,
+            value.clone(),
+        );
     }
     Ok(message)
 }
