@@ -176,7 +176,7 @@ async fn a_silent_peer_is_given_up_after_the_idle_time_out() {
     let start = Instant::now();
     let reason = client.closed().await;
     assert!(matches!(reason, ConnectionError::IdleTimeout), "{reason}");
-    assert!((9..=31).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    assert!((9..=20).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
     relay.abort();
 }
 
