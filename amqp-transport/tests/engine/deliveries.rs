@@ -1,8 +1,8 @@
 //! Messages there, outcomes back.
 
 use amqp_codec::{
-    DeliveryState, DeliveryTag, Disposition, Error, ErrorCondition, Performative, Received,
-    ReceiverSettleMode, Role, SenderSettleMode, Transfer,
+    AmqpFrame, DecodeLimits, DeliveryState, DeliveryTag, Disposition, Error, ErrorCondition, Performative,
+    Received, ReceiverSettleMode, Role, SenderSettleMode, Transfer,
 };
 use amqp_transport::engine::{Event, LinkConfig, Outgoing, Payload, SessionConfig, Settlement, TrySendError};
 use bytes::Bytes;
@@ -294,6 +294,34 @@ fn large_messages_of_two_links_are_interleaved() {
     assert_eq!(order, [theirs_b, theirs_a]);
     assert!(pair.client.writable().is_some());
     assert!(pair.client.take(|event| matches!(event, Event::Sent { user: 1, .. }).then_some(())).is_some());
+}
+
+// D-010, scenario 73: of two large messages, none waits for the end of the other.
+#[test]
+fn frames_of_two_large_messages_alternate() {
+    let mut small_frames = config("s");
+    small_frames.max_frame_size = 512;
+    let mut pair = Pair::opened_with(config("c"), small_frames);
+    let session = pair.session();
+    let links = ["a", "b"].map(|name| pair.sending(session, name, 1).0);
+    pair.client.written.clear();
+    for (user, link) in (0..).zip(links) {
+        let large = Outgoing::new(Bytes::from(vec![7; 5_000]), Settlement::Unsettled, user);
+        pair.client.engine.try_send(link, large).unwrap();
+    }
+    pair.run();
+    let mut ids = Vec::new();
+    let mut octets = Bytes::from(std::mem::take(&mut pair.client.written));
+    while let Some(size) = octets.first_chunk() {
+        let frame = octets.split_to(u32::from_be_bytes(*size).try_into().unwrap());
+        let frame = AmqpFrame::decode(&frame, &DecodeLimits::performative()).unwrap();
+        if let Some(Performative::Transfer(transfer)) = frame.performative {
+            ids.push(transfer.delivery_id.unwrap());
+        }
+    }
+    assert!(ids.len() > 20, "{ids:?}");
+    // The first frame of each leaves as soon as it is handed over.
+    assert!(ids.chunks(2).all(|turn| turn == [0, 1]), "{ids:?}");
 }
 
 // Scenario 58, D-012: given up half-way, the receiver hears nothing of it and the link goes on.
