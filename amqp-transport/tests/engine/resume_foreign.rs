@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use amqp_codec::{
-    Attach, DeliveryState, DeliveryTag, Detach, Disposition, Flow, Map, Performative, Received, Role,
-    Transfer, Value, to_bytes,
+    Attach, DeliveryState, DeliveryTag, Detach, Disposition, Flow, Map, Open, Performative, ProtocolHeader,
+    Received, Role, Transfer, Value, to_bytes,
 };
 use amqp_transport::ConnectionError;
 use amqp_transport::engine::{
     AttachReply, DetachCause, Event, LinkConfig, LinkId, Outgoing, Retention, SessionConfig, Settlement,
-    SuspendedLink, TrySendError,
+    SuspendedLink, TrySendError, UnsettledDelivery,
 };
 use bytes::Bytes;
 
 use crate::pair::{source, target};
 use crate::resume::{KEEP, holding, message, news, suspended, tag};
-use crate::script::Script;
+use crate::script::{Script, condition};
 
 /// A listener with a session on each of two channels.
 fn listener() -> Script {
@@ -346,5 +346,50 @@ fn a_tag_that_its_sender_uses_anew_is_unsettled_once() {
         let left = suspended(&mut script.end).unwrap();
         let tags: Vec<_> = left.deliveries.iter().map(|delivery| (delivery.tag, delivery.is_whole)).collect();
         assert_eq!(tags, [(tag(), !more)]);
+    }
+}
+
+// L-037: as long as the receiver's map was not whole, nothing proves a new delivery to be new; once nothing of before is
+// left, it is.
+#[test]
+fn a_new_message_is_refused_as_long_as_only_a_part_was_told_of_what_is_held() {
+    const HELD: u32 = 300;
+    for is_anything_left in [true, false] {
+        let mut script = Script::client();
+        script.octets(&ProtocolHeader::AMQP.encode());
+        script.frame(0, &Open { max_frame_size: 700, ..Open::new("p") });
+        script.skip_header();
+        script.written();
+        let session = script.session(100);
+        let mut held = SuspendedLink::new("L", Role::Receiver);
+        for number in 0..HELD {
+            let mut delivery = UnsettledDelivery::new(DeliveryTag::from(number));
+            delivery.is_whole = true;
+            held.deliveries.push(delivery);
+        }
+        let mut config = LinkConfig::receiver("L", source("q"));
+        config.retention = KEEP;
+        config.resume = Some(Box::new(held));
+        let link = script.end.engine.attach(session, config).unwrap();
+        let written = script.written();
+        assert!(matches!(&written[0], Performative::Attach(attach) if attach.incomplete_unsettled));
+        let mut answer = attach(Role::Sender, 0);
+        answer.initial_delivery_count = Some(0);
+        answer.unsettled = if is_anything_left {
+            telling([(&DeliveryTag::from(HELD - 1), None)])
+        } else {
+            Some(Map::default())
+        };
+        script.frame(0, &answer);
+        script.end.engine.set_credit(link, 10).unwrap();
+        script.written();
+        script.events();
+        let new =
+            Transfer { delivery_id: Some(0), delivery_tag: DeliveryTag::new(b"new"), ..Transfer::default() };
+        script.payload(0, &new, b"new");
+        let has_come = script.events().iter().any(|event| matches!(event, Event::Delivery { .. }));
+        assert_eq!(has_come, !is_anything_left);
+        let detached = script.written().iter().find_map(condition);
+        assert_eq!(detached, is_anything_left.then(|| "amqp:not-allowed".to_owned()));
     }
 }
