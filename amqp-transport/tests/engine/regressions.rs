@@ -390,10 +390,7 @@ fn a_tag_that_is_too_long_is_dropped_with_all_that_crosses_an_end() {
 fn a_tag_that_is_too_long_is_dropped_where_it_crosses_a_detach() {
     let mut script = Script::open_client();
     let session = script.session(100);
-    let link = script.receiver(session, 10);
-    script.end.engine.detach(link, DetachKind::Closed, None).unwrap();
-    script.written();
-    script.events();
+    script.detached_receiver(session);
     script.octets(&with_a_long_tag(0, 0));
     assert_eq!(script.written(), []);
     assert!(script.events().is_empty());
@@ -404,9 +401,7 @@ fn a_tag_that_is_too_long_is_dropped_where_it_crosses_a_detach() {
 fn tags_that_are_too_long_are_held_to_the_window() {
     let mut script = Script::open_client();
     let session = script.session(100);
-    let link = script.receiver(session, 10);
-    script.end.engine.detach(link, DetachKind::Closed, None).unwrap();
-    script.written();
+    script.detached_receiver(session);
     let frames: Vec<u8> = (0..=100).flat_map(|id| with_a_long_tag(0, id)).collect();
     script.octets(&frames);
     assert_eq!(last(&mut script), ("end", Some("amqp:session:window-violation".to_owned())));

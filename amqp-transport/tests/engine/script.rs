@@ -5,7 +5,9 @@ use std::time::Instant;
 use amqp_codec::{
     AmqpFrame, Begin, DecodeLimits, Encode, Open, Performative, ProtocolHeader, Role, encode_frame,
 };
-use amqp_transport::engine::{ConnectionConfig, Event, LinkConfig, LinkId, SessionConfig, SessionId, Side};
+use amqp_transport::engine::{
+    ConnectionConfig, DetachKind, Event, LinkConfig, LinkId, SessionConfig, SessionId, Side,
+};
 use bytes::{Bytes, BytesMut};
 
 use crate::pair::{End, source, start, target};
@@ -77,6 +79,14 @@ impl Script {
         self.end.engine.set_credit(link, credit).unwrap();
         self.written();
         link
+    }
+
+    /// A receiver that was just detached by its application: the peer's next frames cross that.
+    pub(crate) fn detached_receiver(&mut self, session: SessionId) {
+        let link = self.receiver(session, 10);
+        self.end.engine.detach(link, DetachKind::Closed, None).unwrap();
+        self.written();
+        self.events();
     }
 
     pub(crate) fn attach(&mut self, session: SessionId, config: LinkConfig) -> LinkId {

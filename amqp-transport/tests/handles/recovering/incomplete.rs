@@ -24,11 +24,10 @@ use crate::support::*;
 // what is told in parts is resumed again while it becomes less; one that never does is no progress.
 #[tokio::test(start_paused = true)]
 async fn a_peer_whose_map_is_never_whole_is_not_attached_to_without_end() {
-    let attaches = Arc::new(AtomicUsize::new(0));
     let limit = Duration::from_secs(60);
     let options = options().link_attempts(5).operation_timeout(limit);
-    let net = Incomplete(Arc::clone(&attaches));
-    let connection = RecoveringConnection::open(addresses("a"), options, net).await.unwrap();
+    let net = Deaf { is_never_whole: true, ..Deaf::default() };
+    let connection = RecoveringConnection::open(addresses("a"), options, net.clone()).await.unwrap();
     let sender = connection
         .sender(SenderOptions::new("s", "queue"))
         .unsettled(Unsettled::Resume { kept_bytes: 1 << 20 });
@@ -41,7 +40,7 @@ async fn a_peer_whose_map_is_never_whole_is_not_attached_to_without_end() {
         ),
         "{error:?}"
     );
-    let attaches = attaches.load(Ordering::Relaxed);
+    let attaches = net.attaches.load(Ordering::Relaxed);
     assert!(attaches <= 6, "{attaches} attaches");
     // It paused between them.
     assert!(began.elapsed() > Duration::from_millis(100) && began.elapsed() < limit, "{:?}", began.elapsed());
@@ -77,10 +76,12 @@ async fn messages_that_no_attach_can_end_are_unknown_after_a_bounded_number_of_a
     drop(sender.send_with_receipt(&numbered(MESSAGES)).await.unwrap());
 }
 
-/// A peer that takes transfers and tells of none, whose frames are small and whose later attaches tell a part of a map of
-/// other deliveries.
+/// A peer that takes transfers and tells of none, whose frames are small and whose attaches tell no whole map: the later ones
+/// a part of a map of other deliveries, where nothing else is chosen.
 #[derive(Clone, Debug, Default)]
 struct Deaf {
+    /// Whether every attach says that its map, which is none, is not whole.
+    is_never_whole: bool,
     attaches: Arc<AtomicUsize>,
     /// Attaches of ours that told a part.
     in_part: Arc<AtomicUsize>,
@@ -130,7 +131,8 @@ impl Deaf {
                 self.in_part.fetch_add(usize::from(ours.incomplete_unsettled), Ordering::Relaxed);
                 let mut attach = Attach::new("s", 0, Role::Receiver);
                 attach.target = Some(amqp_codec::Target::new("queue").into());
-                if !is_first && !self.is_whole.load(Ordering::Relaxed) {
+                attach.incomplete_unsettled = self.is_never_whole;
+                if !self.is_never_whole && !is_first && !self.is_whole.load(Ordering::Relaxed) {
                     let other = (Value::Binary(Bytes::from_static(b"of another")), Value::Null);
                     attach.unsettled = Some([other].into_iter().collect());
                     attach.incomplete_unsettled = true;
@@ -172,78 +174,6 @@ impl Hooks for Deaf {
         let (near, far) = tokio::io::duplex(PIPE);
         let is_first = self.attaches.load(Ordering::Relaxed) == 0;
         tokio::spawn(self.clone().serve(far, is_first));
-        let connection = Connection::over(near, no_sasl()).await.unwrap();
-        let session = connection.begin(SessionOptions::new()).await?;
-        Ok(Established::new(connection, session, ()))
-    }
-    async fn attend(&self, _: &Live<()>) -> Parting<RecoveryError> {
-        std::future::pending().await
-    }
-    fn lost(&self, _: &Live<()>, reason: RecoveryError) -> RecoveryError {
-        reason
-    }
-    fn verdict(&self, error: &RecoveryError) -> Verdict {
-        error.verdict()
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Incomplete(Arc<AtomicUsize>);
-
-/// Answers every attach with an unsettled map that is not whole.
-async fn serve(mut far: DuplexStream, attaches: Arc<AtomicUsize>) {
-    let mut header = [0; 8];
-    far.read_exact(&mut header).await.unwrap();
-    far.write_all(b"AMQP\x00\x01\x00\x00").await.unwrap();
-    loop {
-        let mut size = [0; 4];
-        if far.read_exact(&mut size).await.is_err() {
-            return;
-        }
-        let mut rest = vec![0; u32::from_be_bytes(size) as usize - 4];
-        far.read_exact(&mut rest).await.unwrap();
-        if rest.len() <= 4 {
-            continue;
-        }
-        let mut out = BytesMut::new();
-        match rest[6] {
-            0x10 => {
-                encode_frame(&mut out, 0, &Open::new("raw"), &[]);
-            }
-            0x11 => {
-                let begin = Begin {
-                    remote_channel: Some(0),
-                    incoming_window: 100,
-                    outgoing_window: 100,
-                    ..Begin::default()
-                };
-                encode_frame(&mut out, 0, &begin, &[]);
-            }
-            0x12 => {
-                attaches.fetch_add(1, Ordering::Relaxed);
-                let mut attach = Attach::new("s", 0, Role::Receiver);
-                attach.target = Some(amqp_codec::Target::new("queue").into());
-                attach.incomplete_unsettled = true;
-                encode_frame(&mut out, 0, &attach, &[]);
-            }
-            0x16 => {
-                let detach = Detach { handle: 0, closed: false, error: None };
-                encode_frame(&mut out, 0, &detach, &[]);
-            }
-            _ => {}
-        }
-        if far.write_all(&out).await.is_err() {
-            return;
-        }
-    }
-}
-
-impl Hooks for Incomplete {
-    type Context = ();
-    type Error = RecoveryError;
-    async fn connect(&self, _: &Attempt<'_>) -> Result<Established<()>, RecoveryError> {
-        let (near, far) = tokio::io::duplex(PIPE);
-        tokio::spawn(serve(far, Arc::clone(&self.0)));
         let connection = Connection::over(near, no_sasl()).await.unwrap();
         let session = connection.begin(SessionOptions::new()).await?;
         Ok(Established::new(connection, session, ()))
