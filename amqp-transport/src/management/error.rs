@@ -44,6 +44,12 @@ pub enum ManagementRequestError {
         /// The key of the property.
         key: &'static str,
     },
+    /// The body of a `QUERY` names no attributes in a way that can be answered.
+    #[error("the query's attributeNames {problem}")]
+    AttributeNames {
+        /// What is wrong with them.
+        problem: &'static str,
+    },
 }
 
 impl ManagementRequestError {

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use amqp_codec::{ApplicationProperties, Body, Map, Message, MessageId, Str, Value};
+use amqp_codec::{ApplicationProperties, Body, Map, Message, MessageId, Str, Value, ValueRef};
 
 use super::ManagementRequestError;
+use super::query::{NameFault, distinct_names};
 use crate::request_response::request;
 use crate::secret::Secret;
 
@@ -84,6 +85,30 @@ impl ManagementRequest {
         self
     }
 
+    /// The attributes that a `QUERY` asks for, for the node that answers it; none means all. In which order entities
+    /// come, which has to stay the same for `offset` and `count` to mean something, is the node's to keep.
+    ///
+    /// # Errors
+    /// When the body is no map with a list of distinct strings `attributeNames`; an empty body asks for all.
+    /// [`ManagementRequestError::status`] is the answer to it.
+    // MG-006
+    pub fn attribute_names(&self) -> Result<Vec<Str>, ManagementRequestError> {
+        let wrong = |problem| ManagementRequestError::AttributeNames { problem };
+        let body = match &self.body {
+            Value::Null => return Ok(Vec::new()),
+            Value::Map(body) => body,
+            _ => return Err(wrong("are in no map")),
+        };
+        match body.get_str("attributeNames") {
+            None | Some(ValueRef::Null) => Ok(Vec::new()),
+            Some(ValueRef::List(names)) => distinct_names(names).map_err(|fault| match fault {
+                NameFault::NoString => wrong("are not all strings"),
+                NameFault::Twice => wrong("name an attribute twice"),
+            }),
+            Some(_) => Err(wrong("are no list")),
+        }
+    }
+
     /// The request as a message; the reply comes to the link attached as `reply_to`.
     // MG-001, MG-003
     #[must_use]
@@ -135,8 +160,6 @@ const NODE_TYPE: &str = "org.amqp.management";
 
 #[cfg(test)]
 mod tests {
-    use amqp_codec::ValueRef;
-
     use super::*;
 
     fn read() -> ManagementRequest {
@@ -179,6 +202,28 @@ mod tests {
         let Value::Map(body) = &query.body else { panic!("no map") };
         let Some(ValueRef::List(names)) = body.get_str("attributeNames") else { panic!("no names") };
         assert_eq!(names.iter().map(|name| name.as_str().unwrap()).collect::<Vec<_>>(), ["name", "size"]);
+    }
+
+    // MG-006: what another maker's client may send.
+    #[test]
+    fn a_query_that_names_an_attribute_twice_was_answered() {
+        let asking = |names: Value| {
+            let mut body = Map::default();
+            body.insert("attributeNames", names);
+            ManagementRequest::on_node("QUERY").with_body(Value::Map(body)).attribute_names()
+        };
+        let list = |names: &[&str]| {
+            Value::List(names.iter().copied().map(Value::from).collect::<Vec<Value>>().into())
+        };
+        assert_eq!(asking(list(&["name", "size"])), Ok(vec![Str::from("name"), Str::from("size")]));
+        assert_eq!(asking(list(&[])), Ok(Vec::new()), "all of them");
+        assert_eq!(ManagementRequest::on_node("QUERY").attribute_names(), Ok(Vec::new()));
+        let error = asking(list(&["name", "size", "name"])).unwrap_err();
+        assert_eq!((error.status().code, error.to_string().contains("twice")), (400, true));
+        for wrong in [Value::from("name"), Value::List(vec![Value::Int(1)].into())] {
+            assert_eq!(asking(wrong).unwrap_err().status().code, 400);
+        }
+        assert!(ManagementRequest::on_node("QUERY").with_body("name").attribute_names().is_err());
     }
 
     #[test]

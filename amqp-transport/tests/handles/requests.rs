@@ -97,11 +97,15 @@ async fn a_management_node_answers_in_either_dialect() {
                 Err(error) => return management::refusal(&request, &error.status(), dialect),
             };
             match (asked.operation.as_str(), asked.entity_type.as_str()) {
-                ("QUERY", "org.amqp.management") => {
-                    let rows = vec![vec![Value::from("q1")].into()];
-                    let result = QueryResult { attribute_names: vec![Str::from("name")], rows };
-                    management::response(&request, result.to_body(), dialect)
-                }
+                ("QUERY", "org.amqp.management") => match asked.attribute_names() {
+                    Ok(attribute_names) => {
+                        let row = attribute_names.iter().map(|name| Value::from(format!("q1's {name}")));
+                        let rows = vec![row.collect::<Vec<_>>().into()];
+                        let result = QueryResult { attribute_names, rows };
+                        management::response(&request, result.to_body(), dialect)
+                    }
+                    Err(error) => management::refusal(&request, &error.status(), dialect),
+                },
                 ("READ", "queue") => {
                     let absent = Status::new(404, "there is no such queue");
                     management::refusal(&request, &absent, dialect)
@@ -111,14 +115,19 @@ async fn a_management_node_answers_in_either_dialect() {
         });
         let (_client, session, _server) = serving(node).await;
         let client = ManagementClient::open(&session, management::NODE).await.unwrap();
-        let answer = client.request(&ManagementRequest::query(["name"])).await.unwrap();
+        let answer = client.request(&ManagementRequest::query(["name", "size"])).await.unwrap();
         assert_eq!(answer.status, 200);
         let result = QueryResult::from_body(&answer.body).unwrap();
-        assert_eq!(result.attribute_names, [Str::from("name")]);
+        assert_eq!(result.attribute_names, [Str::from("name"), Str::from("size")]);
+        assert_eq!(result.rows, [vec![Value::from("q1's name"), Value::from("q1's size")].into()]);
         let status = |error: ManagementError| match error {
             ManagementError::Refused(status) => status.code,
             other => panic!("{other}"),
         };
+        let names = Value::List(vec![Value::from("name"), Value::from("name")].into());
+        let body = Value::Map([(Value::from("attributeNames"), names)].into_iter().collect());
+        let doubled = ManagementRequest::on_node("QUERY").with_body(body);
+        assert_eq!(status(client.request(&doubled).await.unwrap_err()), 400);
         let read = ManagementRequest::read("queue", "q9");
         assert_eq!(status(client.request(&read).await.unwrap_err()), 404);
         let other = ManagementRequest::on_node("GET-TYPES");

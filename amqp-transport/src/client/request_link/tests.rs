@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use amqp_codec::{ErrorCondition, Value};
+use tokio::time::timeout;
 
 use super::*;
 use crate::cbs::{CbsError, CbsServer, PutToken};
@@ -10,6 +11,9 @@ use crate::request_response::{Dialect, Status};
 use crate::secret::Secret;
 use crate::server::AcceptOptions;
 use crate::server::{Incoming, ListenerOptions, ServerConnection};
+
+/// Longer than anything takes that ends at all.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A peer whose one node takes requests; the test answers them by hand.
 struct Node {
@@ -42,18 +46,19 @@ impl Node {
             let session = connection.begin(SessionOptions::new()).await.expect("a session");
             open(session).await
         };
-        tokio::join!(connect, serve)
+        timeout(PATIENCE, async { tokio::join!(connect, serve) }).await.expect("both are there in time")
     }
 
     async fn take(&self) -> Message {
-        let delivery = self.requests.recv().await.expect("a request");
+        let delivery = timeout(PATIENCE, self.requests.recv()).await.expect("in time").expect("a request");
         let message = delivery.message().expect("a message");
         delivery.accept().expect("an open link");
         message
     }
 
     async fn answer(&self, reply: Message) {
-        assert_eq!(self.replies.send(&reply).await.expect("an outcome"), Outcome::Accepted);
+        let outcome = timeout(PATIENCE, self.replies.send(&reply)).await.expect("in time");
+        assert_eq!(outcome.expect("an outcome"), Outcome::Accepted);
     }
 }
 
@@ -170,7 +175,7 @@ async fn a_lost_connection_ends_what_is_pending() {
 async fn a_request_the_node_rejects_is_told_at_once() {
     let (client, node) = cbs().await;
     let serve = async {
-        let delivery = node.requests.recv().await.unwrap();
+        let delivery = timeout(PATIENCE, node.requests.recv()).await.unwrap().unwrap();
         delivery.reject(None).unwrap();
     };
     let (answer, ()) = tokio::join!(put(&client, "a"), serve);

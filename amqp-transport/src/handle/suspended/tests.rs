@@ -8,6 +8,9 @@ use crate::client::{ConnectOptions, Connection, SessionOptions};
 use crate::engine::UnsettledDelivery;
 use crate::server::{AcceptOptions, Incoming, ListenerOptions, ServerConnection};
 
+/// Longer than anything takes that ends at all.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// A sender of an earlier process with so many messages.
 fn left(messages: u32) -> SuspendedSender {
     let mut link = SuspendedLink::new("L", Role::Sender);
@@ -33,7 +36,7 @@ async fn receipts_of_an_earlier_process_that_nobody_takes_are_forgotten() {
     );
     let (client, server) = (client.unwrap(), server.unwrap());
     let session = client.begin(SessionOptions::new()).await.unwrap();
-    let next_attach = async || match server.next().await.unwrap() {
+    let next_attach = async || match timeout(PATIENCE, server.next()).await.unwrap().unwrap() {
         Incoming::Attach(attach) => attach,
         other => panic!("not an attach: {other:?}"),
     };
@@ -50,7 +53,7 @@ async fn receipts_of_an_earlier_process_that_nobody_takes_are_forgotten() {
             tokio::join!(session.resume_sender(SenderOptions::new("L", "/q"), left(3)), accepting);
         let sender = sender.unwrap();
         for _ in 0..taken {
-            receiver.recv().await.unwrap().reject(None).unwrap();
+            timeout(PATIENCE, receiver.recv()).await.unwrap().unwrap().reject(None).unwrap();
         }
         sleep(Duration::from_secs(1)).await;
         assert_eq!(remembered(&client), 3);
