@@ -178,6 +178,7 @@ async fn at_the_limit<F: Future>(waiting: F) -> F::Output {
 // S-010: what was begun is ended, and a channel is free once both ends are out.
 #[tokio::test(start_paused = true)]
 async fn a_begin_that_nobody_answers_waits_no_longer_than_the_limit_and_a_late_answer_is_no_fault() {
+    must_end_within(PAUSED);
     let (client, mut peer) = connected().await;
     let refused = at_the_limit(client.begin(SessionOptions::new())).await;
     assert!(matches!(refused, Err(OpenError::Unanswered)), "{refused:?}");
@@ -203,6 +204,7 @@ async fn a_begin_that_nobody_answers_waits_no_longer_than_the_limit_and_a_late_a
 // L-004, S-036: the name and the handle of what was attached are free once the peer has answered the attach and the detach.
 #[tokio::test(start_paused = true)]
 async fn an_attach_that_nobody_answers_waits_no_longer_than_the_limit_and_a_late_answer_is_no_fault() {
+    must_end_within(PAUSED);
     let (client, mut peer) = connected().await;
     let session = begun(&client, &mut peer).await;
     for role in [Role::Sender, Role::Receiver] {
@@ -242,6 +244,7 @@ async fn an_attach_that_nobody_answers_waits_no_longer_than_the_limit_and_a_late
 // R-15 is no excuse: a message whose link is waited for no more ends as unknown, and what is heard of it late is of no other.
 #[tokio::test(start_paused = true)]
 async fn a_detach_that_nobody_answers_waits_no_longer_than_the_limit_and_late_outcomes_are_nobody_elses() {
+    must_end_within(PAUSED);
     let (client, mut peer) = connected().await;
     let session = begun(&client, &mut peer).await;
     let gone = sender(&session, &mut peer, SenderOptions::new("gone", "/x")).await;
@@ -270,6 +273,7 @@ async fn a_detach_that_nobody_answers_waits_no_longer_than_the_limit_and_late_ou
 
 #[tokio::test(start_paused = true)]
 async fn a_suspended_sender_whose_peer_does_not_answer_is_handed_out_all_the_same() {
+    must_end_within(PAUSED);
     let (client, mut peer) = connected().await;
     let session = begun(&client, &mut peer).await;
     let options = || SenderOptions::new("kept", "/x").keep_unsettled(1_000);
@@ -297,6 +301,7 @@ async fn a_suspended_sender_whose_peer_does_not_answer_is_handed_out_all_the_sam
 // S-009, S-012
 #[tokio::test(start_paused = true)]
 async fn an_end_that_nobody_answers_waits_no_longer_than_the_limit_and_a_late_answer_is_no_fault() {
+    must_end_within(PAUSED);
     let (client, mut peer) = connected().await;
     let session = begun(&client, &mut peer).await;
     let link = receiver(&session, &mut peer).await;
@@ -319,6 +324,7 @@ async fn an_end_that_nobody_answers_waits_no_longer_than_the_limit_and_a_late_an
 // Nobody waits, and still nothing is left of them.
 #[tokio::test(start_paused = true)]
 async fn what_was_cancelled_and_never_answered_is_let_go_of_in_time() {
+    must_end_within(PAUSED);
     let (client, mut peer) = connected().await;
     let session = begun(&client, &mut peer).await;
     for name in ["a", "b"] {
@@ -335,6 +341,7 @@ async fn what_was_cancelled_and_never_answered_is_let_go_of_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_link_that_this_side_has_detached_is_not_attached_and_nobody_receives_on_it_any_more() {
+    must_end_within(PAUSED);
     let (client, mut peer) = connected().await;
     let session = begun(&client, &mut peer).await;
     let link = std::sync::Arc::new(receiver(&session, &mut peer).await);
@@ -355,6 +362,7 @@ async fn a_link_that_this_side_has_detached_is_not_attached_and_nobody_receives_
 // L-015: a receiver has nothing to send; a tag of 33 octets on its handle costs that link alone.
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_the_engine_detached_by_itself_says_so_before_the_peer_has_answered() {
+    must_end_within(PAUSED);
     let (client, mut peer) = connected().await;
     let session = begun(&client, &mut peer).await;
     let link = sender(&session, &mut peer, SenderOptions::new("s", "/x")).await;

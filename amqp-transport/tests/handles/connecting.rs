@@ -34,6 +34,7 @@ async fn both_ends_see_each_other_and_close_in_good_order() {
 // C-022: after the two closes the stream is let go of, whatever else may come on it.
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_not_used_again_after_the_closes() {
+    must_end_within(PAUSED);
     let (mut near, far) = tokio::io::duplex(PIPE);
     let mut frames = BytesMut::from(&b"AMQP\x00\x01\x00\x00"[..]);
     encode_frame(&mut frames, 0, &Open::new("peer"), &[]);
@@ -142,6 +143,7 @@ async fn a_session_whose_begin_is_dropped_is_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_says_nothing_times_the_connect_out() {
+    must_end_within(PAUSED);
     let (near, _far) = tokio::io::duplex(PIPE);
     let start = Instant::now();
     let options = client_options().connect_timeout(Duration::from_secs(7));
@@ -153,6 +155,7 @@ async fn a_peer_that_says_nothing_times_the_connect_out() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_says_nothing_times_the_handshake_out() {
+    must_end_within(PAUSED);
     let (_near, far) = tokio::io::duplex(PIPE);
     let options = server_options().handshake_timeout(Duration::from_secs(3));
     let error = ServerConnection::over(far, &options).await.unwrap_err();
@@ -225,6 +228,7 @@ async fn refused(sasl: Sasl, server: ListenerOptions) -> (ConnectError, Handshak
 
 #[tokio::test(start_paused = true)]
 async fn wrong_credentials_are_told_apart_from_a_server_in_trouble() {
+    must_end_within(PAUSED);
     let (client, server) = refused(plain("ann", "wrong"), plain_only()).await;
     assert!(client.is_auth() && !client.is_retryable(), "{client}");
     assert!(matches!(server, HandshakeError::Refused { .. }), "{server}");
@@ -235,6 +239,7 @@ async fn wrong_credentials_are_told_apart_from_a_server_in_trouble() {
 
 #[tokio::test(start_paused = true)]
 async fn a_mechanism_that_is_not_offered_is_named() {
+    must_end_within(PAUSED);
     let (client, _) = refused(Sasl::Anonymous, plain_only()).await;
     let ConnectError::Lost {
         reason: ConnectionError::Sasl(SaslFailure::MechanismNotOffered { wanted, offered }),
@@ -261,6 +266,7 @@ async fn leaving_sasl_out_is_allowed_only_where_it_is_allowed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_speaks_something_else_is_named() {
+    must_end_within(PAUSED);
     let (near, mut far) = tokio::io::duplex(PIPE);
     far.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
     let error = Connection::over(near, client_options()).await.unwrap_err();

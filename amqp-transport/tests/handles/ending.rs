@@ -104,6 +104,7 @@ fn stray_frame(channel: u16) -> BytesMut {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_told_as_not_sent_is_not_written_after_a_violation() {
+    must_end_within(PAUSED);
     for size in [0, 20_000] {
         let (_client, sender, mut far) = sender_to_hand(PIPE).await;
         far.write_all(&stray_frame(77)).await.unwrap();
@@ -118,6 +119,7 @@ async fn a_message_told_as_not_sent_is_not_written_after_a_violation() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_told_as_not_sent_is_not_written_after_the_end_of_the_input() {
+    must_end_within(PAUSED);
     let (_client, sender, far) = sender_to_hand(PIPE).await;
     let (mut read, mut write) = tokio::io::split(far);
     write.shutdown().await.unwrap();
@@ -130,6 +132,7 @@ async fn a_message_told_as_not_sent_is_not_written_after_the_end_of_the_input() 
 
 #[tokio::test(start_paused = true)]
 async fn a_message_told_as_not_sent_is_not_written_after_the_peer_fell_silent() {
+    must_end_within(PAUSED);
     // The pipe takes a part of what is sent; its rest is read after the connection has been given up.
     let (_client, sender, mut far) = sender_to_hand(512).await;
     let filling = Message::data(vec![0; 8_000]);
@@ -144,6 +147,7 @@ async fn a_message_told_as_not_sent_is_not_written_after_the_peer_fell_silent() 
 
 #[tokio::test(start_paused = true)]
 async fn a_message_before_the_end_of_its_session_is_not_told_as_not_sent() {
+    must_end_within(PAUSED);
     let (near, far) = tokio::io::duplex(PIPE);
     let script = tokio::spawn(peer_by_hand(far));
     let client = Connection::over(near, no_sasl()).await.unwrap();
@@ -161,6 +165,7 @@ async fn a_message_before_the_end_of_its_session_is_not_told_as_not_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn a_close_towards_a_peer_that_beats_and_never_reads_comes_to_an_end() {
+    must_end_within(PAUSED);
     let (near, far) = tokio::io::duplex(200);
     let (mut far_read, mut far_write) = tokio::io::split(far);
     let beating = tokio::spawn(async move {
@@ -248,6 +253,7 @@ impl AsyncWrite for Flood {
 // The clock cannot be paused here: it would only move on if the stream ever made the task wait.
 #[tokio::test]
 async fn a_stream_that_is_always_ready_does_not_put_the_end_off() {
+    must_end_within(RUNNING);
     let (gone, is_gone) = tokio::sync::oneshot::channel();
     let stream = Flood { has_spoken: false, _gone: gone };
     assert!(ServerConnection::over(stream, &server_options()).await.is_err());
@@ -284,6 +290,7 @@ async fn a_detach_for_a_message_too_large_is_told_to_the_largest_only() {
 
 #[tokio::test(start_paused = true)]
 async fn a_receiver_waited_for_the_answer_to_a_detach_of_its_own() {
+    must_end_within(PAUSED);
     let (near, far) = tokio::io::duplex(64 * 1024);
     let script = tokio::spawn(async move {
         let mut far = far;

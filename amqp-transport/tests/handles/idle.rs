@@ -96,6 +96,7 @@ async fn time_until_given_up(
 // C-030: the peer said how long it bears to hear nothing, and has heard nothing for as long.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_talked_and_never_read_held_a_connection_open_for_ever() {
+    must_end_within(PAUSED);
     let never = Duration::from_secs(1);
     for (announced, ours, expected) in [
         (Some(60_000), Some(240), Some(60)),

@@ -124,6 +124,7 @@ async fn a_killed_peer_leaves_every_message_accounted_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_never_reads_what_it_is_owed_is_given_up() {
+    must_end_within(PAUSED);
     let (mut near, far) = tokio::io::duplex(2_000);
     let mut limits = Limits::default();
     limits.owed_output = 4_096;
@@ -153,6 +154,7 @@ async fn a_peer_that_never_reads_what_it_is_owed_is_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_given_up_during_its_handshake_has_its_stream_closed() {
+    must_end_within(PAUSED);
     let (mut near, far) = tokio::io::duplex(2_000);
     near.write_all(b"AMQP\x00\x01\x00\x00").await.unwrap();
     let options = server_options().handshake_timeout(Duration::from_secs(3));
@@ -164,6 +166,7 @@ async fn a_client_given_up_during_its_handshake_has_its_stream_closed() {
 
 #[tokio::test]
 async fn a_runtime_that_stops_leaves_nobody_waiting() {
+    must_end_within(RUNNING);
     let (near, far) = tokio::io::duplex(PIPE);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let server = runtime.spawn(async move {

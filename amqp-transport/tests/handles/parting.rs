@@ -158,6 +158,7 @@ async fn to_a_miser() -> (Connection, Session, Sender, tokio::task::JoinHandle<V
 
 #[tokio::test(start_paused = true)]
 async fn an_end_waits_for_a_peer_without_a_window_no_longer_than_the_limit_and_tells_what_it_cut_off() {
+    must_end_within(PAUSED);
     let limit = Limits::default().leave_time_out;
     for way in [Way::Detach, Way::End, Way::Close] {
         let (client, session, sender, _script) = to_a_miser().await;
@@ -177,6 +178,7 @@ async fn an_end_waits_for_a_peer_without_a_window_no_longer_than_the_limit_and_t
 
 #[tokio::test(start_paused = true)]
 async fn a_send_while_an_end_waits_is_refused_at_once_and_says_why() {
+    must_end_within(PAUSED);
     for way in [Way::Detach, Way::End, Way::Close] {
         let (client, session, sender, _script) = to_a_miser().await;
         let sender = std::sync::Arc::new(sender);
@@ -232,6 +234,7 @@ async fn a_dropped_sender_is_detached_no_sooner_than_its_message_has_left_and_a_
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_without_a_window_held_a_dropped_senders_link_for_as_long_as_the_connection_lived() {
+    must_end_within(PAUSED);
     let (near, far) = tokio::io::duplex(PIPE);
     let script = tokio::spawn(miser(far, 2));
     // A peer that says nothing for longer is a dead one.

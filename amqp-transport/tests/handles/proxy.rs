@@ -49,6 +49,7 @@ async fn through(options: ConnectOptions) {
 
 #[tokio::test]
 async fn a_connection_goes_through_the_proxy_with_its_credentials() {
+    must_end_within(RUNNING);
     let (proxy, asked) = proxy(ESTABLISHED).await;
     let proxy = proxy.credentials("Aladdin", Secret::new("open sesame")).unwrap();
     through(client_options().proxy(proxy)).await;
@@ -59,6 +60,7 @@ async fn a_connection_goes_through_the_proxy_with_its_credentials() {
 
 #[tokio::test]
 async fn rules_name_the_proxy_or_none() {
+    must_end_within(RUNNING);
     let (proxy, asked) = proxy(ESTABLISHED).await;
     let address = format!("{proxy:?}");
     let port = address.split("port: ").nth(1).unwrap().split(',').next().unwrap().to_owned();
@@ -87,6 +89,7 @@ async fn failing(answer: &'static [u8]) -> ProxyError {
 
 #[tokio::test]
 async fn what_the_proxy_says_is_told() {
+    must_end_within(RUNNING);
     let error =
         failing(b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n").await;
     assert!(matches!(&error, ProxyError::Unauthorized { had_credentials: false, .. }), "{error}");
@@ -103,6 +106,7 @@ async fn what_the_proxy_says_is_told() {
 // A proxy that was configured and cannot be used never ends in a direct connection.
 #[tokio::test]
 async fn there_is_no_way_around_a_proxy_that_is_not_there() {
+    must_end_within(RUNNING);
     let listener = Listener::bind(("127.0.0.1", 0), server_options()).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let nobody = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap().port();
@@ -121,6 +125,7 @@ async fn there_is_no_way_around_a_proxy_that_is_not_there() {
 
 #[tokio::test]
 async fn a_proxy_that_never_answers_costs_the_connect_timeout() {
+    must_end_within(RUNNING);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let options = client_options()

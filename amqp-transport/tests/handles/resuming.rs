@@ -379,6 +379,7 @@ async fn a_sender_whose_maps_were_told_in_part_ended_as_if_its_application_had_d
 // L-002, L-009, R-06: a peer that attaches its own link anew, as one does that believes the first lost.
 #[tokio::test(start_paused = true)]
 async fn a_listener_could_not_resume_a_link_that_its_peer_attached_anew() {
+    must_end_within(PAUSED);
     for termini in [None, Some(Termini::new(TerminusLimits::default()))] {
         attached_anew(termini).await;
     }

@@ -53,6 +53,7 @@ fn plain(password: &str) -> Sasl {
 // Scenario 17: a refused token takes one round more, and what the server objects is told.
 #[tokio::test(start_paused = true)]
 async fn bearer_tokens_are_taken_and_refused() {
+    must_end_within(PAUSED);
     let of = |token: &str| {
         let token = Secret::new(token);
         [
@@ -77,6 +78,7 @@ async fn bearer_tokens_are_taken_and_refused() {
 // Scenario 16, A-007: a token of 6,000 characters in one frame.
 #[tokio::test(start_paused = true)]
 async fn a_long_token_passes() {
+    must_end_within(PAUSED);
     let token = "t".repeat(6_000);
     let (client, server) =
         attempt(Sasl::OauthBearer { user: None, token: Secret::new(token) }, policy(&["OAUTHBEARER"])).await;
@@ -87,6 +89,7 @@ async fn a_long_token_passes() {
 // our order, whatever the server's.
 #[tokio::test(start_paused = true)]
 async fn the_first_of_several_that_both_know_is_used() {
+    must_end_within(PAUSED);
     let several = || Sasl::FirstOf(vec![plain("right"), Sasl::Anonymous]);
     let (_client, server) = attempt(several(), policy(&["ANONYMOUS", "PLAIN"])).await;
     assert_eq!(server.unwrap().identity().mechanism.as_deref(), Some("PLAIN"));
@@ -108,6 +111,7 @@ async fn the_first_of_several_that_both_know_is_used() {
 // no password on a socket without TLS, unless the caller says so.
 #[tokio::test]
 async fn a_password_does_not_travel_without_tls() {
+    must_end_within(RUNNING);
     let listener = Listener::bind(("127.0.0.1", 0), server_options().sasl(policy(&["PLAIN"]))).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let options = client_options().sasl(plain("right"));
@@ -126,6 +130,7 @@ async fn a_password_does_not_travel_without_tls() {
 // A-023 seen from the client, scenario 11: SASL is not given up because the peer does without.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_leaves_sasl_out_is_left() {
+    must_end_within(PAUSED);
     let (near, mut far) = tokio::io::duplex(PIPE);
     let answering = async move {
         far.write_all(&ProtocolHeader::AMQP.encode()).await.unwrap();
@@ -142,6 +147,7 @@ async fn a_peer_that_leaves_sasl_out_is_left() {
 // what requires SASL and offers none lets nobody in, with SASL or without.
 #[tokio::test(start_paused = true)]
 async fn a_policy_without_mechanisms_is_no_open_door() {
+    must_end_within(PAUSED);
     for sasl in [Sasl::None, Sasl::Anonymous] {
         let (client, server) = attempt(sasl, SaslPolicy::empty()).await;
         assert!(client.is_err() && server.is_err());
@@ -170,6 +176,7 @@ impl ClientMechanism for Late {
 //
 #[tokio::test(start_paused = true)]
 async fn an_initial_response_that_was_left_out_is_asked_for() {
+    must_end_within(PAUSED);
     let (client, server) = attempt(Sasl::Custom(CustomSasl::new(|| Late)), policy(&["PLAIN"])).await;
     client.unwrap();
     assert_eq!(server.unwrap().identity().user.as_deref(), Some("ann"));
@@ -226,6 +233,7 @@ fn countdown(from: u8) -> Sasl {
 //
 #[tokio::test(start_paused = true)]
 async fn a_mechanism_of_ones_own_has_its_rounds_within_the_bound() {
+    must_end_within(PAUSED);
     let own = || {
         SaslPolicy::empty().mechanism(Symbol::from_static("X-COUNTDOWN"), |_| Some(Box::new(Countdown(0))))
     };
@@ -273,6 +281,7 @@ mod scram {
     //
     #[tokio::test(start_paused = true)]
     async fn scram_lets_in_who_knows_the_password() {
+        must_end_within(PAUSED);
         for hash in [ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sha512] {
             let (client, server) = attempt(scram(hash, "ann", "right"), users()).await;
             client.unwrap();
@@ -290,6 +299,7 @@ mod scram {
     // No downgrade: SCRAM goes without TLS, and PLAIN does not take its place.
     #[tokio::test]
     async fn scram_needs_no_tls_and_plain_is_no_way_around() {
+        must_end_within(RUNNING);
         let offering = |options: ListenerOptions| Listener::bind(("127.0.0.1", 0), options);
         let listener = offering(server_options().sasl(users())).await.unwrap();
         let sasl = Sasl::FirstOf(vec![plain("right"), scram(ScramHash::Sha256, "ann", "right")]);
@@ -310,6 +320,7 @@ mod scram {
 
     #[tokio::test(start_paused = true)]
     async fn credentials_that_scram_cannot_prepare_are_refused_before_anything_is_sent() {
+        must_end_within(PAUSED);
         let (client, _) = attempt(scram(ScramHash::Sha256, "\u{e4}nn", "right"), users()).await;
         assert!(failure(client).to_string().contains("ascii"));
     }
@@ -360,6 +371,7 @@ async fn attempt_asking(
 // A password database could not be asked but by blocking the task.
 #[tokio::test(start_paused = true)]
 async fn who_is_let_in_may_be_asked_of_others_while_the_connection_waits() {
+    must_end_within(PAUSED);
     let (policy, _over) = asking(Duration::from_secs(5));
     let (client, server) = attempt_asking(plain("right"), policy.clone()).await;
     client.unwrap();
@@ -371,6 +383,7 @@ async fn who_is_let_in_may_be_asked_of_others_while_the_connection_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn asking_is_given_up_when_the_handshake_takes_too_long() {
+    must_end_within(PAUSED);
     let (policy, mut over) = asking(Duration::from_secs(1_000));
     let (near, far) = tokio::io::duplex(PIPE);
     let options = server_options().sasl(policy).handshake_timeout(Duration::from_secs(7));
@@ -385,6 +398,7 @@ async fn asking_is_given_up_when_the_handshake_takes_too_long() {
 
 #[tokio::test(start_paused = true)]
 async fn asking_is_given_up_when_the_peer_has_gone() {
+    must_end_within(PAUSED);
     let (policy, mut over) = asking(Duration::from_secs(1_000));
     let (near, far) = tokio::io::duplex(PIPE);
     let options = server_options().sasl(policy);
@@ -416,6 +430,7 @@ impl AskingMechanism for SlowCountdown {
 
 #[tokio::test(start_paused = true)]
 async fn a_mechanism_of_ones_own_may_ask_others_at_every_step() {
+    must_end_within(PAUSED);
     let policy = SaslPolicy::empty().asking_mechanism(Symbol::from_static("X-COUNTDOWN"), |_| {
         Some(Box::new(SlowCountdown(Countdown(0))))
     });
@@ -427,6 +442,7 @@ async fn a_mechanism_of_ones_own_may_ask_others_at_every_step() {
 #[cfg(feature = "scram")]
 #[tokio::test(start_paused = true)]
 async fn scram_keys_may_be_asked_for() {
+    must_end_within(PAUSED);
     use amqp_transport::sasl::scram::{ScramDecoy, ScramHash, ScramKeys};
     let hash = ScramHash::Sha256;
     let keys = ScramKeys::derive(hash, &Secret::new("right"), b"salt", 4_096).unwrap();

@@ -230,6 +230,7 @@ async fn a_failed_connection_shows_its_last_frames_where_they_were_to_be_kept() 
 // The failures that are looked into most have no handle yet.
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_was_never_open_showed_no_last_frames() {
+    must_end_within(PAUSED);
     let nobody = |_: &SaslRequest, _: &SaslPeer| SaslDecision::Refuse;
     let policy = || SaslPolicy::new([Symbol::from_static("PLAIN")], Arc::new(nobody));
     for wanted in [LastFrames::Heads, LastFrames::Off] {

@@ -85,6 +85,7 @@ async fn a_listeners_application_refuses_sessions() {
 // A peer may attach before it knows whether its session is wanted.
 #[tokio::test(start_paused = true)]
 async fn links_wait_for_the_answer_to_their_session() {
+    must_end_within(PAUSED);
     let (near, far) = tokio::io::duplex(PIPE);
     let mut frames = BytesMut::from(&b"AMQP\x00\x01\x00\x00"[..]);
     encode_frame(&mut frames, 0, &Open::new("peer"), &[]);

@@ -49,6 +49,7 @@ async fn ten_thousand(mode: SenderSettleMode) {
 /// On one thread the driver has no turn before the burst is complete, so the count does not hang on the machine's load.
 #[tokio::test]
 async fn a_burst_leaves_in_one_batch() {
+    must_end_within(RUNNING);
     let (client, server) = over_tcp().await;
     let session = session(&client).await;
     let accept = AcceptOptions::new().credit(CreditMode::Auto(1_000)).max_message_size(1_024);
@@ -77,16 +78,19 @@ async fn a_burst_leaves_in_one_batch() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_unsettled_messages() {
+    must_end_within(RUNNING);
     ten_thousand(SenderSettleMode::Unsettled).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_settled_messages() {
+    must_end_within(RUNNING);
     ten_thousand(SenderSettleMode::Settled).await;
 }
 
 #[tokio::test]
 async fn a_closed_port_is_unreachable() {
+    must_end_within(RUNNING);
     let listener = Listener::bind(("127.0.0.1", 0), server_options()).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
@@ -97,6 +101,7 @@ async fn a_closed_port_is_unreachable() {
 
 #[tokio::test]
 async fn outcomes_given_just_before_close_arrive() {
+    must_end_within(RUNNING);
     for _ in 0..50 {
         let (client, server) = over_tcp().await;
         let session = session(&client).await;
@@ -120,6 +125,7 @@ async fn outcomes_given_just_before_close_arrive() {
 
 #[tokio::test]
 async fn a_peer_whose_process_dies_is_noticed_at_once() {
+    must_end_within(RUNNING);
     let listener = Listener::bind(("127.0.0.1", 0), server_options()).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let dying = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

@@ -1,6 +1,8 @@
 //! Two ends of a connection, and the few words every test needs.
 
+use std::cell::Cell;
 use std::future::Future;
+use std::io::Write;
 use std::time::Duration;
 
 use amqp_codec::{ErrorCondition, Message, Str};
@@ -14,6 +16,30 @@ use tokio::task::JoinHandle;
 
 /// Octets an in-memory pipe holds in each direction.
 pub(crate) const PIPE: usize = 64 * 1024;
+
+/// Longer than any test that ends at all: on a paused clock, which comes to it at once when nothing else is due.
+pub(crate) const PAUSED: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// The same on a clock that runs.
+pub(crate) const RUNNING: Duration = Duration::from_secs(120);
+
+/// Fails this test's process where the test goes on for longer: a wake-up that is lost must not be waited for without end.
+/// What a test has said first counts.
+pub(crate) fn must_end_within(limit: Duration) {
+    thread_local! {
+        static WATCHING: Cell<Option<JoinHandle<()>>> = const { Cell::new(None) };
+    }
+    let before = WATCHING.take().filter(|watching| !watching.is_finished());
+    let watching = before.unwrap_or_else(|| {
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        tokio::spawn(async move {
+            tokio::time::sleep(limit).await;
+            // Not through the test's captured output, which is lost with the process.
+            let _ = writeln!(std::io::stderr(), "{test} waits for what does not come");
+            std::process::exit(101);
+        })
+    });
+    WATCHING.set(Some(watching));
+}
 
 pub(crate) fn client_options() -> ConnectOptions {
     ConnectOptions::new("client")
@@ -42,6 +68,7 @@ pub(crate) async fn pair_over(
     client: ConnectOptions,
     server: ListenerOptions,
 ) -> (Connection, ServerConnection) {
+    must_end_within(PAUSED);
     let (client, server) = tokio::join!(Connection::over(near, client), ServerConnection::over(far, &server));
     (client.unwrap(), server.unwrap())
 }

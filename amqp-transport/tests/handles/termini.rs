@@ -487,6 +487,7 @@ async fn a_handle_takes_its_own_link_out_of_the_termini() {
 // A store does not outlive its use: no task is left that waits for its links.
 #[tokio::test(start_paused = true)]
 async fn termini_that_nobody_uses_leave_no_task() {
+    must_end_within(PAUSED);
     let before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     {
         let termini = termini();
@@ -521,6 +522,7 @@ async fn a_dropped_wait_for_a_loss_forgets_none() {
 // L-002: locks of connections and of what they share are taken in one order, whoever steals from whom.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn connections_that_steal_one_link_from_each_other_do_not_wait_for_ever() {
+    must_end_within(RUNNING);
     let termini = termini();
     let fights = (0..4_u32).map(|number| {
         let termini = termini.clone();

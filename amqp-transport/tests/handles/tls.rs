@@ -61,6 +61,7 @@ async fn attempt(
 // C-007: TLS, then AMQP; the host that was asked for, without its port, is the host that is meant.
 #[tokio::test]
 async fn messages_cross_tls_and_it_ends_in_good_order() {
+    must_end_within(RUNNING);
     let identity = identity();
     let (client, server) = attempt(trusting(&identity), &identity).await;
     let (client, server) = (client.unwrap(), server.unwrap());
@@ -106,6 +107,7 @@ impl ResolvesServerCert for Asked {
 // mean the same host.
 #[tokio::test]
 async fn tls_asks_for_the_host_that_was_asked_for() {
+    must_end_within(RUNNING);
     let key = rcgen::KeyPair::generate().unwrap();
     let names = ["localhost", "broker.example", "127.0.0.1"].map(str::to_owned);
     let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
@@ -144,6 +146,7 @@ async fn tls_asks_for_the_host_that_was_asked_for() {
 
 #[tokio::test]
 async fn an_unknown_authority_is_named() {
+    must_end_within(RUNNING);
     let (client, server) = attempt(trusting(&identity()), &identity()).await;
     let error = client.unwrap_err();
     assert!(matches!(error, ConnectError::Tls(TlsError::UnknownAuthority)), "{error}");
@@ -153,6 +156,7 @@ async fn an_unknown_authority_is_named() {
 
 #[tokio::test]
 async fn a_wrong_name_is_named() {
+    must_end_within(RUNNING);
     let identity = identity();
     let (client, _) = attempt(trusting(&identity).server_name("other.example"), &identity).await;
     let error = client.unwrap_err();
@@ -164,6 +168,7 @@ async fn a_wrong_name_is_named() {
 
 #[tokio::test]
 async fn a_plain_client_on_the_tls_port_is_named_on_both_sides() {
+    must_end_within(RUNNING);
     let identity = identity();
     let (listener, port) = listen(&identity).await;
     let serving = async { listener.accept().await.unwrap().handshake().await };
@@ -181,6 +186,7 @@ async fn a_plain_client_on_the_tls_port_is_named_on_both_sides() {
 
 #[tokio::test]
 async fn a_tls_client_on_a_plain_port_is_told() {
+    must_end_within(RUNNING);
     let identity = identity();
     let listener = Listener::bind(("127.0.0.1", 0), server_options()).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -194,6 +200,7 @@ async fn a_tls_client_on_a_plain_port_is_told() {
 
 #[tokio::test]
 async fn an_end_without_close_notify_is_a_loss() {
+    must_end_within(RUNNING);
     let identity = identity();
     let (_listener, port) = listen(&identity).await;
     drop(_listener);
@@ -224,6 +231,7 @@ async fn an_end_without_close_notify_is_a_loss() {
 #[cfg(feature = "websocket")]
 #[tokio::test]
 async fn a_websocket_runs_inside_tls() {
+    must_end_within(RUNNING);
     use amqp_transport::client::WebSocketOptions;
     use amqp_transport::server::WebSocketAccept;
     let identity = identity();
@@ -285,6 +293,7 @@ fn mutual() -> (Arc<ServerConfig>, TlsOptions, Vec<u8>) {
 // EXTERNAL means the certificate, which the authenticator is shown.
 #[tokio::test]
 async fn external_is_decided_by_the_clients_certificate() {
+    must_end_within(RUNNING);
     use amqp_transport::client::Sasl;
     use amqp_transport::server::{SaslDecision, SaslPeer, SaslPolicy, SaslRequest};
     let (config, tls, certificate) = mutual();

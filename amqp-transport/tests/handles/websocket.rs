@@ -70,6 +70,7 @@ async fn messages_cross_a_websocket_both_ways() {
 // WS-001, WS-002
 #[tokio::test(start_paused = true)]
 async fn the_subprotocol_is_agreed_on_or_nothing_is() {
+    must_end_within(PAUSED);
     let draft = || WebSocketOptions::new("/").subprotocols([Subprotocol::AmqpWsb10]);
     let (ours, theirs) = attempt(client_options().websocket(draft()), server()).await;
     assert!(ours.is_ok() && theirs.is_ok());
@@ -91,6 +92,7 @@ async fn the_subprotocol_is_agreed_on_or_nothing_is() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_without_a_websocket_is_taken_on_the_same_port_unless_told_otherwise() {
+    must_end_within(PAUSED);
     let (ours, theirs) = attempt(client_options(), server()).await;
     assert!(ours.is_ok() && theirs.is_ok());
     let (ours, theirs) =
@@ -158,6 +160,7 @@ type Frames = [(u8, Vec<u8>)];
 // WS-004, WS-007, WS-008: pings between, empty messages, fragments, and one octet a message.
 #[tokio::test(start_paused = true)]
 async fn frames_of_every_kind_make_one_stream() {
+    must_end_within(PAUSED);
     let (mut raw, serving) = Raw::start(server()).await;
     raw.send(0x89, b"are you there").await;
     assert_eq!(raw.receive().await, (0xa, b"are you there".to_vec()));
@@ -183,6 +186,7 @@ async fn frames_of_every_kind_make_one_stream() {
 // WS-007, C-024: each ping is answered, and none of them is a sign of life of the AMQP connection on it.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_only_pings_its_websocket_is_as_silent_as_one_that_says_nothing() {
+    must_end_within(PAUSED);
     const SILENCE: Duration = Duration::from_secs(30);
     let (mut raw, serving) = Raw::start(server().idle_time_out(Some(SILENCE))).await;
     raw.send(BINARY, &ProtocolHeader::AMQP.encode()).await;
@@ -220,6 +224,7 @@ async fn a_peer_that_only_pings_its_websocket_is_as_silent_as_one_that_says_noth
 // WS-003 and RFC 6455's own rules, each with its code.
 #[tokio::test(start_paused = true)]
 async fn what_is_no_websocket_of_amqp_is_closed_with_its_code() {
+    must_end_within(PAUSED);
     let large = WebSocketAccept::new().max_message_size(1_000);
     // What came before is with the engine already.
     let fragments: &Frames = &[(0x02, b"AMQ".to_vec()), (0x00, Vec::new()), (0x80, vec![0; 998])];
@@ -253,6 +258,7 @@ async fn what_is_no_websocket_of_amqp_is_closed_with_its_code() {
 
 #[tokio::test(start_paused = true)]
 async fn an_upgrade_that_never_ends_or_says_nonsense_is_given_up() {
+    must_end_within(PAUSED);
     for (sent, code) in [
         ([b"GET ", &vec![b'a'; 9_000][..]].concat(), "400"),
         (b"GET / HTTP/1.1\r\nHost\r\n\r\n".to_vec(), "400"),
@@ -279,6 +285,7 @@ async fn an_upgrade_that_never_ends_or_says_nonsense_is_given_up() {
 
 #[tokio::test]
 async fn a_listener_serves_both_over_sockets() {
+    must_end_within(RUNNING);
     let listener = Listener::bind(("127.0.0.1", 0), server()).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     for options in [client_options(), client_options().websocket(WebSocketOptions::new("/"))] {

@@ -162,6 +162,7 @@ async fn a_dropped_close_goes_on() {
 // cancels server::connection: over
 #[tokio::test(start_paused = true)]
 async fn a_dropped_opening_closes_its_stream() {
+    must_end_within(PAUSED);
     for drops_client in [true, false] {
         at_every_await_point(async |polls| {
             let (near, far) = tokio::io::duplex(PIPE);
@@ -223,6 +224,7 @@ async fn a_dropped_wait_for_an_attach_loses_none() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_never_answers_a_close_is_waited_for_in_bounds() {
+    must_end_within(PAUSED);
     use tokio::io::AsyncWriteExt;
     let (near, mut far) = tokio::io::duplex(PIPE);
     let mut frames = bytes::BytesMut::from(&b"AMQP\x00\x01\x00\x00"[..]);

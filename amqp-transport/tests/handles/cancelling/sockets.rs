@@ -23,6 +23,7 @@ async fn listener() -> (Listener, u16) {
 // cancels recovery::hooks: open, open_at
 #[tokio::test]
 async fn a_dropped_connect_closes_its_socket() {
+    must_end_within(RUNNING);
     for is_recovering in [false, true] {
         at_every_await_point(async |polls| {
             let (listener, port) = listener().await;
@@ -62,6 +63,7 @@ async fn a_dropped_connect_closes_its_socket() {
 // cancels server::listener: bind, accept, handshake
 #[tokio::test]
 async fn a_dropped_accept_loses_no_socket_and_a_dropped_handshake_closes_its_own() {
+    must_end_within(RUNNING);
     at_every_await_point(async |polls| {
         let bound = dropped_after(polls, Listener::bind(("127.0.0.1", 0), server_options())).await;
         let Some(listener) = bound else { return false };

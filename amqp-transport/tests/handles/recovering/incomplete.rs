@@ -24,6 +24,7 @@ use crate::support::*;
 // what is told in parts is resumed again while it becomes less; one that never does is no progress.
 #[tokio::test(start_paused = true)]
 async fn a_peer_whose_map_is_never_whole_is_not_attached_to_without_end() {
+    must_end_within(PAUSED);
     let limit = Duration::from_secs(60);
     let options = options().link_attempts(5).operation_timeout(limit);
     let net = Deaf { is_never_whole: true, ..Deaf::default() };
@@ -49,6 +50,7 @@ async fn a_peer_whose_map_is_never_whole_is_not_attached_to_without_end() {
 // neither end's map fits into a frame, and they have no delivery in common: attaching again ends nothing, ever.
 #[tokio::test(start_paused = true)]
 async fn messages_that_no_attach_can_end_are_unknown_after_a_bounded_number_of_attaches() {
+    must_end_within(PAUSED);
     const MESSAGES: u32 = 60;
     let net = Deaf::default();
     let options = options().link_attempts(5).operation_timeout(Duration::from_secs(60));

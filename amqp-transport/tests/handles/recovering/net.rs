@@ -148,6 +148,7 @@ impl Broker {
 
 impl Net {
     pub(crate) fn new(script: impl IntoIterator<Item = Meets>) -> (Self, mpsc::Receiver<Broker>) {
+        must_end_within(PAUSED);
         let (connections, brokers) = mpsc::channel(64);
         let inner = Inner {
             script: Mutex::new(script.into_iter().collect()),
