@@ -385,6 +385,14 @@ fn large_messages_that_waited_to_be_printed_ended_the_link() {
 }
 
 #[test]
+fn this_machine_was_blamed_for_a_message_that_is_none() {
+    let broker = Broker::start();
+    broker.queues.lock().expect("not poisoned").insert("q".to_owned(), vec![Bytes::from_static(b"\xff")]);
+    let ran = broker.receive("q", &["--count", "1"]);
+    ran.fails_with(1, &["the broker sent what is no message", "fault: the message, or who sent it"]);
+}
+
+#[test]
 fn an_interrupted_send_says_what_became_of_what_was_on_its_way() {
     let broker = Broker::start();
     let mut command = iothub(&["amqp", "send", &broker.url("q"), "-o", "jsonl", "--body", "x"]);
@@ -474,9 +482,13 @@ fn what_cannot_be_had_is_refused_and_what_is_not_there_is_unreachable() {
     run(&["amqp", "send", "amqp://no-such-host.invalid/q", "--body", "x"])
         .fails_with(5, &["no-such-host.invalid"]);
     let http = peer(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-    run(&["amqp", "receive", &format!("amqp://127.0.0.1:{http}/q")]).fails_with(5, &["HTTP"]);
+    run(&["amqp", "receive", &format!("amqp://127.0.0.1:{http}/q")])
+        .fails_with(5, &["HTTP", "fault: the URL's host or port"]);
+    let args = ["amqp", "receive", "--address", "q", &format!("ws://127.0.0.1:{http}/elsewhere")];
+    run(&args).fails_with(5, &["HTTP status 400", "fault: the URL's path"]);
     let tls = peer(&[0x15, 3, 3, 0, 2, 2, 70]);
-    run(&["amqp", "receive", &format!("amqp://127.0.0.1:{tls}/q")]).fails_with(4, &["amqps://"]);
+    run(&["amqp", "receive", &format!("amqp://127.0.0.1:{tls}/q")])
+        .fails_with(4, &["amqps://", "fault: the URL's scheme"]);
     let args = ["amqp", "receive", &format!("amqps://127.0.0.1:{}/q", broker.port)];
     run(&args).fails_with(4, &["does not speak TLS"]);
 }

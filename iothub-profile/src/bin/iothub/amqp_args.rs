@@ -1,4 +1,4 @@
-//! The options of `amqp send` and `amqp receive`. This file parses and checks, and does nothing.
+//! The options of `amqp send`, `amqp receive` and `amqp decode`. This file parses and checks, and does nothing.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::amqp_values::TypedProperty;
-use crate::args::{PropertyArgs, UntilArgs};
+use crate::hub_args::{PropertyArgs, UntilArgs};
 
 /// The broker, who one is there, and how patient one is.
 #[derive(Args, Debug)]
@@ -229,6 +229,33 @@ pub(crate) enum BrokerAnswer {
     Fail,
     /// As release, and not to this link again.
     Undeliverable,
+}
+
+/// Options of `amqp decode`.
+#[derive(Args, Debug)]
+pub(crate) struct AmqpDecodeArgs {
+    /// What the octets are
+    #[arg(long = "as", value_name = "KIND", default_value = "value")]
+    pub(crate) kind: DecodeAs,
+    /// The input is hexadecimal digits, with or without white space
+    #[arg(long)]
+    pub(crate) hex: bool,
+    /// Print a line for people instead of JSON
+    #[arg(long)]
+    pub(crate) dump: bool,
+}
+
+/// What octets are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DecodeAs {
+    /// Values, one after the other.
+    Value,
+    /// One whole frame.
+    Frame,
+    /// The sections of one message.
+    Message,
+    /// A protocol header of eight octets.
+    Header,
 }
 
 fn rate(text: &str) -> Result<f64, String> {

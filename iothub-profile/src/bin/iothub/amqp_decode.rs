@@ -13,7 +13,7 @@ use amqp_codec::{
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::args::{AmqpDecodeArgs, DecodeAs};
+use crate::amqp_args::{AmqpDecodeArgs, DecodeAs};
 use crate::exit::{Class, End, Failure};
 use crate::output::tell;
 
@@ -52,12 +52,18 @@ fn read(input: impl Read, limit: u64) -> Result<Vec<u8>, Failure> {
     if u64::try_from(octets.len()).is_ok_and(|length| length <= limit) {
         return Ok(octets);
     }
-    Err(Failure::new(Class::Usage, format!("the input is longer than {limit} octets")))
+    Err(Failure::new(Class::Usage, format!("the input is longer than {limit} octets"))
+        .fault("the input")
+        .advice("give a part of it that can be read by itself"))
 }
 
 /// Octets of hexadecimal digits, white space between them left out.
 fn unhex(text: &[u8]) -> Result<Vec<u8>, Failure> {
-    let wrong = |what: &str| Failure::new(Class::Usage, format!("the input is not hexadecimal: {what}"));
+    let wrong = |what: &str| {
+        Failure::new(Class::Usage, format!("the input is not hexadecimal: {what}"))
+            .fault("the input, or --hex")
+            .advice("give pairs of hexadecimal digits alone, or leave --hex out for the octets themselves")
+    };
     let digits: Option<Vec<u8>> = text
         .iter()
         .filter(|octet| !octet.is_ascii_whitespace())
@@ -327,7 +333,9 @@ mod tests {
     #[test]
     fn hexadecimal_may_have_white_space_and_nothing_else() {
         assert_eq!(unhex(b"00 53\n75").unwrap(), [0x00, 0x53, 0x75]);
-        assert!(unhex(b"0").is_err());
-        assert!(unhex(b"0x00").is_err());
+        for wrong in [&b"0"[..], b"0x00"] {
+            let told = unhex(wrong).unwrap_err().to_string();
+            assert!(told.contains("fault: the input, or --hex"), "{told}");
+        }
     }
 }

@@ -1,25 +1,18 @@
-//! From a URL and its options to a session with any AMQP 1.0 broker, and what its failures mean to a person.
-//!
-//! Owns the mapping from the transport's errors to the command's classes. It knows no hub.
+//! From a URL and its options to a session with any AMQP 1.0 broker. It knows no hub.
 
-use std::error::Error as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use amqp_codec::{ErrorCondition, ReceiverSettleMode};
-use amqp_transport::client::{
-    Proxy, ProxyError, ProxyRules, TlsError, TlsOptions, WebSocketError, WebSocketOptions,
-};
+use amqp_codec::ReceiverSettleMode;
+use amqp_transport::client::{Proxy, ProxyRules, TlsOptions, WebSocketOptions};
 use amqp_transport::sasl::scram::ScramHash;
-use amqp_transport::{
-    AttachError, ConnectError, ConnectOptions, Connection, ConnectionError, DetachReason, Sasl, SaslFailure,
-    Secret, Session, SessionOptions, Spoken,
-};
+use amqp_transport::{ConnectOptions, Connection, Sasl, Secret, Session, SessionOptions};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::amqp_args::{LinkArgs, Mechanism, ReceiverSettle};
+use crate::amqp_failure::{broker_failure, connect_failure, lost, unanswered};
 use crate::amqp_url::BrokerUrl;
 use crate::args::Global;
 use crate::connect::{authorities, read};
@@ -131,148 +124,6 @@ pub(crate) fn receiver_mode(args: &LinkArgs) -> ReceiverSettleMode {
     match args.rcv_settle {
         ReceiverSettle::First => ReceiverSettleMode::First,
         ReceiverSettle::Second => ReceiverSettleMode::Second,
-    }
-}
-
-/// The failure of a link that the broker did not answer in time.
-pub(crate) fn unanswered(what: &str) -> Failure {
-    broker_failure(Class::Unreachable, format!("the broker did not answer {what} in time"))
-}
-
-/// What a failed connect means.
-fn connect_failure(error: &ConnectError) -> Failure {
-    let mut what = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !what.contains(&text) {
-            what = format!("{what}: {text}");
-        }
-        source = cause.source();
-    }
-    match error {
-        ConnectError::Lost { reason, .. } => lost(reason),
-        ConnectError::Tls(TlsError::NotTls(_)) => broker_failure(Class::Tls, what)
-            .fault("the URL's scheme, or its port")
-            .advice("write amqp:// or ws:// for a port without TLS, or give the port that has it"),
-        ConnectError::Tls(_) => broker_failure(Class::Tls, what),
-        ConnectError::NotAmqp(Spoken::Tls) => {
-            broker_failure(Class::Tls, what).advice("the port speaks TLS: write amqps:// instead of amqp://")
-        }
-        ConnectError::WebSocket(WebSocketError::NotHttp(spoken)) => {
-            let failure = broker_failure(Class::Unreachable, what).fault("the URL's scheme, or its port");
-            let failure = failure.retry("does not help until this is corrected");
-            failure.advice(if *spoken == Spoken::Tls {
-                "write wss:// instead of ws://"
-            } else {
-                "write amqp:// instead of ws://, or give the port that has WebSockets"
-            })
-        }
-        ConnectError::Proxy(ProxyError::Address { .. } | ProxyError::Unauthorized { .. }) => {
-            broker_failure(Class::Usage, what)
-                .fault("the proxy's address, user or password")
-                .advice("give the proxy as http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT")
-        }
-        ConnectError::Proxy(_) => broker_failure(Class::Unreachable, what).advice(
-            "check the host and the port that --proxy gives, and that the proxy connects to the broker",
-        ),
-        _ => broker_failure(Class::Unreachable, what)
-            .advice("check the URL's host and port, and that the broker is running"),
-    }
-}
-
-/// What a lost connection means.
-pub(crate) fn lost(reason: &ConnectionError) -> Failure {
-    let words = reason.to_string();
-    match reason {
-        ConnectionError::Sasl(failure) if failure.is_auth() => {
-            broker_failure(Class::Credential, format!("the broker does not accept the credentials: {words}"))
-                .advice("check the URL's user and password, or the client certificate")
-        }
-        ConnectionError::Sasl(SaslFailure::NeedsTls { .. }) => broker_failure(Class::Credential, words)
-            .fault("the URL's scheme: nothing hides the password on the way")
-            .advice("use amqps://, or, where nobody else is on the network, --allow-plain-without-tls"),
-        ConnectionError::Sasl(SaslFailure::MechanismNotOffered { .. }) => {
-            broker_failure(Class::Credential, words)
-                .fault("the way to authenticate, which the broker does not have")
-                .advice(
-                    "choose one that it offers with --sasl, or leave the user out of the URL for anonymous",
-                )
-        }
-        ConnectionError::Sasl(_) | ConnectionError::HeaderMismatch { .. } => {
-            broker_failure(Class::Credential, words).advice("choose another mechanism with --sasl")
-        }
-        ConnectionError::Tls { .. } => broker_failure(Class::Tls, words),
-        ConnectionError::Remote(error) if error.condition == ErrorCondition::UNAUTHORIZED_ACCESS => {
-            broker_failure(Class::Credential, words)
-        }
-        ConnectionError::Remote(_) if !reason.is_retryable() => broker_failure(Class::Refused, words),
-        _ => broker_failure(Class::Unreachable, words),
-    }
-}
-
-/// What a link that was not attached means.
-pub(crate) fn attach_failure(error: &AttachError) -> Failure {
-    match error {
-        AttachError::Lost(reason) => lost(reason),
-        AttachError::Redirect(redirect) => {
-            let port = redirect.port.map(|port| format!(":{port}")).unwrap_or_default();
-            let host = redirect.hostname.as_deref().or(redirect.network_host.as_deref()).unwrap_or_default();
-            broker_failure(Class::Refused, error.to_string())
-                .advice(format!("use the host {host}{port} in the URL"))
-        }
-        other if other.condition() == Some(&ErrorCondition::UNAUTHORIZED_ACCESS) => {
-            broker_failure(Class::Credential, other.to_string())
-        }
-        other => broker_failure(Class::Refused, other.to_string())
-            .advice("check the address in the URL, and the rights of its user"),
-    }
-}
-
-/// What a link that went away in the middle means.
-pub(crate) fn detached(reason: &DetachReason) -> Failure {
-    match reason {
-        DetachReason::Lost(reason) => lost(reason),
-        other => {
-            let words = match other {
-                DetachReason::SessionEnded(_) | DetachReason::Violation(_) | DetachReason::NotRetained => {
-                    other.to_string()
-                }
-                _ => format!("the link was {other}"),
-            };
-            let failure = match other {
-                DetachReason::Violation(error)
-                    if error.condition == ErrorCondition::RESOURCE_LIMIT_EXCEEDED =>
-                {
-                    broker_failure(Class::TooLarge, words)
-                        .fault("more and larger messages than this command holds at once")
-                        .advice("give a smaller --credit")
-                }
-                _ => broker_failure(Class::Refused, words),
-            };
-            if other.is_retryable() { failure.retry("may help, later") } else { failure }
-        }
-    }
-}
-
-/// A failure in words that fit any broker.
-pub(crate) fn broker_failure(class: Class, what: impl Into<String>) -> Failure {
-    let failure = Failure::new(class, what);
-    match class {
-        Class::Credential => failure
-            .fault("the user, the password or the certificate, or the rights they have")
-            .advice("check the URL's user and password, and the rights the broker gives them"),
-        Class::Refused => {
-            failure.fault("the request, as the broker sees it").advice("see what the broker says above")
-        }
-        Class::Unreachable => failure.advice("check the broker and the network to it"),
-        Class::TooLarge => failure
-            .fault("the message's size, or the broker's room")
-            .advice("make the message smaller, or take messages from the queue"),
-        Class::OutcomeUnknown => failure
-            .fault("the network or the broker: the connection or the link broke in between")
-            .advice("look at what arrived, with `iothub amqp receive`, before sending again"),
-        _ => failure,
     }
 }
 

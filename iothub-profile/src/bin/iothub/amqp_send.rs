@@ -9,13 +9,13 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::amqp_args::{AmqpBodyArgs, AmqpSendArgs, BodyKind};
-use crate::amqp_link::{
-    Broker, attach_failure, broker_failure, detached, link_name, lost, receiver_mode, unanswered,
-};
+use crate::amqp_failure::{attach_failure, broker_failure, detached, lost, unanswered};
+use crate::amqp_link::{Broker, link_name, receiver_mode};
 use crate::amqp_values::{TypedProperty, symbol};
-use crate::args::{Global, PropertyArgs};
+use crate::args::Global;
 use crate::connect::close;
 use crate::exit::{Class, End, Failure};
+use crate::hub_args::PropertyArgs;
 use crate::input::{Bodies, Cut, Source};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
@@ -200,6 +200,7 @@ impl Node<'_> {
             BodyKind::Text => {
                 let text = String::from_utf8(body.into()).map_err(|_| {
                     Failure::new(Class::Usage, "the body is not UTF-8, and so no text")
+                        .fault("the body, or --as text")
                         .advice("send it with --as data")
                 })?;
                 amqp_codec::Body::from(text)

@@ -6,10 +6,11 @@ use iothub_profile::service::ServiceClient;
 use iothub_profile::supervisor::ReconnectPolicy;
 use serde_json::{Value, json};
 
-use crate::args::{Ack, C2dSendArgs, Global};
+use crate::args::Global;
 use crate::connect::{close, failure, options, service_string};
 use crate::device_send::source;
 use crate::exit::{End, Failure};
+use crate::hub_args::{Ack, C2dSendArgs};
 use crate::input::{Bodies, Cut, MAX_BODY};
 use crate::interrupt::Interrupt;
 use crate::output::{Output, Record, ended, note};

@@ -10,8 +10,9 @@ use iothub_profile::supervisor::{AuthMode, Carrier, ClientOptions, ConnectionSta
 use iothub_profile::{ConnectionString, Error, ErrorKind};
 use tokio::sync::watch;
 
-use crate::args::{Auth, AuthArgs, Global};
+use crate::args::Global;
 use crate::exit::{Class, Failure};
+use crate::hub_args::{Auth, AuthArgs};
 use crate::output::note;
 
 /// The connection string: from its option, its file, or the environment, in this order.

@@ -2,9 +2,10 @@
 
 use iothub_profile::device::{Command, CommandOptions, CommandReceiver, DeviceClient};
 
-use crate::args::{Answer, Global, ListenArgs};
+use crate::args::Global;
 use crate::connect::{close, device_string, failure, narrate, options};
 use crate::exit::{End, Failure};
+use crate::hub_args::{Answer, ListenArgs};
 use crate::interrupt::Interrupt;
 use crate::output::{Output, Stopped, note};
 use crate::receive::{Next, Until};

@@ -10,9 +10,10 @@ use iothub_profile::supervisor::{ConnectionStatus, ReconnectPolicy};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::args::{BodyArgs, Global, SendArgs};
+use crate::args::Global;
 use crate::connect::{close, device_string, failure, options};
 use crate::exit::{Class, End, Failure};
+use crate::hub_args::{BodyArgs, SendArgs};
 use crate::input::{Bodies, Cut, MAX_BODY, Source};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use iothub_profile::emulator::{Emulator, EmulatorBuilder, EmulatorError, Rights};
 use serde_json::{Map, Value, json};
 
-use crate::args::{EmulatorArgs, Form, Global};
+use crate::args::{Form, Global};
 use crate::connect::read;
 use crate::exit::{Class, End, Failure};
+use crate::hub_args::EmulatorArgs;
 use crate::interrupt::Interrupt;
 use crate::output::{Output, Record, Stopped, ended, note};
 

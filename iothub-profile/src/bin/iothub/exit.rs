@@ -196,7 +196,7 @@ pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   1    failed: input or output error, demo incomplete, or a fault of this command
-  2    usage: command line, a file it names, or a malformed connection string or URL
+  2    usage: command line, a file it names, malformed connection string or URL, address or password of a proxy
   3    credential: wrong key or password, expired token, unknown device or policy, missing right
   4    TLS: unknown authority, wrong host name, or a peer that does not speak TLS
   5    unreachable: name not found, port closed, or no AMQP peer answers

@@ -2,9 +2,10 @@
 
 use iothub_profile::service::{FeedbackReceiver, ServiceClient};
 
-use crate::args::{FeedbackArgs, Global};
+use crate::args::Global;
 use crate::connect::{close, failure, narrate, options, service_string};
 use crate::exit::{End, Failure};
+use crate::hub_args::FeedbackArgs;
 use crate::interrupt::Interrupt;
 use crate::output::{Output, Stopped, note};
 use crate::receive::{Next, Until};

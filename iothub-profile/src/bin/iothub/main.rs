@@ -7,9 +7,12 @@
 use std::process::ExitCode;
 
 mod amqp_args;
+mod amqp_credit;
 mod amqp_decode;
+mod amqp_failure;
 mod amqp_link;
 mod amqp_receive;
+mod amqp_received;
 mod amqp_send;
 mod amqp_url;
 mod amqp_values;
@@ -23,6 +26,7 @@ mod emulator;
 mod exit;
 mod feedback;
 mod frames;
+mod hub_args;
 mod input;
 mod interrupt;
 mod lines;

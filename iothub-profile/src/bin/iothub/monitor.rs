@@ -6,9 +6,10 @@ use iothub_profile::clock::from_unix_millis;
 use iothub_profile::events::{EventsReader, PartitionRestart, ReaderOptions, StartPosition};
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use crate::args::{Global, MonitorArgs};
+use crate::args::Global;
 use crate::connect::{close, failure, narrate, options, reader_string};
 use crate::exit::{End, Failure};
+use crate::hub_args::MonitorArgs;
 use crate::interrupt::Interrupt;
 use crate::output::{Output, Stopped, note};
 use crate::receive::{Next, Until};

@@ -2,8 +2,8 @@
 
 use iothub_profile::message::{C2dMessage, MessageError, TelemetryMessage};
 
-use crate::args::PropertyArgs;
 use crate::exit::{Class, Failure};
+use crate::hub_args::PropertyArgs;
 
 /// The two kinds of messages take the same properties by setters of the same names, and share no type.
 macro_rules! apply {

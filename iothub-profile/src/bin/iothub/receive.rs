@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::args::UntilArgs;
 use crate::exit::End;
+use crate::hub_args::UntilArgs;
 use crate::interrupt::Interrupt;
 
 /// When a verb that receives has seen enough.

@@ -8,9 +8,10 @@ use iothub_profile::credential::TokenRequest;
 use iothub_profile::sas::{KeyRule, SasToken};
 use serde_json::{Value, json};
 
-use crate::args::{Global, TokenArgs};
+use crate::args::Global;
 use crate::connect::{connection_string, failure};
 use crate::exit::{Class, End, Failure};
+use crate::hub_args::TokenArgs;
 use crate::output::{Output, Record, ended};
 use crate::values::time_text;
 

@@ -18,10 +18,11 @@ use iothub_profile::emulator::Emulator;
 use iothub_profile::supervisor::ClientOptions;
 
 use self::story::{Findings, Story};
-use crate::args::{DemoArgs, Global};
+use crate::args::Global;
 use crate::connect::failure;
 use crate::emulator;
 use crate::exit::{Class, End, Failure};
+use crate::hub_args::DemoArgs;
 use crate::input::{Bodies, Cut, MAX_BODY, Source};
 use crate::interrupt::Interrupt;
 use crate::output::ended;
