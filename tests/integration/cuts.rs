@@ -80,6 +80,25 @@ async fn telemetry_survives_cuts_on_both_sides_of_the_hub() {
     assert_eq!(accepted.len() + unknown.len() + unsent.len(), usize::try_from(MESSAGES).unwrap());
 }
 
+// A hub that hung up before TLS was agreed on ended the client for good.
+#[tokio::test]
+async fn a_client_gave_up_when_its_hub_hung_up_on_it_while_connecting_again() {
+    let hub = Hub::start().await;
+    let relay = Relay::start(hub.emulator.port()).await.unwrap();
+    let options = hub.options().with_address(address_of(&relay));
+    let device = DeviceClient::open(&hub.device(DEVICE), options).await.unwrap();
+    device.send(&TelemetryMessage::new("before")).await.unwrap();
+    relay.hang_up(2);
+    relay.cut();
+    let sent = timeout(PATIENCE, device.send(&TelemetryMessage::new("after"))).await.expect("in time");
+    // What was handed over before the cut was noticed may be lost; the client goes on.
+    if let Err(error) = sent {
+        assert!(matches!(error.kind(), ErrorKind::OutcomeUnknown | ErrorKind::Unreachable), "{error}");
+        timeout(PATIENCE, device.send(&TelemetryMessage::new("again"))).await.expect("in time").unwrap();
+    }
+    assert_eq!(relay.hang_ups(), 0);
+}
+
 #[tokio::test]
 async fn a_confirmed_command_never_comes_again() {
     let hub = Hub::of(workspace_tests::hub::builder().lock_duration(Duration::from_millis(500))).await;

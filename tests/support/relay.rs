@@ -1,6 +1,13 @@
 //! A relay in front of a server whose connections a test can cut, as a failing network would.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -13,6 +20,7 @@ use tokio::{
 pub struct Relay {
     address: SocketAddr,
     cuts: Arc<watch::Sender<u64>>,
+    hang_ups: Arc<AtomicU32>,
     accepting: JoinHandle<()>,
 }
 
@@ -33,13 +41,24 @@ impl Relay {
         let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         let address = listener.local_addr()?;
         let cuts = Arc::new(watch::Sender::new(0));
-        let accepting = tokio::spawn(accept(listener, target_port, Arc::clone(&cuts)));
-        Ok(Self { address, cuts, accepting })
+        let hang_ups = Arc::new(AtomicU32::new(0));
+        let accepting = accept(listener, target_port, Arc::clone(&cuts), Arc::clone(&hang_ups));
+        Ok(Self { address, cuts, hang_ups, accepting: tokio::spawn(accepting) })
     }
 
     /// Where the relay listens.
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// Drops as many connections as these before a word is said on them, as a load balancer does whose server restarts.
+    pub fn hang_up(&self, connections: u32) {
+        self.hang_ups.store(connections, Ordering::Relaxed);
+    }
+
+    /// How many connections are still to be dropped so.
+    pub fn hang_ups(&self) -> u32 {
+        self.hang_ups.load(Ordering::Relaxed)
     }
 
     /// Drops every connection there is; new ones are passed on again.
@@ -55,8 +74,16 @@ impl Drop for Relay {
     }
 }
 
-async fn accept(listener: TcpListener, target_port: u16, cuts: Arc<watch::Sender<u64>>) {
+async fn accept(
+    listener: TcpListener,
+    target_port: u16,
+    cuts: Arc<watch::Sender<u64>>,
+    hang_ups: Arc<AtomicU32>,
+) {
     while let Ok((client, _)) = listener.accept().await {
+        if hang_ups.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+            continue;
+        }
         let mut cut = cuts.subscribe();
         tokio::spawn(async move {
             tokio::select! {

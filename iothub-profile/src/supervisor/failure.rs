@@ -55,6 +55,8 @@ pub(crate) fn of_attach(error: &AttachError, address: &str) -> Error {
             Error::new(ErrorKind::Unreachable, format!("the session ended while {what} was attached"))
         }
         AttachError::Lost(lost) => of_connection(lost),
+        // Not answered in time, or the name is still in use.
+        other if other.is_retryable() => Error::new(ErrorKind::Unreachable, format!("{what}: {other}")),
         other => Error::new(ErrorKind::Protocol, format!("{what}: {other}")),
     }
 }
@@ -88,6 +90,9 @@ pub(crate) fn link_end(reason: &DetachReason, address: &str) -> LinkVerdict<Erro
         }
         DetachReason::Local => {
             LinkVerdict::GiveUp(Error::new(ErrorKind::Closed, format!("{what} is closed")))
+        }
+        other if other.is_retryable() => {
+            LinkVerdict::AttachAgain(Error::new(ErrorKind::Unreachable, format!("{what}: {other}")))
         }
         other => LinkVerdict::GiveUp(Error::new(ErrorKind::Protocol, format!("{what}: {other}"))),
     }

@@ -162,7 +162,7 @@ impl ProxyError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Lost { .. } => true,
-            Self::Refused { status, .. } => *status >= 500,
+            Self::Refused { status, .. } => is_passing(*status),
             _ => false,
         }
     }
@@ -261,13 +261,16 @@ impl ConnectError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } => true,
-            Self::Tls(error) => matches!(error, TlsError::Truncated | TlsError::Other(_)),
+            // Who hangs up without a word may be about to start, or to stop.
+            Self::Tls(error) => {
+                matches!(error, TlsError::Truncated | TlsError::Other(_) | TlsError::NotTls(Spoken::Nothing))
+            }
             Self::NotAmqp(_) => false,
             Self::Proxy(error) => error.is_retryable(),
             #[cfg(feature = "websocket")]
             Self::WebSocket(error) => match error {
                 WebSocketError::Lost { .. } => true,
-                WebSocketError::Refused { status } => *status >= 500,
+                WebSocketError::Refused { status } => is_passing(*status),
                 _ => false,
             },
             Self::Lost { reason, .. } => reason.is_retryable(),
@@ -313,5 +316,36 @@ impl ConnectError {
             *last_frames = frames.map(String::into_boxed_str);
         }
         self
+    }
+}
+
+/// Whether an HTTP status tells of something that passes: trouble of the server, or too many or too slow requests.
+fn is_passing(status: u16) -> bool {
+    status >= 500 || matches!(status, 408 | 429)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_hangs_up_or_is_busy_is_worth_another_attempt_and_one_that_speaks_something_else_is_not() {
+        let tls = ConnectError::Tls;
+        let proxy = |status| ConnectError::Proxy(ProxyError::Refused { address: "p:1".to_owned(), status });
+        for (error, is_retryable) in [
+            (tls(TlsError::NotTls(Spoken::Nothing)), true),
+            (tls(TlsError::Other("reset".to_owned())), true),
+            (tls(TlsError::NotTls(Spoken::Http)), false),
+            (tls(TlsError::UnknownAuthority), false),
+            (proxy(408), true),
+            (proxy(403), false),
+        ] {
+            assert_eq!(error.is_retryable(), is_retryable, "{error}");
+        }
+        #[cfg(feature = "websocket")]
+        for (status, is_retryable) in [(429, true), (503, true), (404, false)] {
+            let refused = ConnectError::WebSocket(WebSocketError::Refused { status });
+            assert_eq!(refused.is_retryable(), is_retryable, "{status}");
+        }
     }
 }

@@ -24,6 +24,16 @@ pub(crate) fn connect_failure(error: &ConnectError) -> Failure {
     }
     match error {
         ConnectError::Lost { reason, .. } => lost(reason),
+        ConnectError::Tls(_) if error.is_retryable() => broker_failure(Class::Tls, what)
+            .fault("the host or the network: TLS was cut off before it was agreed on")
+            .retry("may help, later")
+            .advice("check the URL's host and port, and that the broker is running"),
+        ConnectError::Tls(TlsError::OutsideValidity) => broker_failure(Class::Tls, what)
+            .fault("the broker's certificate, or this machine's clock")
+            .advice("set the clock, or have the broker show a certificate that is valid now"),
+        ConnectError::Tls(TlsError::Alert(_)) => broker_failure(Class::Tls, what)
+            .fault("what this command shows the broker, or asks of it, to agree on TLS")
+            .advice("give the certificate that the broker wants with --client-cert and --client-key"),
         ConnectError::Tls(TlsError::NotTls(_)) => broker_failure(Class::Tls, what)
             .fault("the URL's scheme, or its port")
             .advice("write amqp:// or ws:// for a port without TLS, or give the port that has it"),
@@ -90,7 +100,10 @@ pub(crate) fn lost(reason: &ConnectionError) -> Failure {
                 .fault("the way to authenticate, on which this command and the broker do not agree")
                 .advice("choose another mechanism with --sasl")
         }
-        ConnectionError::Tls { .. } => broker_failure(Class::Tls, words),
+        // An alert may come once the handshake is over: a broker that wants a certificate says so then.
+        ConnectionError::Tls { .. } => broker_failure(Class::Tls, words)
+            .fault("what either side shows the other to agree on TLS")
+            .advice("see what the broker wants; --client-cert and --client-key give a certificate, --ca an authority"),
         ConnectionError::Remote(error) if error.condition == ErrorCondition::UNAUTHORIZED_ACCESS => {
             broker_failure(Class::Credential, words)
         }
@@ -182,8 +195,8 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_was_blamed_for_a_port_that_speaks_tls_and_the_network_for_one_that_speaks_something_else()
-     {
+    fn a_certificate_was_blamed_for_the_wrong_port_and_for_a_host_that_hung_up() {
+        let tls = ConnectError::Tls;
         let refused = |status| ConnectError::WebSocket(WebSocketError::Refused { status });
         for (error, class, fault, retry) in [
             (ConnectError::NotAmqp(Spoken::Tls), Class::Tls, "the URL's scheme", "does not help"),
@@ -193,6 +206,12 @@ mod tests {
                 "the URL's host or port",
                 "does not help",
             ),
+            (tls(TlsError::NotTls(Spoken::Http)), Class::Tls, "the URL's scheme", "does not help"),
+            (tls(TlsError::NotTls(Spoken::Nothing)), Class::Tls, "the host or the network", "may help"),
+            (tls(TlsError::Other("reset".into())), Class::Tls, "the host or the network", "may help"),
+            (tls(TlsError::OutsideValidity), Class::Tls, "the broker's certificate", "does not help"),
+            (tls(TlsError::Alert("x".into())), Class::Tls, "what this command shows", "does not help"),
+            (tls(TlsError::UnknownAuthority), Class::Tls, "the certificate or the port", "does not help"),
             (ConnectError::NotAmqp(Spoken::Nothing), Class::Unreachable, "the address", "helps"),
             (refused(404), Class::Unreachable, "the URL's path", "does not help"),
             (refused(503), Class::Unreachable, "the address", "helps"),

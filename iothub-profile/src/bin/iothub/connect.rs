@@ -173,14 +173,23 @@ pub(crate) fn failure(error: &Error) -> Failure {
     }
     let failure = Failure::new(class, what);
     let failure = match error.kind() {
+        ErrorKind::Protocol => {
+            failure.fault("the hub, or what answers in its place: it does not keep to the protocol")
+        }
+        ErrorKind::Tls if error.is_retryable() => {
+            failure.fault("the host or the network: TLS was cut off before it was agreed on")
+        }
+        _ => failure,
+    };
+    let failure = match error.kind() {
         _ if error.is_retryable() => failure.retry("may help, later"),
         ErrorKind::Quota => failure.retry("helps later, when the limit is not used up any more"),
+        _ if class == Class::Unreachable => failure.retry("does not help as it stands"),
         _ => failure,
     };
     match error.hint() {
-        // The command knows its own options for this better than the library does.
-        Some(hint) if class != Class::Tls => failure.advice(hint),
-        _ => failure,
+        Some(hint) => failure.advice(hint),
+        None => failure,
     }
 }
 
@@ -206,6 +215,8 @@ const PROXY_ADVICE: &str = "give --proxy http://host:port, http://user:password@
 
 #[cfg(test)]
 mod tests {
+    use iothub_profile::error::Retry;
+
     use super::*;
 
     #[test]
@@ -222,5 +233,17 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("to do: create the group"));
+    }
+
+    #[test]
+    fn the_network_was_blamed_for_a_hub_that_breaks_the_protocol_and_a_certificate_for_a_host_that_hung_up() {
+        let broken = failure(&Error::new(ErrorKind::Protocol, "the peer broke the protocol")).to_string();
+        assert!(broken.contains("fault: the hub") && broken.contains("retry: does not help"), "{broken}");
+        let cut = Error::new(ErrorKind::Tls, "reset").with_retry(Retry::Helps);
+        let cut = failure(&cut).to_string();
+        assert!(cut.contains("fault: the host or the network") && cut.contains("retry: may help"), "{cut}");
+        let port = Error::new(ErrorKind::Tls, "it does not speak TLS").with_hint("check the port");
+        let port = failure(&port).to_string();
+        assert!(port.contains("to do: check the port") && port.contains("retry: does not help"), "{port}");
     }
 }

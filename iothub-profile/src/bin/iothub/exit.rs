@@ -51,7 +51,7 @@ impl Class {
             Self::Failed => "this machine or this command",
             Self::Usage => "the command line or the connection string",
             Self::Credential => "the key, token or policy in the connection string",
-            Self::Tls => "the certificate the host showed, or the authority this command trusts",
+            Self::Tls => "the certificate or the port of the host, or the authorities this command trusts",
             Self::Unreachable => "the address, or the network between here and there",
             Self::Refused => "the request, as the hub sees it",
             Self::TooLarge => "the message's size, or a quota of the hub",

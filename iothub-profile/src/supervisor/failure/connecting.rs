@@ -27,7 +27,7 @@ pub(crate) fn of_connect(error: &ConnectError, address: &HostName) -> Error {
                     "check the host name and its port, and that the hub is running and not behind a firewall",
                 )
         }
-        ConnectError::Tls(tls) => of_tls(tls, &host),
+        ConnectError::Tls(tls) => of_tls(tls, error, &host),
         ConnectError::NotAmqp(spoken) => {
             Error::new(ErrorKind::Tls, format!("{host} does not speak AMQP over TLS, it sent {spoken}"))
                 .with_hint("check the port: IoT Hub listens on 5671")
@@ -66,18 +66,19 @@ fn of_proxy(proxy: &ProxyError, error: &ConnectError, host: &HostName) -> Error 
         .with_retry(retry)
 }
 
-fn of_tls(error: &TlsError, host: &HostName) -> Error {
-    let hint = match error {
+fn of_tls(tls: &TlsError, error: &ConnectError, host: &HostName) -> Error {
+    let hint = match tls {
+        _ if error.is_retryable() => "check the host name and its port, and that the hub is running",
         TlsError::UnknownAuthority => {
             "name the authority's certificate (--ca FILE or SSL_CERT_FILE) if this hub has one of its own"
         }
         TlsError::NameMismatch { .. } => "use the host name that the certificate was made for",
         TlsError::OutsideValidity => "check this machine's clock and the hub's certificate",
-        TlsError::NotTls(_) => "check the port: IoT Hub listens with TLS on 5671",
+        TlsError::NotTls(_) => "check the port: IoT Hub listens with TLS on 5671, and on 443 for WebSockets",
         _ => "check the host, the port and the certificate authorities that are trusted",
     };
-    let retry = if matches!(error, TlsError::Truncated) { Retry::Helps } else { Retry::Useless };
-    Error::new(ErrorKind::Tls, format!("no trusted TLS session with {host}: {error}"))
+    let retry = if error.is_retryable() { Retry::Helps } else { Retry::Useless };
+    Error::new(ErrorKind::Tls, format!("no trusted TLS session with {host}: {tls}"))
         .with_hint(hint)
         .with_retry(retry)
 }

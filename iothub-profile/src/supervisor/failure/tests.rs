@@ -92,3 +92,18 @@ fn only_an_accepted_message_was_taken() {
     assert_eq!(of_outcome(&Outcome::Rejected(None)).unwrap_err().kind(), ErrorKind::Refused);
     assert!(of_outcome(&Outcome::Released).unwrap_err().is_retryable());
 }
+
+#[test]
+fn a_link_that_the_hub_had_not_answered_in_time_was_given_up_for_good() {
+    for error in [AttachError::Unanswered, AttachError::NameInUse] {
+        let failure = of_attach(&error, "a");
+        assert_eq!((failure.kind(), failure.is_retryable()), (ErrorKind::Unreachable, true), "{failure}");
+        assert!(matches!(attach_end(&error, "a"), LinkVerdict::AttachAgain(_)), "{error}");
+    }
+    let invalid = AttachError::Invalid("too long".into());
+    assert!(matches!(attach_end(&invalid, "a"), LinkVerdict::GiveUp(_)));
+    for reason in [DetachReason::Unanswered, DetachReason::Incomplete, DetachReason::AnotherTooLarge] {
+        assert!(matches!(link_end(&reason, "a"), LinkVerdict::AttachAgain(_)), "{reason}");
+    }
+    assert!(matches!(link_end(&DetachReason::Stolen, "a"), LinkVerdict::GiveUp(_)));
+}
