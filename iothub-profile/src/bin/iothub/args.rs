@@ -56,7 +56,7 @@ fn described() -> Command {
     let command = with_negative_numbers(Cli::command());
     let global: Vec<_> = command.get_arguments().filter(|arg| arg.is_global_set()).cloned().collect();
     MEANINGLESS.iter().fold(command, |command, (verb, ids)| {
-        let hidden = global.iter().filter(|arg| ids.contains(&arg.get_id().as_str()));
+        let hidden = global.iter().filter(|arg| ids.iter().any(|ids| ids.contains(&arg.get_id().as_str())));
         let hidden: Vec<_> = hidden.map(|arg| arg.clone().hide(true)).collect();
         with_args(command, &verb.split(' ').collect::<Vec<_>>(), hidden)
     })
@@ -217,17 +217,16 @@ pub(crate) enum C2dVerb {
 }
 
 /// Verbs, and the options they take before or behind them without any use for them.
-const MEANINGLESS: [(&str, &[&str]); 6] = [
-    ("amqp send", &["connection_string", "connection_string_file", "websocket"]),
-    ("amqp receive", &["connection_string", "connection_string_file", "websocket"]),
-    (
-        "amqp decode",
-        &["output", "connection_string", "connection_string_file", "ca", "connect_to", "connect_timeout"],
-    ),
-    ("demo", &["connection_string", "connection_string_file", "ca", "connect_to", "connect_timeout"]),
-    ("emulator", &["connection_string", "connection_string_file", "ca", "connect_to", "connect_timeout"]),
-    ("token", &["ca", "connect_to", "connect_timeout", "trace_frames"]),
+const MEANINGLESS: [(&str, &[&[&str]]); 6] = [
+    ("amqp send", &[HUB, &["websocket"]]),
+    ("amqp receive", &[HUB, &["websocket"]]),
+    ("amqp decode", &[HUB, NETWORK, &["output", "trace_frames"]]),
+    ("demo", &[HUB, NETWORK]),
+    ("emulator", &[HUB, NETWORK]),
+    ("token", &[NETWORK, &["trace_frames"]]),
 ];
+const HUB: &[&str] = &["connection_string", "connection_string_file"];
+const NETWORK: &[&str] = &["ca", "connect_to", "connect_timeout", "websocket", "proxy"];
 
 #[cfg(test)]
 mod tests {
@@ -293,15 +292,18 @@ mod tests {
     fn help_lists_no_option_that_means_nothing_to_the_verb() {
         let help = |verb: &str| Cli::read(["iothub", verb, "--help"].map(str::to_owned)).unwrap_err().0;
         for verb in ["emulator", "demo"] {
-            for option in ["--connection-string", "--ca <", "--connect-to", "--connect-timeout"] {
+            for option in ["--connection-string", "--ca <", "--connect-to", "--websocket", "--proxy"] {
                 assert!(!help(verb).contains(option), "{verb} {option}");
             }
-            assert!(help(verb).contains("--output"));
+            assert!(!help(verb).contains("--connect-timeout") && help(verb).contains("--output"));
         }
         let decode = Cli::read(["iothub", "amqp", "decode", "--help"].map(str::to_owned)).unwrap_err().0;
-        assert!(!decode.contains("--ca") && !decode.contains("--output"), "{decode}");
+        for option in ["--ca", "--output", "--proxy", "--websocket", "--trace-frames"] {
+            assert!(!decode.contains(option), "{option}");
+        }
         let send = Cli::read(["iothub", "amqp", "send", "--help"].map(str::to_owned)).unwrap_err().0;
         assert!(send.contains("--ca <") && !send.contains("--connection-string"), "{send}");
+        assert!(!help("token").contains("--proxy"));
         assert!(!help("token").contains("--connect-to") && help("token").contains("--connection-string"));
         assert!(help("monitor").contains("--connect-to"));
         for default in ["15", "60", "3600", "10", "268435456", "2000000"] {
