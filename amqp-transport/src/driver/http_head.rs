@@ -23,7 +23,7 @@ pub(crate) enum HeadError {
     TooLong,
     /// The peer speaks another protocol.
     #[cfg_attr(
-        not(any(test, feature = "websocket")),
+        not(feature = "websocket"),
         expect(dead_code, reason = "a proxy is not told what to speak instead")
     )]
     NotHttp(Spoken),

@@ -7,8 +7,8 @@ use amqp_codec::{ProtocolHeader, Symbol};
 use amqp_transport::client::{ConnectError, ConnectOptions, Connection, CustomSasl, Sasl};
 use amqp_transport::sasl::{ClientMechanism, Exposure};
 use amqp_transport::server::{
-    AskingMechanism, HandshakeError, Listener, ListenerOptions, PendingStep, SaslDecision, SaslPeer,
-    SaslPolicy, SaslRequest, ServerConnection, ServerMechanism, ServerStep,
+    AskingMechanism, HandshakeError, Listener, PendingStep, SaslDecision, SaslPeer, SaslPolicy, SaslRequest,
+    ServerConnection, ServerMechanism, ServerStep,
 };
 use amqp_transport::{ConnectionError, SaslFailure, Secret};
 use bytes::Bytes;
@@ -300,7 +300,8 @@ mod scram {
     #[tokio::test]
     async fn scram_needs_no_tls_and_plain_is_no_way_around() {
         must_end_within(RUNNING);
-        let offering = |options: ListenerOptions| Listener::bind(("127.0.0.1", 0), options);
+        let offering =
+            |options: amqp_transport::server::ListenerOptions| Listener::bind(("127.0.0.1", 0), options);
         let listener = offering(server_options().sasl(users())).await.unwrap();
         let sasl = Sasl::FirstOf(vec![plain("right"), scram(ScramHash::Sha256, "ann", "right")]);
         let options = client_options().sasl(sasl);

@@ -160,8 +160,10 @@ fn the_environment_switches_a_trace_on_standard_error() {
 }
 
 /// Keeps all that is told to the `log` crate, at every level.
+#[cfg(feature = "websocket")]
 struct Logger(Mutex<Vec<String>>);
 
+#[cfg(feature = "websocket")]
 impl log::Log for Logger {
     fn enabled(&self, _: &log::Metadata<'_>) -> bool {
         true
@@ -174,6 +176,7 @@ impl log::Log for Logger {
     fn flush(&self) {}
 }
 
+#[cfg(feature = "websocket")]
 static LOGGER: Logger = Logger(Mutex::new(Vec::new()));
 
 #[cfg(feature = "websocket")]
