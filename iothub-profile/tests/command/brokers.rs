@@ -22,7 +22,8 @@ type Queues = Arc<Mutex<HashMap<String, Vec<Bytes>>>>;
 
 /// A broker in a thread, for as long as the test. Addresses with a meaning: `refused` is refused, `reject`, `release` and
 /// `modify` answer with that outcome, `no-credit` grants none, `cut` closes the connection at the third message, `hold`
-/// answers nothing, `session` ends the session of who receives, `moved` gives messages away to who wants copies, and `many`
+/// answers nothing, `session` ends the session of who receives, `small` takes no message
+/// and says that it is too large, `moved` gives messages away to who wants copies, and `many`
 /// sends the next message before the last is answered.
 struct Broker {
     port: u16,
@@ -112,6 +113,10 @@ async fn serve(connection: ServerConnection, queues: Queues) {
                         "reject" => delivery.reject(Some(Error::new(ErrorCondition::NOT_ALLOWED))),
                         "release" => delivery.release(),
                         "modify" => delivery.modify(amqp_codec::Modified::default()),
+                        "small" => {
+                            drop(receiver.detach_with_error(ErrorCondition::MESSAGE_SIZE_EXCEEDED).await);
+                            return;
+                        }
                         "hold" => {
                             held.push(delivery);
                             Ok(())
@@ -382,6 +387,14 @@ fn large_messages_that_waited_to_be_printed_ended_the_link() {
     broker.queues.lock().expect("not poisoned").insert("many".to_owned(), vec![message; 16]);
     let ran = run(&["amqp", "receive", &broker.url("many"), "--drain", "-o", "raw"]);
     assert_eq!(ran.succeeds().stdout.len(), 16 * 5_000_001);
+}
+
+#[test]
+fn a_message_that_the_broker_called_too_large_was_counted_as_unknown() {
+    let broker = Broker::start();
+    let ran = broker.send("small", &["--body", "x"]);
+    ran.fails_with(7, &["amqp:link:message-size-exceeded", "fault: the message's size"]);
+    assert_eq!((&ran.records()[0]["rejected"], &ran.records()[0]["unknown"]), (&1.into(), &0.into()));
 }
 
 #[test]

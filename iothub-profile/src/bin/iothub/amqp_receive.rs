@@ -213,7 +213,8 @@ fn state(answer: BrokerAnswer) -> DeliveryState {
 
 fn over(error: &RecvError) -> Failure {
     match error {
-        RecvError::Detached(DetachReason::Violation(fault))
+        // Whoever of the two noticed it.
+        RecvError::Detached(DetachReason::Violation(fault) | DetachReason::Remote(fault))
             if fault.condition == ErrorCondition::MESSAGE_SIZE_EXCEEDED =>
         {
             broker_failure(Class::TooLarge, format!("a message is larger than is taken: {fault}"))
@@ -279,19 +280,20 @@ mod tests {
 
     #[test]
     fn a_message_beyond_a_limit_of_this_command_is_told_with_the_option_that_sets_it() {
-        for (condition, option) in [
-            (ErrorCondition::MESSAGE_SIZE_EXCEEDED, "--max-message-size"),
-            (ErrorCondition::RESOURCE_LIMIT_EXCEEDED, "--credit"),
+        let fault = |condition| RemoteError::from(Error::new(condition));
+        let too_large = || fault(ErrorCondition::MESSAGE_SIZE_EXCEEDED);
+        for (reason, advice) in [
+            (DetachReason::Violation(too_large()), "give a larger --max-message-size"),
+            (DetachReason::Remote(too_large()), "give a larger --max-message-size"),
+            (
+                DetachReason::Violation(fault(ErrorCondition::RESOURCE_LIMIT_EXCEEDED)),
+                "give a smaller --credit",
+            ),
         ] {
-            let fault = RemoteError::from(Error::new(condition));
-            let failure = over(&RecvError::Detached(DetachReason::Violation(fault)));
+            let failure = over(&RecvError::Detached(reason));
             let text = failure.to_string();
             assert_eq!(failure.class(), Class::TooLarge, "{text}");
-            assert!(
-                text.contains(&format!("give a larger {option}"))
-                    || text.contains(&format!("give a smaller {option}")),
-                "{text}"
-            );
+            assert!(text.contains(advice), "{text}");
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use amqp_codec::{Header, Message, Outcome, Properties, SenderSettleMode, to_bytes};
-use amqp_transport::{Connection, Receipt, SendError, Sender, SenderOptions, Settlement};
+use amqp_codec::{ErrorCondition, Header, Message, Outcome, Properties, SenderSettleMode, to_bytes};
+use amqp_transport::{Connection, DetachReason, Receipt, SendError, Sender, SenderOptions, Settlement};
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::time::timeout;
@@ -221,6 +221,16 @@ fn fail(error: &SendError, place: Place, tally: &mut Tally) -> bool {
         SendError::NoOutcome => {
             tally.lose(failure(Class::OutcomeUnknown));
             true
+        }
+        // L-039: told of the message itself, and so a word about it.
+        SendError::OutcomeUnknown(DetachReason::Remote(reason))
+            if reason.condition == ErrorCondition::MESSAGE_SIZE_EXCEEDED =>
+        {
+            tally.reject(place.during(broker_failure(
+                Class::TooLarge,
+                format!("the broker does not take a message of this size: {reason}"),
+            )));
+            false
         }
         SendError::OutcomeUnknown(_) => {
             tally.lose(failure(Class::OutcomeUnknown));
