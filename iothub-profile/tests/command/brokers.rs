@@ -22,9 +22,8 @@ type Queues = Arc<Mutex<HashMap<String, Vec<Bytes>>>>;
 
 /// A broker in a thread, for as long as the test. Addresses with a meaning: `refused` is refused, `reject`, `release` and
 /// `modify` answer with that outcome, `no-credit` grants none, `cut` closes the connection at the third message, `hold`
-/// answers nothing, `session` ends the session of who receives, `small` takes no message
-/// and says that it is too large, `moved` gives messages away to who wants copies, and `many`
-/// sends the next message before the last is answered.
+/// answers nothing, `session` ends the session of who receives, `small` says that each message is too large, `moved` gives
+/// messages away to who wants copies, and `many` sends the next message before the last is answered.
 struct Broker {
     port: u16,
     queues: Queues,

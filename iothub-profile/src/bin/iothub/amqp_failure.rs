@@ -7,7 +7,9 @@ use std::error::Error as _;
 
 use amqp_codec::ErrorCondition;
 use amqp_transport::client::{ProxyError, TlsError, WebSocketError};
-use amqp_transport::{AttachError, ConnectError, ConnectionError, DetachReason, SaslFailure, Spoken};
+use amqp_transport::{
+    AttachError, ConnectError, ConnectionError, DetachReason, EndReason, SaslFailure, Spoken,
+};
 
 use crate::exit::{Class, Failure};
 
@@ -108,10 +110,7 @@ pub(crate) fn lost(reason: &ConnectionError) -> Failure {
             broker_failure(Class::Credential, words)
         }
         ConnectionError::Remote(_) if !reason.is_retryable() => broker_failure(Class::Refused, words),
-        ConnectionError::Violation(_) => broker_failure(Class::Unreachable, words)
-            .fault("the broker: it sent what is not allowed, or more than this command holds")
-            .retry("does not help as it stands")
-            .advice("see what was said with --trace-frames, and tell the broker's makers"),
+        ConnectionError::Violation(_) => of_the_broker(broker_failure(Class::Unreachable, words)),
         _ => broker_failure(Class::Unreachable, words),
     }
 }
@@ -120,6 +119,10 @@ pub(crate) fn lost(reason: &ConnectionError) -> Failure {
 pub(crate) fn attach_failure(error: &AttachError) -> Failure {
     match error {
         AttachError::Lost(reason) => lost(reason),
+        AttachError::Unanswered => unanswered("the link"),
+        AttachError::SessionEnded(EndReason::Violation(_)) => {
+            of_the_broker(broker_failure(Class::Refused, error.to_string()))
+        }
         AttachError::Redirect(redirect) => {
             let port = redirect.port.map(|port| format!(":{port}")).unwrap_or_default();
             let host = redirect.hostname.as_deref().or(redirect.network_host.as_deref()).unwrap_or_default();
@@ -138,6 +141,9 @@ pub(crate) fn attach_failure(error: &AttachError) -> Failure {
 pub(crate) fn detached(reason: &DetachReason) -> Failure {
     match reason {
         DetachReason::Lost(reason) => lost(reason),
+        DetachReason::Unanswered | DetachReason::SessionEnded(EndReason::Unanswered) => {
+            broker_failure(Class::Unreachable, format!("the link is over: {reason}"))
+        }
         other => {
             let words = match other {
                 DetachReason::SessionEnded(_) | DetachReason::Violation(_) | DetachReason::NotRetained => {
@@ -147,14 +153,22 @@ pub(crate) fn detached(reason: &DetachReason) -> Failure {
             };
             let failure = broker_failure(Class::Refused, words);
             let failure = match other {
-                DetachReason::Violation(_) => failure
-                    .fault("the broker: it sent what is not allowed, or more than this command holds")
-                    .advice("see what was said with --trace-frames, and tell the broker's makers"),
+                DetachReason::Violation(_) | DetachReason::SessionEnded(EndReason::Violation(_)) => {
+                    of_the_broker(failure)
+                }
                 _ => failure,
             };
             if other.is_retryable() { failure.retry("may help, later") } else { failure }
         }
     }
+}
+
+/// A failure for what the broker sent, as this side sees it.
+fn of_the_broker(failure: Failure) -> Failure {
+    failure
+        .fault("the broker: it sent what is not allowed, or more than this command holds")
+        .retry("does not help as it stands")
+        .advice("see what was said with --trace-frames, and tell the broker's makers")
 }
 
 /// A failure in words that fit any broker.
@@ -242,8 +256,25 @@ mod tests {
         let sent = DetachReason::Violation(remote(ErrorCondition::TRANSFER_LIMIT_EXCEEDED));
         let text = detached(&sent).to_string();
         assert!(text.contains("fault: the broker") && !text.contains("what the broker says"), "{text}");
+        let session = EndReason::Violation(remote(ErrorCondition::NOT_ALLOWED));
+        let text = detached(&DetachReason::SessionEnded(session.clone())).to_string();
+        assert!(text.contains("fault: the broker"), "{text}");
+        let text = attach_failure(&AttachError::SessionEnded(session)).to_string();
+        assert!(text.contains("fault: the broker"), "{text}");
         let said = DetachReason::Remote(remote(ErrorCondition::NOT_ALLOWED));
         let text = detached(&said).to_string();
         assert!(text.contains("fault: the request") && text.contains("what the broker says"), "{text}");
+    }
+
+    #[test]
+    fn the_request_was_blamed_for_a_broker_that_did_not_answer() {
+        for failure in [
+            attach_failure(&AttachError::Unanswered),
+            detached(&DetachReason::Unanswered),
+            detached(&DetachReason::SessionEnded(EndReason::Unanswered)),
+        ] {
+            assert_eq!(failure.class(), Class::Unreachable, "{failure}");
+            assert!(!failure.to_string().contains("the request, as"), "{failure}");
+        }
     }
 }

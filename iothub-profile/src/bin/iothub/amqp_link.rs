@@ -6,7 +6,7 @@ use std::sync::Arc;
 use amqp_codec::ReceiverSettleMode;
 use amqp_transport::client::{Proxy, ProxyRules, TlsOptions, WebSocketOptions};
 use amqp_transport::sasl::scram::ScramHash;
-use amqp_transport::{ConnectOptions, Connection, Sasl, Secret, Session, SessionOptions};
+use amqp_transport::{ConnectOptions, Connection, OpenError, Sasl, Secret, Session, SessionOptions};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -108,7 +108,8 @@ impl Broker {
         let begun = tokio::time::timeout(args.timeout, connection.begin(SessionOptions::new())).await;
         match begun.map_err(|_| unanswered("the session"))? {
             Ok(session) => Ok((connection, session)),
-            Err(amqp_transport::OpenError::Lost(reason)) => Err(lost(&reason)),
+            Err(OpenError::Lost(reason)) => Err(lost(&reason)),
+            Err(OpenError::Unanswered) => Err(unanswered("the session")),
             Err(other) => Err(broker_failure(Class::Refused, other.to_string())),
         }
     }
