@@ -82,6 +82,8 @@ pub struct Connection {
     pub(super) partial_bytes: usize,
     /// What the peer's attaches count, over all links.
     pub(super) attach_octets: usize,
+    /// What its begins count, over all sessions.
+    pub(super) begin_octets: usize,
     /// Whole frames that wait because events were too many.
     pub(super) backlog: Bytes,
     /// Session slots whose answer to an echo has to wait for its time.
@@ -167,6 +169,7 @@ impl Connection {
             output_waiters: VecDeque::new(),
             partial_bytes: 0,
             attach_octets: 0,
+            begin_octets: 0,
             backlog: Bytes::new(),
             late_echoes: Vec::new(),
             frames_in: 0,

@@ -41,7 +41,7 @@ pub struct Limits {
     pub owed_output: usize,
     /// Events waiting to be polled above which input waits. Default 65,536.
     pub pending_events: usize,
-    /// Octets of payload in events waiting to be polled above which input waits. Default 16 MiB.
+    /// Octets of payload, and of begins, in events waiting to be polled above which input waits. Default 16 MiB.
     pub buffered_bytes: usize,
     /// Octets of whole messages that wait in the inboxes of a connection's receivers, each with a little for its
     /// keeping, above which no link is granted credit by itself but one that has nothing waiting, and that one message at
@@ -64,6 +64,11 @@ pub struct Limits {
     /// `amqp:resource-limit-exceeded`: encoded while the link lasts, twice as much while one waits for its answer. 512
     /// octets of each are not counted. Default 4 MiB.
     pub attach_bytes: usize,
+    /// Octets of the peer's begins that are kept of a connection's sessions, above which a begin is answered, and its
+    /// session ended, with `amqp:resource-limit-exceeded`: properties and capabilities may fill a frame each
+    /// (AMQP 1.0 §2.7.2). Encoded, from the begin to the end; 512 octets of each are not counted, as
+    /// [`channel_max`](super::ConnectionConfig::channel_max) bounds those. Default 1 MiB.
+    pub begin_bytes: usize,
     /// Octets of the properties that a link's flow may carry, encoded: what the peer tells beyond detaches the link with
     /// `amqp:resource-limit-exceeded` (AMQP 1.0 §2.7.4). Default 1 KiB.
     pub link_state_bytes: usize,
@@ -94,6 +99,7 @@ impl Default for Limits {
             credit_overrun: 0,
             links: 16_384,
             attach_bytes: 4 * 1024 * 1024,
+            begin_bytes: 1024 * 1024,
             link_state_bytes: 1024,
             unsettled: 65_536,
         }

@@ -1,9 +1,10 @@
 //! Sessions: the state of one, and how frames find it.
 //!
 //! Owns the tables of handles and what is unsettled in both directions. `lifecycle` begins and ends sessions, `flows`
-//! writes what they owe.
+//! writes what they owe, `holding` bounds what is kept of the peer's begins.
 
 mod flows;
+mod holding;
 mod lifecycle;
 
 use std::collections::VecDeque;
@@ -34,6 +35,10 @@ pub(crate) struct Session {
     pub(crate) remote_channel: Option<u16>,
     /// Whether the peer began it: then it may not know our begin yet when it sends flows (S-021).
     is_begun_by_peer: bool,
+    /// Whether it was turned away before anybody was told of it: then its end is no news.
+    is_unheard: bool,
+    /// What the peer's begin counts against the bound on them.
+    begin_octets: usize,
     /// Whether a link of ours ever was stolen before its attach was answered.
     pub(crate) has_stolen_unanswered: bool,
     end_cause: EndCause,
@@ -75,6 +80,8 @@ impl Session {
             local_channel,
             remote_channel: None,
             is_begun_by_peer: false,
+            is_unheard: false,
+            begin_octets: 0,
             has_stolen_unanswered: false,
             end_cause: EndCause::Local,
             end_error: None,

@@ -26,7 +26,7 @@ pub struct Stats {
     pub owed_output: usize,
     /// Events that wait to be polled; those of messages that are settled together count once.
     pub queued_events: usize,
-    /// Octets of messages in those events.
+    /// Octets of messages, and of begins, in those events.
     pub queued_event_octets: usize,
     /// Octets of messages whose last frame has not come.
     pub partial_octets: usize,

@@ -7,6 +7,7 @@
 )]
 
 mod attaches;
+mod begins;
 mod connection;
 mod deciding;
 mod deliveries;

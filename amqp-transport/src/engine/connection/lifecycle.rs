@@ -265,6 +265,7 @@ impl Connection {
         self.late_echoes.clear();
         self.partial_bytes = 0;
         self.attach_octets = 0;
+        self.begin_octets = 0;
     }
 }
 

@@ -135,6 +135,8 @@ fn octets(event: &Event) -> usize {
     match event {
         Event::Delivery { delivery, .. } => delivery.message.len(),
         Event::LinkState { properties, .. } => properties.encoded_len(),
+        // A peer may begin and end sessions as often as it likes.
+        Event::SessionRequested { begin, .. } | Event::SessionBegun { begin, .. } => begin.encoded_len(),
         _ => 0,
     }
 }

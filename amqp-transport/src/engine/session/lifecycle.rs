@@ -2,8 +2,6 @@
 //!
 //! Owns the tables of channels. What is told within a session is no concern of its.
 
-use std::sync::Arc;
-
 use amqp_codec::{Begin, End, Error, ErrorCondition};
 
 use super::super::config::{SessionConfig, Side};
@@ -167,19 +165,32 @@ impl Connection {
         session.remote_handle_max = begin.handle_max;
         session.window.on_begin(begin.next_outgoing_id, begin.incoming_window, begin.outgoing_window);
         let id = session.id;
-        if !session.is_begun_by_peer {
-            if session.endpoint.is_open() {
-                self.events.push(Event::SessionBegun { session: id, begin: Arc::new(begin) });
-                self.release_attaches(index);
-                self.wake_session(index);
-            }
-        } else if self.side == Side::Listener {
-            self.events.push(Event::SessionRequested { session: id, begin: Arc::new(begin) });
-        } else {
+        if session.is_begun_by_peer {
+            // Until its application is told.
+            session.is_unheard = true;
+            return self.tell_request(id, begin);
+        }
+        if session.endpoint.is_open() {
+            let begin = self.keep_begin(index, begin)?;
+            self.events.push(Event::SessionBegun { session: id, begin });
+            self.release_attaches(index);
+            self.wake_session(index);
+        }
+        Ok(())
+    }
+
+    fn tell_request(&mut self, id: SessionId, begin: Begin) -> Result<(), Violation> {
+        if self.side == Side::Client {
             let error =
                 Violation::session(ErrorCondition::NOT_ALLOWED, "this client takes no sessions").to_wire();
             let _ = self.end_session(id, EndCause::Local, Some(error));
+            return Ok(());
         }
+        let begin = self.keep_begin(id.index, begin)?;
+        if let Some(session) = self.sessions.get_mut(id.index) {
+            session.is_unheard = false;
+        }
+        self.events.push(Event::SessionRequested { session: id, begin });
         Ok(())
     }
 
@@ -226,9 +237,7 @@ impl Connection {
             let _ = self.end_session(id, EndCause::Remote, None);
             (EndCause::Remote, end.error)
         };
-        // A session that a client turned away is nothing its application has heard of.
-        let is_known = self.side == Side::Listener
-            || self.sessions.get(index).is_some_and(|session| !session.is_begun_by_peer);
+        let is_known = self.sessions.get(index).is_some_and(|session| !session.is_unheard);
         self.forget_session(index);
         if is_known {
             self.events.push(Event::SessionEnded { session: id, cause, error });
@@ -239,6 +248,7 @@ impl Connection {
     /// Takes a session out of every table.
     pub(in super::super) fn forget_session(&mut self, index: u32) {
         let Some(session) = self.sessions.remove(index) else { return };
+        self.begin_octets = self.begin_octets.saturating_sub(session.begin_octets);
         if let Some(slot) = self.local_channels.get_mut(usize::from(session.local_channel)) {
             *slot = None;
             self.free_channels.give_back(u32::from(session.local_channel));
