@@ -99,7 +99,7 @@ impl Suspended {
     fn look(&self) -> &SuspendedLink {
         match self {
             Self::Sender(sender) => sender.as_link(),
-            Self::Receiver(receiver) => receiver.as_link(),
+            Self::Receiver(receiver) => receiver.kept_link(),
         }
     }
 
@@ -114,7 +114,11 @@ impl Suspended {
 
 impl Borrowed {
     /// The link was not attached after all: it is kept for the rest of its time. Call it without a lock.
-    pub(crate) fn put_back(mut self, what: Suspended) {
+    pub(crate) fn put_back(mut self, mut what: Suspended) {
+        if let Suspended::Receiver(receiver) = &mut what {
+            // What its application has forgotten of it is not kept.
+            receiver.tidy();
+        }
         // Nobody is left to keep it: it ends here.
         let Some(registry) = self.registry.upgrade() else { return };
         let Some(loan) = self.loan.take() else { return };

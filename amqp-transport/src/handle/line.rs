@@ -176,7 +176,7 @@ impl LineRest {
     }
 
     pub(crate) fn name(&self) -> Option<&str> {
-        self.left.as_ref().map(|left| left.as_link().name.as_str())
+        self.left.as_ref().map(|left| left.name().as_str())
     }
 
     /// Deliveries that are unsettled.

@@ -3,12 +3,15 @@
 //!
 //! Every message that came ends somewhere: those that the application holds stay its own to decide about, those that
 //! nobody had taken come again, and those among them that were settled, which nobody would send again, are kept.
+//! `holding` finds the deliveries of one by their tags.
+
+mod holding;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::mem;
 use std::sync::{Arc, Weak};
 
-use amqp_codec::{DeliveryState, DeliveryTag, Role};
+use amqp_codec::{DeliveryState, DeliveryTag, Role, Str};
 
 use super::delivery::Delivery;
 use super::error::{DetachReason, SettleError};
@@ -24,13 +27,14 @@ use crate::driver::slots::LinkPhase;
 use crate::driver::survivors::{Births, Survivor, Word};
 use crate::driver::termini::{Borrowed, Suspended};
 use crate::engine::{DeliveryId, DetachKind, IncomingDelivery, SuspendedLink};
+use holding::Holding;
 
 /// A receiver that is not attached, with the deliveries that its application holds unsettled: hand it to
 /// [`Session::resume_receiver`]. Messages that nobody had taken are not among them: they come again, unless they came
 /// settled: those are given by [`try_recv`](Self::try_recv), or by the resumed receiver before all others.
 #[derive(Debug)]
 pub struct SuspendedReceiver {
-    state: Box<SuspendedLink>,
+    held: Holding,
     reason: DetachReason,
     births: Births,
     settled: VecDeque<IncomingDelivery>,
@@ -163,7 +167,8 @@ impl SuspendedReceiver {
                 None => (tag, Weak::clone(link)),
             })
             .collect();
-        let mut left = Self { state, reason, births, settled: VecDeque::new(), borrowed: None };
+        let held = Holding::new(state);
+        let mut left = Self { held, reason, births, settled: VecDeque::new(), borrowed: None };
         left.decide(decided);
         Some(left)
     }
@@ -173,7 +178,7 @@ impl SuspendedReceiver {
         if decisions.is_empty() {
             return;
         }
-        for delivery in &mut self.state.deliveries {
+        for delivery in self.held.deliveries_mut() {
             let Some((birth, outcome)) = decisions.remove(&delivery.tag) else { continue };
             // Its tag may be another delivery's by now.
             if self.births.get(&delivery.tag).is_some_and(|known| Weak::ptr_eq(known, &birth)) {
@@ -185,8 +190,22 @@ impl SuspendedReceiver {
     /// The link as plain data, which can be written down ([`TerminusRecord`](crate::engine::TerminusRecord)). Messages that came
     /// settled and that nobody had taken are not in it.
     #[must_use]
-    pub fn as_link(&self) -> &SuspendedLink {
-        &self.state
+    pub fn as_link(&mut self) -> &SuspendedLink {
+        self.held.tidy()
+    }
+
+    /// Takes out what was forgotten, all at once.
+    pub(crate) fn tidy(&mut self) {
+        self.held.tidy();
+    }
+
+    /// The link of one that is kept: nothing has been forgotten since [`tidy`](Self::tidy).
+    pub(crate) fn kept_link(&self) -> &SuspendedLink {
+        self.held.link()
+    }
+
+    pub(crate) fn name(&self) -> &Str {
+        &self.held.link().name
     }
 
     /// A receiver of an earlier process, from what was written down of it; `None` where that was a sender. Nobody holds its
@@ -200,12 +219,13 @@ impl SuspendedReceiver {
     pub(crate) fn restored(state: Box<SuspendedLink>) -> Self {
         let whole = state.deliveries.iter().filter(|delivery| delivery.is_whole);
         let births = whole.map(|delivery| (delivery.tag, Weak::new())).collect();
-        Self { state, reason: DetachReason::Restored, births, settled: VecDeque::new(), borrowed: None }
+        let held = Holding::new(state);
+        Self { held, reason: DetachReason::Restored, births, settled: VecDeque::new(), borrowed: None }
     }
 
     /// What the engine needs to go on.
     pub(crate) fn state(&self) -> Box<SuspendedLink> {
-        self.state.clone()
+        self.held.to_link()
     }
 
     /// What the link that goes on takes over.
@@ -230,23 +250,21 @@ impl SuspendedReceiver {
 
     /// The tags of the deliveries that are unsettled, oldest first.
     pub fn tags(&self) -> impl Iterator<Item = &DeliveryTag> {
-        self.state.deliveries.iter().map(|delivery| &delivery.tag)
+        self.held.deliveries().map(|delivery| &delivery.tag)
     }
 
     /// Decides about a delivery while the link is away: the sender takes the outcome when the link is resumed
     /// (`AMQP 1.0 §2.6.13`). `false` when no such delivery is unsettled.
     pub fn settle(&mut self, tag: &DeliveryTag, state: DeliveryState) -> bool {
-        self.state.set_state(tag, state)
+        self.held.set_state(tag, state)
     }
 
     /// Drops a delivery, as one that never came: its sender learns when the link is resumed that it is not held here, and
     /// sends it again or gives it up as it likes (`AMQP 1.0 §2.6.13`). `false` when no such delivery is unsettled.
     //
     pub fn forget(&mut self, tag: &DeliveryTag) -> bool {
-        let before = self.state.deliveries.len();
-        self.state.deliveries.retain(|delivery| delivery.tag != *tag);
         self.births.remove(tag);
-        self.state.deliveries.len() < before
+        self.held.forget(tag)
     }
 
     /// The next message that had come settled and that nobody had taken. Those that are left when the link is resumed are
@@ -278,9 +296,9 @@ impl Session {
         mut suspended: SuspendedReceiver,
     ) -> Result<Receiver, ResumeError<SuspendedReceiver>> {
         let mut config = options.config;
-        config.name = suspended.state.name.clone();
+        config.name = suspended.name().clone();
         let name = config.name.clone();
-        config.resume = Some(suspended.state.clone());
+        config.resume = Some(suspended.state());
         let attached = match self.start_attach(config, suspended.before()) {
             Ok(link) => Self::attached(&link).await.map(|()| link),
             Err(error) => Err(error),

@@ -240,3 +240,32 @@ async fn a_link_of_an_earlier_process_expires_and_replaces_none() {
     assert_eq!(TerminusRecord::decode(&octets[0], &limits).unwrap_err(), RecordError::TooLarge);
     drop(new);
 }
+
+// an attach that fails gives back what was left, not what was let go of meanwhile.
+#[tokio::test(start_paused = true)]
+async fn what_was_forgotten_before_an_attach_failed_is_neither_kept_nor_written_down() {
+    let termini = durable_termini();
+    let old = join(&termini).await;
+    let options = || durable_target(TerminusDurability::UnsettledState);
+    let (sender, receiver) = sending(&old.session, &old.server, options(), keep()).await;
+    let mut held = Vec::new();
+    for number in 0..3 {
+        drop(sender.send_with_receipt(&numbered(number)).await.unwrap());
+        held.push(receiver.recv().await.unwrap());
+    }
+    old.relay.abort();
+    old.server.connection().closed().await;
+
+    let new = join(&termini).await;
+    let session = new.session.clone();
+    let attaching = tokio::spawn(async move { session.attach_sender(options()).await.map(drop) });
+    let attach = next_attach(&new.server).await;
+    let mut kept = attach.take_kept_receiver().unwrap();
+    assert!(kept.forget(held[1].tag()));
+    new.session.end().await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    attach.resume_receiver(keep(), kept).unwrap_err();
+    attaching.await.unwrap().unwrap_err();
+    let tags: Vec<_> = termini.records()[0].link.deliveries.iter().map(|delivery| delivery.tag).collect();
+    assert_eq!(tags, [*held[0].tag(), *held[2].tag()]);
+}
