@@ -3,6 +3,10 @@
 //!
 //! Owns the lock around the [`TerminusStore`]. It is taken under a connection's lock, never the other way round; and what is
 //! not kept is dropped without any lock, since receipts of another connection may end with it.
+//! `member` is a connection's part in it, `taking` takes what is left of a link from its connection.
+
+mod member;
+mod taking;
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -13,16 +17,15 @@ use tokio::sync::Notify;
 
 use super::clock;
 use super::link::LinkInner;
-use super::listening::Role;
-use super::shared::State;
-use super::slots::{LinkPhase, WasUsable};
 use crate::engine::{
-    LinkEnd, Loan, LossCause, LostTerminus, SessionId, SuspendedLink, TerminusKey, TerminusLimits,
-    TerminusPlace, TerminusRecord, TerminusStore,
+    LinkEnd, Loan, LossCause, LostTerminus, SuspendedLink, TerminusKey, TerminusLimits, TerminusPlace,
+    TerminusRecord, TerminusStore,
 };
-use crate::handle::error::DetachReason;
 use crate::handle::suspended::SuspendedSender;
-use crate::handle::suspended_receiver::{SuspendedReceiver, Waiting};
+use crate::handle::suspended_receiver::SuspendedReceiver;
+
+pub(crate) use taking::reach;
+use taking::{Stealing, steal};
 
 /// The links of all connections that share it.
 #[derive(Debug)]
@@ -265,95 +268,7 @@ impl Inner {
         let lost = self.store.put_back(key, left, loan, clock::now());
         self.buried.extend(lost);
     }
-}
 
-impl Member {
-    /// Who keeps the links, while anybody can ask for them. It may be the last hold: drop it without a lock, or where the
-    /// connection is known to live.
-    pub(crate) fn registry(&self) -> Option<Arc<Registry>> {
-        self.registry.upgrade()
-    }
-
-    /// The name of a link of this connection, in which this is our role.
-    pub(crate) fn key(&self, name: &Str, role: LinkRole) -> TerminusKey {
-        TerminusKey {
-            identity: self.identity.clone(),
-            container_id: self.container_id.clone(),
-            name: name.clone(),
-            role,
-        }
-    }
-
-    pub(crate) fn place(&self, session: SessionId) -> TerminusPlace {
-        TerminusPlace { connection: self.connection, session }
-    }
-
-    /// A link is attached under a name, and what was kept under it is not gone on with. Returns what the link is to
-    /// remember, and a link that is to be stolen once the connection's lock is released.
-    pub(crate) fn attach(
-        &self,
-        key: TerminusKey,
-        link: &Arc<LinkInner>,
-    ) -> (Box<Attachment>, Option<Weak<LinkInner>>) {
-        let link = Arc::downgrade(link);
-        let Some(registry) = self.registry() else {
-            return (Box::new(Attachment { key, number: 0, link }), None);
-        };
-        let mut inner = registry.lock();
-        inner.links = inner.links.wrapping_add(1);
-        let number = inner.links;
-        if let Some(left) = inner.store.take(&key) {
-            inner.buried.push(LostTerminus { key: key.clone(), link: left, cause: LossCause::Replaced });
-            registry.changed.notify_one();
-        }
-        let before = inner.attached.insert(key.clone(), Attached { number, link: Weak::clone(&link) });
-        (Box::new(Attachment { key, number, link }), before.map(|before| before.link))
-    }
-
-    /// Steals a link that another has replaced. Call it without a lock.
-    // L-002
-    pub(crate) fn replace(&self, key: &TerminusKey, link: &Weak<LinkInner>) {
-        let stolen = link.upgrade().and_then(|link| steal(&link, Stealing::ToReplace));
-        let Some((what, _)) = stolen else { return };
-        let lost =
-            LostTerminus { key: key.clone(), link: Left { number: 0, what }, cause: LossCause::Replaced };
-        let Some(registry) = self.registry() else { return };
-        registry.lock().buried.push(lost);
-        registry.changed.notify_one();
-    }
-
-    /// A link is over, with this left of it.
-    fn ended(&self, attachment: &Attachment, left: Option<(Suspended, SessionId)>, end: LinkEnd) {
-        let Attachment { key, number, .. } = attachment;
-        let Some(registry) = self.registry() else { return };
-        let mut inner = registry.lock();
-        let is_current = inner.forget(attachment);
-        let Some((what, session)) = left else { return };
-        let left = Left { number: *number, what };
-        if is_current {
-            inner.keep(key.clone(), left, self.place(session), end);
-        } else {
-            inner.buried.push(LostTerminus { key: key.clone(), link: left, cause: LossCause::Replaced });
-        }
-        registry.changed.notify_one();
-    }
-
-    // L-016
-    pub(crate) fn session_ended(&self, session: SessionId) {
-        let Some(registry) = self.registry() else { return };
-        registry.lock().store.session_ended(self.place(session), clock::now());
-        registry.changed.notify_one();
-    }
-
-    // L-016
-    pub(crate) fn connection_closed(&self) {
-        let Some(registry) = self.registry() else { return };
-        registry.lock().store.connection_closed(self.connection, clock::now());
-        registry.changed.notify_one();
-    }
-}
-
-impl Inner {
     /// A link is not attached any more; `false` when another has its name.
     fn forget(&mut self, attachment: &Attachment) -> bool {
         let is_current =
@@ -362,122 +277,5 @@ impl Inner {
             self.attached.remove(&attachment.key);
         }
         is_current
-    }
-}
-
-impl State {
-    /// The connection's part in its listener's termini.
-    pub(crate) fn member(&self) -> Option<Arc<Member>> {
-        match &self.role {
-            Role::Listener(listener) => listener.termini.clone(),
-            Role::Client => None,
-        }
-    }
-
-    /// A link that the termini know is over: they keep what is left of it.
-    pub(crate) fn keep_terminus(&mut self, key: usize, end: LinkEnd) {
-        let Some(member) = self.member() else { return };
-        let Some(slot) = self.links.get_mut(key) else { return };
-        let Some(attachment) = slot.terminus.take() else { return };
-        let session = slot.session;
-        let left = match slot.suspended.as_ref().map(|suspended| suspended.role) {
-            Some(LinkRole::Receiver) => {
-                SuspendedReceiver::left_of(self, key, &attachment.link, Waiting::GoesAlong)
-                    .map(Suspended::Receiver)
-            }
-            // Its handle is being dropped, and waits for the lock: nobody may resume it.
-            Some(LinkRole::Sender) => attachment.link.upgrade().and_then(|link| {
-                let left = self.take_sender(&link);
-                self.wakes.drop_link(link);
-                left
-            }),
-            None => None,
-        };
-        member.ended(&attachment, left.zip(session), end);
-        if let Some(slot) = self.links.get_mut(key) {
-            slot.terminus = Some(attachment);
-        }
-    }
-
-    /// What the termini keep of a link, for its own handle, which takes it from them.
-    pub(crate) fn reclaim(&mut self, key: usize) -> Option<Suspended> {
-        let registry = self.member()?.registry()?;
-        let attachment = self.links.get(key).and_then(|slot| slot.terminus.as_ref());
-        let left = attachment.and_then(|attachment| registry.reclaim(attachment));
-        self.wakes.leave_termini(registry);
-        left
-    }
-
-    fn take_sender(&mut self, link: &Arc<LinkInner>) -> Option<Suspended> {
-        let slot = self.links.get(link.key)?;
-        let LinkPhase::Detached(end) = &slot.phase else { return None };
-        let reason = end.reason.clone();
-        let (left, origins) = self.take_suspended(link)?;
-        Some(Suspended::Sender(SuspendedSender::new(link, left, origins, reason)))
-    }
-
-    // L-002
-    fn give_over(&mut self, link: &Arc<LinkInner>, stealing: Stealing) -> Option<(Suspended, Option<Loan>)> {
-        let member = self.member()?;
-        let slot = self.links.get_mut(link.key)?;
-        let attachment = slot.terminus.take()?;
-        let (id, is_attached) = (slot.id, !matches!(slot.phase, LinkPhase::Detached(_)));
-        let session = slot.session;
-        if let Some(registry) = member.registry() {
-            registry.lock().forget(&attachment);
-            self.wakes.leave_termini(registry);
-        }
-        if is_attached {
-            // Stale: its end is among the events.
-            let _ = self.engine.steal_link(id);
-            self.is_touched = true;
-            self.dispatch_all();
-            self.finish_link(link.key, DetachReason::Stolen, WasUsable::Yes);
-        }
-        let left = match self.links.get(link.key)?.suspended.as_ref()?.role {
-            LinkRole::Receiver => {
-                SuspendedReceiver::left_of(self, link.key, &Arc::downgrade(link), Waiting::GoesAlong)
-                    .map(Suspended::Receiver)?
-            }
-            LinkRole::Sender => self.take_sender(link)?,
-        };
-        // Under this connection's lock, so that its end, and its session's, are heard from here on.
-        let lend = |(registry, session): (Arc<Registry>, SessionId)| {
-            let place = member.place(session);
-            let loan = registry.lock().store.lend_stolen(&attachment.key, left.look(), place, clock::now());
-            self.wakes.leave_termini(registry);
-            loan
-        };
-        let loan = match stealing {
-            Stealing::ToGoOn => member.registry().zip(session).map(lend),
-            Stealing::ToReplace => None,
-        };
-        Some((left, loan))
-    }
-}
-
-/// For what a link is taken from its connection.
-#[derive(Clone, Copy, Debug)]
-enum Stealing {
-    /// Another goes on with it.
-    ToGoOn,
-    /// Another has replaced it.
-    ToReplace,
-}
-
-/// Takes a link from its connection, and what is left of it. Call it without a lock.
-fn steal(link: &Arc<LinkInner>, stealing: Stealing) -> Option<(Suspended, Option<Loan>)> {
-    // Poisoned: nothing is left.
-    link.connection.shared.with(|state| state.give_over(link, stealing)).ok().flatten()
-}
-
-/// How far the end of a link reaches.
-// L-016
-pub(crate) fn reach(reason: &DetachReason) -> LinkEnd {
-    match reason {
-        DetachReason::Lost(_) => LinkEnd::ConnectionClosed,
-        DetachReason::SessionEnded(_) => LinkEnd::SessionEnded,
-        DetachReason::Stolen => LinkEnd::Stolen,
-        _ => LinkEnd::Detached,
     }
 }
