@@ -80,7 +80,10 @@ fn links(count: u32) {
 fn range(count: u32) {
     let mut times = Vec::new();
     for _ in 0..7 {
-        let mut pair = Pair::new(&Limits::default(), SessionConfig::default());
+        let mut limits = Limits::default();
+        // A link has half of it.
+        limits.unsettled = 2 * count as usize;
+        let mut pair = Pair::new(&limits, SessionConfig::default());
         let session = pair.session();
         let (ours, theirs) = pair.link(session, "link");
         pair.server.set_credit(theirs, count).unwrap();

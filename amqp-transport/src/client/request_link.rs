@@ -216,7 +216,7 @@ fn not_received(error: RecvError) -> RequestError {
         RecvError::Detached(reason) => detached(reason),
         RecvError::Lost(error) => RequestError::Lost(error),
         // Its credit is granted by itself and never taken back.
-        RecvError::Regranted => RequestError::Detached(None),
+        RecvError::Regranted | RecvError::NoRoom => RequestError::Detached(None),
     }
 }
 

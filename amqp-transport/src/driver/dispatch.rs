@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use amqp_codec::{Begin, Error, Outcome, Role as LinkRole};
+use amqp_codec::{Begin, Error, ErrorCondition, Outcome, Role as LinkRole};
 use tracing::{debug, warn};
 
 use super::answers::Asker;
@@ -280,6 +280,7 @@ fn detach_reason(cause: DetachCause, error: Option<Error>) -> DetachReason {
         (DetachCause::Incomplete, _) => DetachReason::Incomplete,
         (DetachCause::NoHandle, _) => DetachReason::NoHandle,
         (DetachCause::Unanswered, _) => DetachReason::Unanswered,
+        (DetachCause::Violation, Some(error)) if is_limit(&error) => DetachReason::OverLimit(error),
         (DetachCause::Violation, Some(error)) => DetachReason::Violation(error),
         (DetachCause::SessionEnded, Some(error)) => DetachReason::SessionEnded(EndReason::Remote(error)),
         (DetachCause::SessionEnded, None) => DetachReason::SessionEnded(EndReason::ByPeer),
@@ -292,10 +293,16 @@ fn end_reason(cause: EndCause, error: Option<Error>) -> EndReason {
     let error = error.map(RemoteError::from);
     match (cause, error) {
         (EndCause::Local, _) => EndReason::Local,
+        (EndCause::Violation, Some(error)) if is_limit(&error) => EndReason::OverLimit(error),
         (EndCause::Violation, Some(error)) => EndReason::Violation(error),
         (_, Some(error)) => EndReason::Remote(error),
         (_, None) => EndReason::ByPeer,
     }
+}
+
+/// Whether this side ended something for a limit of its own: within it, the peer did nothing wrong.
+fn is_limit(error: &RemoteError) -> bool {
+    error.condition == ErrorCondition::RESOURCE_LIMIT_EXCEEDED
 }
 
 /// Senders woken at once; each that succeeds passes the turn on.

@@ -7,7 +7,8 @@
 //! for may lie behind messages that nobody takes. Instead, above the bound, links that are granted credit by themselves
 //! give it back, and a link whose messages are all taken gets one more at a time, so that whoever reads goes on. What was on
 //! its way still comes; what goes beyond the ceiling, of a peer whose messages grew suddenly, is released: it stays with
-//! the peer. Where that cannot be said, or the application granted the credit itself, the link is detached.
+//! the peer, and so does the credit with an application that granted it itself. Where that cannot be said the link is
+//! detached. Deliveries that nobody has settled are `room`'s.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
@@ -15,6 +16,7 @@ use std::task::Waker;
 use amqp_codec::{DeliveryState, Error, ErrorCondition, ReceiverSettleMode, Str};
 use tracing::debug;
 
+use super::room::is_beyond;
 use super::shared::State;
 use super::slots::{LinkPhase, WasUsable};
 use crate::engine::{DeliveryId, DetachKind, IncomingDelivery, LinkId, Settlement};
@@ -39,6 +41,8 @@ pub(crate) struct Inbox {
     pub(crate) octets: u64,
     pub(crate) before: u32,
     pub(crate) drain: Drain,
+    /// Credit that the application has granted by hand and that is kept back for want of room.
+    pub(crate) owed: u32,
     /// How many drains have come to their end.
     pub(crate) drained: u32,
     /// The last of our questions for the sender's flow that was answered.
@@ -76,7 +80,7 @@ impl Inbox {
     }
 
     /// How many messages are to be on their way and waiting together, where credit is granted by itself.
-    fn target(&self) -> Option<u32> {
+    pub(crate) fn target(&self) -> Option<u32> {
         match self.credit {
             CreditMode::Auto(messages) => Some(messages),
             CreditMode::Bytes(_) if self.largest == 0 => Some(1),
@@ -117,6 +121,10 @@ impl State {
         self.stats.messages_received = self.stats.messages_received.saturating_add(1);
         let Some(key) = self.link_key(link) else { return };
         let Some(slot) = self.links.get_mut(key).filter(|slot| !slot.is_orphan) else { return };
+        if !delivery.is_settled && is_beyond(&self.engine, link) {
+            self.give_back(key, &delivery);
+            return;
+        }
         let bound = self.engine.config().limits.inbox_bytes;
         let total = self.inbox_octets.saturating_add(cost(&delivery));
         if self.inbox_octets > 0 && total > bound.saturating_mul(CEILING) {
@@ -177,25 +185,25 @@ impl State {
         let is_over = self.inbox_octets > self.engine.config().limits.inbox_bytes;
         let share = self.share();
         let Some(slot) = self.links.get_mut(key) else { return };
-        if let Some(credit) = slot.inbox.target() {
-            slot.inbox.learn_size(self.engine.link_stats(slot.id).map_or(0, |stats| stats.octets));
-            let room = (share / slot.inbox.expected.max(1)).max(1);
-            let credit = credit.min(u32::try_from(room).unwrap_or(u32::MAX));
-            let waiting = u32::try_from(slot.inbox.deliveries.len()).unwrap_or(u32::MAX);
-            slot.inbox.taken = 0;
-            slot.inbox.ahead = credit;
-            slot.inbox.drain = Drain::Off;
-            let credit = if is_over {
-                self.withheld.insert(key);
-                credit.min(1)
-            } else {
-                self.withheld.remove(&key);
-                credit
-            };
-            // Stale: the link is over.
-            let _ = self.engine.set_credit(slot.id, credit.saturating_sub(waiting));
-            self.is_touched = true;
-        }
+        let Some(credit) = slot.inbox.target() else { return self.grant_owed(key) };
+        slot.inbox.learn_size(self.engine.link_stats(slot.id).map_or(0, |stats| stats.octets));
+        let room = (share / slot.inbox.expected.max(1)).max(1);
+        let credit = credit.min(u32::try_from(room).unwrap_or(u32::MAX));
+        let waiting = u32::try_from(slot.inbox.deliveries.len()).unwrap_or(u32::MAX);
+        slot.inbox.taken = 0;
+        slot.inbox.ahead = credit;
+        slot.inbox.drain = Drain::Off;
+        let credit = if is_over {
+            self.withheld.insert(key);
+            credit.min(1)
+        } else {
+            self.withheld.remove(&key);
+            credit
+        };
+        let wanted = credit.saturating_sub(waiting);
+        let granted = wanted.min(self.engine.unsettled_room(slot.id));
+        self.note_crowded(key, granted < wanted);
+        self.set_credit(key, granted);
     }
 
     /// Takes the next message of a link and renews credit when half of it is used.
@@ -221,6 +229,7 @@ impl State {
         let octets = slot.inbox.octets();
         let deliveries = std::mem::take(&mut slot.inbox.deliveries);
         self.withheld.remove(&key);
+        self.crowded.remove(&key);
         self.release_inbox(octets);
         deliveries
     }
@@ -255,29 +264,39 @@ impl State {
         let Some(slot) = self.links.get(key) else { return };
         let is_automatic = slot.inbox.credit != CreditMode::Manual;
         // A drain gives the credit back by itself, and must not be ended by a new one.
-        if is_automatic && slot.inbox.drain == Drain::Off && self.withheld.insert(key) {
-            // Stale: the link is over.
-            let _ = self.engine.set_credit(slot.id, 0);
-            self.is_touched = true;
+        if slot.inbox.drain == Drain::Off
+            && (is_automatic || slot.inbox.owed > 0)
+            && self.withheld.insert(key)
+            && is_automatic
+        {
+            self.set_credit(key, 0);
         }
     }
 
     /// Gives a message back for which there is no room, so that its sender keeps it and the link goes on.
     fn turn_away(&mut self, key: usize, delivery: &IncomingDelivery) {
-        let Some(slot) = self.links.get(key) else { return };
-        let is_ours_to_say = !delivery.is_settled
-            && slot.inbox.credit != CreditMode::Manual
-            && delivery.state.as_deref().and_then(transaction_of).is_none();
-        if !is_ours_to_say {
-            self.refuse_more(key);
-            return;
+        if self.release(key, delivery) {
+            self.withhold(key);
         }
-        debug!(link = ?slot.id, "a message was released, too many octets wait for the application");
+    }
+
+    /// Releases a message that is not to be held. `false` where that cannot be said: then its link is detached.
+    pub(crate) fn release(&mut self, key: usize, delivery: &IncomingDelivery) -> bool {
+        let Some(slot) = self.links.get_mut(key) else { return false };
+        if delivery.is_settled || delivery.state.as_deref().and_then(transaction_of).is_some() {
+            self.refuse_more(key);
+            return false;
+        }
+        debug!(link = ?slot.id, "a message was released, too much waits for the application");
         self.stats.messages_turned_away = self.stats.messages_turned_away.saturating_add(1);
         // Stale: it stays with the peer all the same.
         let _ = self.engine.settle(slot.id, delivery.id, DeliveryState::Released, Settlement::Settled);
         self.is_touched = true;
-        self.withhold(key);
+        // Who granted the credit by hand is to have its message all the same.
+        if slot.inbox.credit == CreditMode::Manual && slot.inbox.drain == Drain::Off {
+            slot.inbox.owed = slot.inbox.owed.saturating_add(1);
+        }
+        true
     }
 
     /// Detaches a link that goes on although far too much is waiting.
@@ -285,13 +304,13 @@ impl State {
         let Some(slot) = self.links.get(key) else { return };
         let fault = Error {
             condition: ErrorCondition::RESOURCE_LIMIT_EXCEEDED,
-            description: Some(Str::from("too many octets of messages wait for the application".to_owned())),
+            description: Some(Str::from("too many messages wait for the application".to_owned())),
             info: None,
         };
         // Stale: the link's end is on its way as an event.
         let _ = self.engine.detach(slot.id, DetachKind::Closed, Some(fault.clone()));
         self.is_touched = true;
-        self.finish_link(key, DetachReason::Violation(fault.into()), WasUsable::Yes);
+        self.finish_link(key, DetachReason::OverLimit(fault.into()), WasUsable::Yes);
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) mod random;
 #[cfg(feature = "tls")]
 mod read_ahead;
 pub(crate) mod ring;
+mod room;
 pub(crate) mod shared;
 mod slab;
 pub(crate) mod slots;

@@ -145,6 +145,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         state.stop_waiting(now);
         self.rest_when_idle(state, now);
         state.dispatch_all();
+        state.grant_kept_back();
         // Whatever has been asked for up to here, by this task too, leaves now.
         state.is_touched = false;
         self.collect(state, now);

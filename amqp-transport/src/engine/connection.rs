@@ -80,6 +80,8 @@ pub struct Connection {
     /// Links turned away by full output.
     pub(super) output_waiters: VecDeque<LinkId>,
     pub(super) partial_bytes: usize,
+    /// Whether the session of the delivery that came last holds nearly as many unsettled ones as it may.
+    pub(super) is_crowded: bool,
     /// What the peer's attaches count, over all links.
     pub(super) attach_octets: usize,
     /// What its begins count, over all sessions.
@@ -168,6 +170,7 @@ impl Connection {
             sending: VecDeque::new(),
             output_waiters: VecDeque::new(),
             partial_bytes: 0,
+            is_crowded: false,
             attach_octets: 0,
             begin_octets: 0,
             backlog: Bytes::new(),

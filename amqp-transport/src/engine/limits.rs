@@ -47,8 +47,7 @@ pub struct Limits {
     /// keeping, above which no link is granted credit by itself but one that has nothing waiting, and that one message at
     /// a time. Twice as much is what links are granted credit for by themselves, all together: messages as large as a link
     /// takes them at first, later as large as they came. Four times as much is held at most: what comes then is released,
-    /// and where its sender has settled it, or the application granted the credit itself, the link is detached. The engine
-    /// alone has no inboxes. Default 16 MiB.
+    /// and where its sender has settled it, the link is detached. The engine alone has no inboxes. Default 16 MiB.
     pub inbox_bytes: usize,
     /// Octets held of deliveries whose last frame has not come yet, over all links. Default 4 MiB.
     pub partial_delivery_bytes: usize,
@@ -72,7 +71,11 @@ pub struct Limits {
     /// Octets of the properties that a link's flow may carry, encoded: what the peer tells beyond detaches the link with
     /// `amqp:resource-limit-exceeded` (AMQP 1.0 §2.7.4). Default 1 KiB.
     pub link_state_bytes: usize,
-    /// Unsettled deliveries of a session, each direction by itself. Default 65,536.
+    /// Unsettled deliveries of a session, each direction by itself. A link sends, and is granted credit by itself, for half of
+    /// what the session's other links leave of it: a link alone for 32,768, and those that settle quickly are not held up by
+    /// those that do not. The engine grants what it is told to: a caller of [`set_credit`](super::Connection::set_credit) keeps
+    /// within [`unsettled_room`](super::Connection::unsettled_room). A peer that has the credit for more and uses it has its
+    /// session ended with `amqp:resource-limit-exceeded`. Default 65,536.
     pub unsettled: usize,
 }
 

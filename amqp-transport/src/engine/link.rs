@@ -244,16 +244,13 @@ impl Connection {
     /// Lets go of the deliveries of a link that is in no table any more.
     fn abandon_unsettled(&mut self, session_index: u32, role: Role, unsettled: usize) {
         let Some(session) = self.sessions.get_mut(session_index).filter(|_| unsettled > 0) else { return };
-        let had_room = session.outgoing.len() < self.config.limits.unsettled;
         let links = &self.links;
         let is_dead = |id: LinkId| links.checked(id.index, id.generation).is_none();
         match role {
             Role::Sender => session.outgoing.abandon(unsettled, |entry| is_dead(entry.link)),
             Role::Receiver => session.abandon_incoming(unsettled, is_dead),
         }
-        if !had_room {
-            self.wake_session(session_index);
-        }
+        self.wake_crowded(session_index);
     }
 
     /// A flow's link half.

@@ -21,7 +21,7 @@ use super::link::LinkKind;
 use super::output::{HEAD_ROOM, limit as octets};
 use super::retained::Retained;
 use super::violation::{EngineError, TrySendError};
-use super::window::SenderCredit;
+use super::window::{SenderCredit, room};
 use turns::{check_turn, wait_in};
 
 pub(super) use large::Large;
@@ -106,11 +106,14 @@ impl Connection {
         let Some(session) = self.sessions.get_mut(link.session) else {
             return Err(TrySendError::Link(EngineError::Stale));
         };
-        let unsettled_limit = if is_settled { usize::MAX } else { self.config.limits.unsettled };
+        let room = match is_settled {
+            true => usize::MAX,
+            false => room(self.config.limits.unsettled, session.outgoing.len(), link.unsettled),
+        };
         if sender.waits_for_resumed() {
             return Err(TrySendError::Busy);
         }
-        check_turn(session, sender, id, unsettled_limit, &mut self.stalls)?;
+        check_turn(session, sender, id, room, &mut self.stalls)?;
         if self.output.len() >= self.config.limits.output_high_water {
             self.stalls.output = self.stalls.output.wrapping_add(1);
             wait_in(&mut self.output_waiters, &mut sender.waits_for_output, id);

@@ -328,6 +328,18 @@ impl ReceiverCredit {
     }
 }
 
+/// How many unsettled deliveries more a link may have in a session that has room for `limit` and holds `held`, `of_link` of
+/// them this link's: half of what the others leave, rounded up. However many links fill their share, the next finds room.
+pub(crate) fn room(limit: usize, held: usize, of_link: usize) -> usize {
+    limit.saturating_sub(held).saturating_add(1).saturating_sub(of_link) / 2
+}
+
+/// How many unsettled deliveries a session is to hold of those that it has room for: what is left is for what comes before
+/// a peer hears that it is to stop.
+pub(crate) fn ceiling(limit: usize) -> usize {
+    limit - (limit / 8).max(usize::from(limit > 1))
+}
+
 /// The one of two counts that lies ahead.
 pub(crate) fn later(one: SerialNumber, other: SerialNumber) -> SerialNumber {
     if other.signed_distance_from(one) > 0 { other } else { one }

@@ -165,6 +165,7 @@ impl Connection {
                 undecided_messages: state.undecided_messages(),
                 inbox_octets: state.inbox_octets,
                 withheld_links: state.withheld.len(),
+                crowded_links: state.crowded.len(),
                 engine: state.engine.stats(),
                 ..state.stats
             })

@@ -58,8 +58,11 @@ impl Receiver {
 
     /// Grants the peer credit for so many further messages. For [`CreditMode::Manual`](super::options::CreditMode::Manual); with
     /// [`CreditMode::Auto`](super::options::CreditMode::Auto) the extra credit lasts until the next renewal. Ends a
-    /// [`drain`](Self::drain) and a [`stop`](Self::stop). The application answers for it that what it grants finds room
-    /// ([`Limits::inbox_bytes`](crate::engine::Limits)).
+    /// [`drain`](Self::drain) and a [`stop`](Self::stop). What would lead the session beyond the unsettled deliveries that it
+    /// holds ([`Limits::unsettled`](crate::engine::Limits)) is granted as deliveries are settled. Messages that come within this
+    /// credit and find no room ([`Limits::inbox_bytes`](crate::engine::Limits)) are released, and as much credit is granted
+    /// again when there is room; where they cannot be released, because they came settled or under a transaction, the link is
+    /// detached ([`DetachReason::OverLimit`]).
     ///
     /// # Errors
     /// When the link is detached.
@@ -77,27 +80,16 @@ impl Receiver {
     }
 
     fn grant(&self, credit: impl FnOnce(u32) -> u32) -> Result<(), RecvError> {
-        self.link
-            .connection
-            .shared
-            .with(|state| {
-                let Some(slot) = state.links.get_mut(self.link.key) else { return Ok(()) };
-                if let LinkPhase::Detached(end) = &slot.phase {
-                    return Err(over(&end.reason));
-                }
-                let credit = credit(state.engine.link_credit(slot.id));
-                if slot.inbox.drain != Drain::Off {
-                    // It is renewed when half of this is used, where that is done by itself.
-                    (slot.inbox.ahead, slot.inbox.taken) = (credit, 0);
-                    slot.inbox.drain = Drain::Off;
-                    slot.life.notify_all(&mut state.wakes);
-                }
-                // Stale: the link's end is on its way as an event.
-                let _ = state.engine.set_credit(slot.id, credit);
-                state.is_touched = true;
-                Ok(())
-            })
-            .unwrap_or_else(|error| Err(RecvError::Lost(error)))
+        self.link.connection.shared.with(|state| self.granted(state, credit))?
+    }
+
+    fn granted(&self, state: &mut State, credit: impl FnOnce(u32) -> u32) -> Result<(), RecvError> {
+        let Some(slot) = state.links.get(self.link.key) else { return Ok(()) };
+        if let LinkPhase::Detached(end) = &slot.phase {
+            return Err(over(&end.reason));
+        }
+        state.grant_by_hand(self.link.key, credit);
+        Ok(())
     }
 
     /// Takes the peer's credit back and waits until it knows (`AMQP 1.0 §2.6.10`). Afterwards everything that was sent is
@@ -123,7 +115,7 @@ impl Receiver {
     pub(crate) fn begin_to_stop(&self) -> Result<u32, RecvError> {
         self.ask(|state| {
             let Some(slot) = state.links.get_mut(self.link.key) else { return };
-            slot.inbox.drain = Drain::Stopped;
+            (slot.inbox.drain, slot.inbox.owed) = (Drain::Stopped, 0);
             slot.life.notify_all(&mut state.wakes);
             // Stale: the link's end is on its way as an event.
             let _ = state.engine.set_credit(slot.id, 0);
@@ -198,13 +190,16 @@ impl Receiver {
     /// Grants credit for messages that are acquired under a transaction.
     pub(crate) fn acquire(&self, messages: u32, txn_id: Bytes) -> Result<(), RecvError> {
         let id = self.link.id;
-        self.add_credit(messages)?;
         self.link.connection.shared.with(|state| {
+            // What is kept back would be granted outside the transaction.
+            if !state.has_room_for(self.link.key, messages) {
+                return Err(RecvError::NoRoom);
+            }
+            self.granted(state, |credit| credit.saturating_add(messages))?;
             // Stale: the link's end is on its way as an event.
             let _ = state.engine.set_acquiring(id, txn_id);
-            state.is_touched = true;
-        })?;
-        Ok(())
+            Ok(())
+        })?
     }
 
     /// Asks the peer to send what it has within the credit it holds and to give the rest back
@@ -223,7 +218,7 @@ impl Receiver {
     pub async fn drain(&self) -> Result<(), RecvError> {
         let before = self.link.connection.shared.with(|state| {
             let slot = state.links.get_mut(self.link.key)?;
-            slot.inbox.drain = Drain::Asked;
+            (slot.inbox.drain, slot.inbox.owed) = (Drain::Asked, 0);
             slot.life.notify_all(&mut state.wakes);
             let before = slot.inbox.drained;
             // Stale: the link's end is on its way as an event.

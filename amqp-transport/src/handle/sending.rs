@@ -327,7 +327,8 @@ fn is_burst(waiting: usize, seen: &mut usize) -> bool {
 fn blocked_by(error: TrySendError) -> Result<Blocked, SendError> {
     match error {
         TrySendError::NoCredit => Ok(Blocked::Credit),
-        TrySendError::WindowClosed | TrySendError::TooManyUnsettled => Ok(Blocked::Window),
+        TrySendError::WindowClosed => Ok(Blocked::Window),
+        TrySendError::TooManyUnsettled => Ok(Blocked::Unsettled),
         TrySendError::OutputFull => Ok(Blocked::Output),
         TrySendError::Busy => Ok(Blocked::Queue),
         TrySendError::TooLarge { size, limit } => {

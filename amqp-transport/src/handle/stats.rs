@@ -21,7 +21,8 @@ pub struct ConnectionStats {
     /// Whole messages received.
     pub messages_received: u64,
     /// Messages among them that were released because too many octets waited for the application
-    /// ([`Limits::inbox_bytes`](crate::engine::Limits)): their senders keep them.
+    /// ([`Limits::inbox_bytes`](crate::engine::Limits)), or too many deliveries were unsettled
+    /// ([`Limits::unsettled`](crate::engine::Limits)): their senders keep them.
     pub messages_turned_away: u64,
     /// Gauge: messages handed over that have no outcome yet.
     pub undecided_messages: usize,
@@ -29,6 +30,8 @@ pub struct ConnectionStats {
     pub inbox_octets: usize,
     /// Gauge: links whose credit is withheld because of that.
     pub withheld_links: usize,
+    /// Gauge: links whose credit is kept back because too many deliveries of their session are unsettled.
+    pub crowded_links: usize,
     /// Frames, stalls, sessions, links and queues as the protocol engine counts them.
     pub engine: Stats,
 }

@@ -244,7 +244,8 @@ impl Transaction {
     /// [`CreditMode::Manual`](crate::CreditMode::Manual), and peers that support it.
     ///
     /// # Errors
-    /// When the link is detached.
+    /// [`RecvError::NoRoom`] when the session holds too many unsettled deliveries for all of it; otherwise when the link is
+    /// detached.
     //
     pub fn acquire(&self, receiver: &Receiver, messages: u32) -> Result<(), RecvError> {
         receiver.acquire(messages, self.id.clone())

@@ -133,7 +133,7 @@ impl<H: Hooks, B: Blueprint<H, Options = ReceiverOptions>> Restored<H, B> {
         let reason: Option<&DetachReason> = match error {
             RecvError::Regranted => return Err(RecoveryError::Regranted.into()),
             RecvError::Detached(reason) => Some(reason),
-            RecvError::Lost(_) => None,
+            RecvError::NoRoom | RecvError::Lost(_) => None,
         };
         self.see_ended(attached, reason, attempt).await
     }

@@ -202,7 +202,8 @@ fn the_end_of_the_link_ends_what_is_undecided() {
 #[test]
 fn undecided_messages_count_against_the_bound_until_they_are_settled() {
     let mut settings = config("client");
-    settings.limits.unsettled = 2;
+    // A link has half of it, rounded up.
+    settings.limits.unsettled = 3;
     let mut pair = Pair::opened_with(settings, config("server"));
     let session = pair.session();
     let (ours, theirs) = pair.attach(session, deciding());

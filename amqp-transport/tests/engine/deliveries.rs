@@ -544,7 +544,8 @@ fn one_delivery_held_while_thousands_pass() {
 #[test]
 fn bounds_on_output_and_unsettled_are_told() {
     let mut settings = config("c");
-    settings.limits.unsettled = 3;
+    // A link has half of it, rounded up.
+    settings.limits.unsettled = 5;
     settings.limits.output_high_water = 10_000;
     let mut pair = Pair::opened_with(settings, config("s"));
     let session = pair.session();
@@ -577,6 +578,57 @@ fn bounds_on_output_and_unsettled_are_told() {
     pair.server.engine.settle(theirs, delivery.id, DeliveryState::Accepted, Settlement::Settled).unwrap();
     pair.run();
     assert_eq!(pair.client.writable(), Some(ours));
+}
+
+// Its undecided messages filled the session, and the others waited for it.
+#[test]
+fn a_link_whose_peer_settles_nothing_leaves_room_for_those_whose_peer_does() {
+    let mut settings = config("c");
+    settings.limits.unsettled = 9;
+    let mut pair = Pair::opened_with(settings, config("s"));
+    let session = pair.session();
+    let fill = |pair: &mut Pair, link| {
+        (0..100)
+            .take_while(|user| {
+                let outgoing = Outgoing::new(&b"x"[..], Settlement::Unsettled, *user);
+                pair.client.engine.try_send(link, outgoing) != Err(TrySendError::TooManyUnsettled)
+            })
+            .count()
+    };
+    let mut links = Vec::new();
+    for (name, share) in [("slow", 5), ("slower", 2), ("third", 1), ("last", 1)] {
+        let (ours, theirs) = pair.sending(session, name, 100);
+        while pair.client.writable().is_some() {}
+        assert_eq!(fill(&mut pair, ours), share, "{name} has half of what the others leave");
+        pair.run();
+        links.push((ours, theirs));
+    }
+    // The session is full, and all of them wait, whatever flows have told some of them meanwhile.
+    while pair.client.writable().is_some() {}
+    for (ours, _) in &links {
+        assert_eq!(fill(&mut pair, *ours), 0);
+    }
+    // What ends of one link makes room for that one, which has less than the others.
+    let (last, theirs) = links[3];
+    let mut deliveries = Vec::new();
+    while let Some(delivery) = pair.server.delivery() {
+        deliveries.push(delivery);
+    }
+    let at = deliveries.iter().position(|(link, _)| *link == theirs).unwrap();
+    let (_, delivery) = deliveries.remove(at);
+    pair.server.engine.settle(theirs, delivery.id, DeliveryState::Accepted, Settlement::Settled).unwrap();
+    pair.run();
+    assert_eq!(pair.client.writable(), Some(last));
+    assert_eq!(pair.client.writable(), None);
+    // All links go on once everything is settled.
+    for (link, delivery) in deliveries {
+        pair.server.engine.settle(link, delivery.id, DeliveryState::Accepted, Settlement::Settled).unwrap();
+    }
+    pair.run();
+    let mut woken: Vec<_> = std::iter::from_fn(|| pair.client.writable()).collect();
+    woken.sort_by_key(|link| link.index());
+    woken.dedup();
+    assert_eq!(woken, [links[0].0, links[1].0, links[2].0]);
 }
 
 #[test]

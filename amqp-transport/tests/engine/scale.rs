@@ -181,9 +181,12 @@ fn links_that_leave_one_by_one_leave_what_others_hold() {
 
 // 65,535 deliveries settled by one range: one frame, one event each.
 #[test]
-fn one_disposition_settles_all_that_a_session_may_hold() {
+fn one_disposition_settles_all_that_a_session_holds() {
     const HELD: u32 = 65_535;
-    let mut pair = Pair::opened();
+    let mut roomy = config("c");
+    // A link has half of it.
+    roomy.limits.unsettled = 2 * 65_535;
+    let mut pair = Pair::opened_with(roomy, config("s"));
     let mut wide = SessionConfig::default();
     wide.incoming_window = HELD;
     pair.server.session = wide.clone();

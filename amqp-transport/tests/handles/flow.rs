@@ -470,7 +470,7 @@ async fn both_ends_of_a_link_tell_each_other_their_state() {
     assert!(matches!(too_large, Err(LinkStateError::TooLarge { .. })), "{too_large:?}");
     sender.set_link_state(large(2_000)).unwrap();
     let waiting = receiver.link_state_after(9).await;
-    assert!(matches!(waiting, Err(LinkStateError::Detached(DetachReason::Violation(_)))), "{waiting:?}");
+    assert!(matches!(waiting, Err(LinkStateError::Detached(DetachReason::OverLimit(_)))), "{waiting:?}");
     let DetachReason::Remote(error) = sender.detached().await else { panic!("not told why") };
     assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
     assert!(sender.set_link_state(None).is_err());

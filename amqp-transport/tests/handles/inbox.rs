@@ -85,17 +85,33 @@ async fn a_peer_with_many_links_and_large_messages_does_not_grow_the_connection_
     let links = flooded(&session, &server, "a", (20, CreditMode::Manual, 100)).await;
     let held = waiting(&links) * SIZE;
     assert!(held <= 4 * BOUND, "{held} octets wait");
-    let mut given_up = 0;
-    for (sender, receiver) in &links {
-        if sender.is_attached() {
-            continue;
-        }
-        given_up += 1;
-        let DetachReason::Remote(error) = sender.detached().await else { panic!("not by the peer") };
-        assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
-        assert!(matches!(receiver.detached().await, DetachReason::Violation(_)));
+    // What finds no room stays with the peer, and so does the credit with those who granted it.
+    let stats = server.connection().stats();
+    assert!(stats.messages_turned_away > 0 && stats.withheld_links > 0, "{stats:?}");
+    assert!(links.iter().all(|(sender, receiver)| sender.is_attached() && receiver.is_attached()));
+    for (_, receiver) in &links {
+        while receiver.try_recv().is_some() {}
     }
-    assert!(given_up > 0, "no link was given up");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let granted: u32 = links.iter().map(|(sender, _)| sender.credit()).sum();
+    assert_eq!(u64::from(granted), stats.messages_turned_away, "each may come once more");
+    assert_eq!(server.connection().stats().withheld_links, 0);
+}
+
+// The peer sends within the credit that it has: it was told that it broke the protocol.
+#[tokio::test(start_paused = true)]
+async fn a_link_given_up_for_what_came_settled_blames_our_limit() {
+    let (_client, server, session) = bounded_pair().await;
+    let accept = AcceptOptions::new().credit(CreditMode::Manual).max_message_size(2 * SIZE as u64);
+    let (sender, receiver) = sending(&session, &server, SenderOptions::new("s", "/x"), accept).await;
+    receiver.add_credit(1_000).unwrap();
+    let message = Message::data(vec![0; SIZE]);
+    while sender.send_settled(&message).await.is_ok() {}
+    let DetachReason::Remote(error) = sender.detached().await else { panic!("not by the peer") };
+    assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+    let reason = receiver.detached().await;
+    assert!(matches!(reason, DetachReason::OverLimit(_)), "{reason:?}");
+    assert!(!reason.to_string().contains("peer broke"), "{reason}");
 }
 
 /// Sends so many messages of this size as the credit allows, each at once; their outcomes come later.

@@ -10,6 +10,7 @@ mod answering;
 mod brokering;
 mod cancelling;
 mod connecting;
+mod crowded;
 mod ending;
 mod flow;
 mod idle;

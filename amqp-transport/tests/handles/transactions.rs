@@ -12,7 +12,7 @@ use amqp_transport::transaction::{
     ControlLink, Coordinator, CoordinatorLimits, Discharged, TransactionFault, WorkPlace, outcome_in,
     posted_in, transaction_of,
 };
-use amqp_transport::{Connection, Receiver, Sender, Settlement};
+use amqp_transport::{Connection, Receiver, RecvError, Sender, Settlement};
 use bytes::Bytes;
 
 use crate::cancelling::{at_every_await_point, dropped_after, settle_down};
@@ -271,6 +271,20 @@ async fn an_outcome_under_a_transaction_waits_for_the_discharge() {
     transaction.accept(receiver.recv().await.unwrap()).unwrap();
     let SendError::OtherState(state) = receipt.await.unwrap_err() else { panic!("taken for final") };
     assert_eq!(transaction_of(&state), Some(transaction.id()));
+}
+
+// What there is no room for would be granted later, and not under the transaction.
+#[tokio::test(start_paused = true)]
+async fn credit_under_a_transaction_is_granted_whole_or_not_at_all() {
+    let mut setting = setting().await;
+    let options = ReceiverOptions::new("r", "/q").credit(CreditMode::Manual);
+    let (receiver, sender) =
+        receiving(&setting.session, &setting.server, options, AcceptOptions::new()).await;
+    let transaction = setting.declare().await;
+    assert!(matches!(transaction.acquire(&receiver, 65_536), Err(RecvError::NoRoom)));
+    transaction.acquire(&receiver, 1).unwrap();
+    sender.ready().await.unwrap();
+    assert_eq!((sender.credit(), sender.acquiring().as_ref()), (1, Some(transaction.id())));
 }
 
 // X-003, X-013

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use amqp_codec::{Attach, Open};
+use amqp_codec::{Attach, Open, SenderSettleMode};
 use bytes::Bytes;
 
 use super::super::config::ConnectionConfig;
 use super::super::ids::{DeliveryId, LinkId, SessionId};
 use super::super::kept::KeptAttach;
 use super::super::link::{Link, LinkKind};
+use super::super::window::{ceiling, room};
 use super::{Connection, Phase};
 use crate::error::ConnectionError;
 
@@ -67,6 +68,33 @@ impl Connection {
     #[must_use]
     pub fn link_session(&self, link: LinkId) -> Option<SessionId> {
         self.sessions.get(self.link(link)?.session).map(|session| session.id)
+    }
+
+    /// How much credit a receiver may have at this moment so that its link takes no more than its share of what its session
+    /// holds unsettled ([`Limits::unsettled`](super::super::Limits::unsettled)): half of what the session's other links leave,
+    /// less what it holds. Credit that others have and have not used is not counted. No bound for a link whose sender settles
+    /// everything itself; 0 for a stale id.
+    #[must_use]
+    pub fn unsettled_room(&self, link: LinkId) -> u32 {
+        let Some((of_link, held)) = self.unsettled_incoming(link) else { return 0 };
+        match self.link(link) {
+            Some(link) if link.snd_settle_mode == SenderSettleMode::Settled => u32::MAX,
+            _ => u32::try_from(room(self.config.limits.unsettled, held, of_link)).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// How many unsettled deliveries a session is to hold at most.
+    #[inline]
+    pub(crate) fn unsettled_ceiling(&self) -> usize {
+        ceiling(self.config.limits.unsettled)
+    }
+
+    /// The unsettled deliveries of a link and those of the peer's in its session.
+    #[inline]
+    pub(crate) fn unsettled_incoming(&self, link: LinkId) -> Option<(usize, usize)> {
+        let link = self.link(link)?;
+        let session = self.sessions.get(link.session)?;
+        Some((link.unsettled, session.incoming.as_ref().map_or(0, |incoming| incoming.len())))
     }
 
     /// The credit left on a link: for a sender what it may send, for a receiver what may still come. 0 for a stale id.

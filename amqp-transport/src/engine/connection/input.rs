@@ -102,12 +102,14 @@ impl Connection {
         self.dispatch(chunk)
     }
 
-    /// Handles each frame of a chunk of whole ones, until events are too many.
+    /// Handles each frame of a chunk of whole ones, until events are too many. With few unsettled deliveries left that a
+    /// session may hold, the caller sees each before the next one comes, and may give it back.
     fn dispatch(&mut self, mut chunk: Bytes) -> Step {
         let mut at = 0;
         while let Some(rest) = chunk.get(at..).filter(|rest| !rest.is_empty()) {
             if self.events.len() >= self.config.limits.pending_events
                 || self.events.octets() >= self.config.limits.buffered_bytes
+                || (self.is_crowded && self.events.len() > 0)
             {
                 chunk.advance(at);
                 self.backlog = chunk;

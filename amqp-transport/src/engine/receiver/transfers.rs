@@ -14,6 +14,7 @@ use super::super::ids::DeliveryId;
 use super::super::link::{Link, LinkKind};
 use super::super::session::{Session, unattached_handle, window_violation};
 use super::super::violation::{Scope, Violation};
+use super::super::window::ceiling;
 use super::{IncomingEntry, Partial, PartialKind};
 
 impl Connection {
@@ -162,7 +163,7 @@ impl Connection {
         check_size(payload.len(), link.max_message_size)?;
         let is_settled = transfer.settled == Some(true);
         if transfer.more {
-            hold_id(session, link, tag, self.config.limits.unsettled)?;
+            self.is_crowded = hold_id(session, link, tag, self.config.limits.unsettled)?;
             let mut octets = Vec::new();
             add_partial(
                 &mut self.partial_bytes,
@@ -178,7 +179,7 @@ impl Connection {
         if is_settled {
             skip_id(session);
         } else {
-            hold_id(session, link, tag, self.config.limits.unsettled)?;
+            self.is_crowded = hold_id(session, link, tag, self.config.limits.unsettled)?;
         }
         if let LinkKind::Receiver(receiver) = &mut link.kind {
             receiver.octets += payload.len() as u64;
@@ -341,14 +342,15 @@ pub(crate) fn skip_id(session: &mut Session) {
     }
 }
 
+/// Holds a delivery as unsettled, and says whether the session holds nearly as many as it may.
 pub(crate) fn hold_id(
     session: &mut Session,
     link: &mut Link,
     tag: DeliveryTag,
     limit: usize,
-) -> Result<(), Violation> {
-    let Some(incoming) = &mut session.incoming else { return Ok(()) };
-    let LinkKind::Receiver(receiver) = &mut link.kind else { return Ok(()) };
+) -> Result<bool, Violation> {
+    let Some(incoming) = &mut session.incoming else { return Ok(false) };
+    let LinkKind::Receiver(receiver) = &mut link.kind else { return Ok(false) };
     let held = || incoming.iter().map(|entry| (entry.link, entry.tag));
     let (of_link, of_session) = (link.unsettled, incoming.len());
     // D-001
@@ -363,7 +365,7 @@ pub(crate) fn hold_id(
     }
     incoming.push(IncomingEntry { link: link.id, tag });
     link.unsettled += 1;
-    Ok(())
+    Ok(of_session >= ceiling(limit))
 }
 
 fn release(session: &mut Session, link: &Link, id: u32) -> bool {

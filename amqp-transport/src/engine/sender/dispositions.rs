@@ -30,7 +30,6 @@ impl Connection {
         let entry = session.outgoing.get(delivery.0).filter(|entry| entry.link == id).copied();
         // A message that is still leaving goes whole before it is settled, unless its receiver has decided already.
         let Some(entry) = entry.filter(|entry| !is_leaving || entry.is_told) else { return Ok(false) };
-        let had_room = session.outgoing.len() < self.config.limits.unsettled;
         session.outgoing.remove(delivery.0);
         queue_disposition(&mut session.dispositions, Role::Sender, delivery.0, true, Some(&state));
         session.mark_dirty(&mut self.dirty);
@@ -38,9 +37,7 @@ impl Connection {
         link.unsettled = link.unsettled.saturating_sub(1);
         link.forget_sent(entry);
         self.end_incomplete(id.index);
-        if !had_room {
-            self.wake_session(index);
-        }
+        self.wake_crowded(index);
         Ok(true)
     }
 
@@ -77,7 +74,6 @@ impl Connection {
         let dispositions = &mut session.dispositions;
         let state = disposition.state;
         let is_final = disposition.settled || state.as_ref().is_some_and(decides);
-        let had_room = session.outgoing.len() < self.config.limits.unsettled;
         let mut incomplete = Vec::new();
         let removed = session.outgoing.visit_range(disposition.first, last, |id, entry| {
             let Some(link) = links.checked_mut(entry.link.index, entry.link.generation) else {
@@ -122,8 +118,8 @@ impl Connection {
         if !session.dispositions.is_empty() {
             session.mark_dirty(&mut self.dirty);
         }
-        if removed > 0 && !had_room {
-            self.wake_session(index);
+        if removed > 0 {
+            self.wake_crowded(index);
         }
         for link in incomplete {
             self.end_incomplete(link.index);

@@ -73,20 +73,15 @@ impl Connection {
         large.is_aborted = true;
         let Some(delivery_id) = large.transfer.delivery_id else { return Ok(()) };
         // D-012: an aborted delivery is settled.
-        let limit = self.config.limits.unsettled;
-        if let Some(owner) = self.sessions.get_mut(session) {
-            let had_room = owner.outgoing.len() < limit;
-            if let Some(entry) = owner.outgoing.remove(delivery_id)
-                && let Some(link) = self.links.get_mut(id.index)
-            {
-                link.unsettled = link.unsettled.saturating_sub(1);
-                if link.forget_sent(entry) {
-                    self.end_incomplete(id.index);
-                }
-                if !had_room {
-                    self.wake_session(session);
-                }
+        if let Some(owner) = self.sessions.get_mut(session)
+            && let Some(entry) = owner.outgoing.remove(delivery_id)
+            && let Some(link) = self.links.get_mut(id.index)
+        {
+            link.unsettled = link.unsettled.saturating_sub(1);
+            if link.forget_sent(entry) {
+                self.end_incomplete(id.index);
             }
+            self.wake_crowded(session);
         }
         Ok(())
     }

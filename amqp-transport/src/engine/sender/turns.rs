@@ -15,6 +15,7 @@ use super::super::link::LinkKind;
 use super::super::session::Session;
 use super::super::stats::Stalls;
 use super::super::violation::{EngineError, TrySendError};
+use super::super::window::room;
 use super::SenderState;
 use crate::transaction::MAX_ID;
 
@@ -36,12 +37,13 @@ impl Connection {
     pub(in super::super) fn has_turn(&mut self, id: LinkId) -> bool {
         let limit = self.config.limits.unsettled;
         let Some(link) = self.links.checked_mut(id.index, id.generation) else { return false };
-        let is_usable = link.is_usable();
+        let (is_usable, unsettled) = (link.is_usable(), link.unsettled);
         let LinkKind::Sender(sender) = &mut link.kind else { return false };
         let Some(session) = self.sessions.get_mut(link.session) else { return false };
+        let room = room(limit, session.outgoing.len(), unsettled);
         if !is_usable
             || sender.waits_for_resumed()
-            || check_turn(session, sender, id, limit, &mut self.stalls).is_err()
+            || check_turn(session, sender, id, room, &mut self.stalls).is_err()
         {
             return false;
         }
@@ -51,6 +53,29 @@ impl Connection {
             wait_in(&mut self.output_waiters, &mut sender.waits_for_output, id);
         }
         !is_full
+    }
+
+    /// Tells links that were turned away for too many unsettled deliveries, once some of their session's have ended. While
+    /// the window is open nobody waits for anything else; when it opens, all are told.
+    pub(in super::super) fn wake_crowded(&mut self, index: u32) {
+        let Some(session) = self.sessions.get_mut(index) else { return };
+        if session.waiters.is_empty() || !session.window.can_send() {
+            return;
+        }
+        let (limit, held, links) = (self.config.limits.unsettled, session.outgoing.len(), &mut self.links);
+        let mut woken = Vec::new();
+        session.waiters.retain(|id| {
+            let Some(link) = links.checked_mut(id.index, id.generation) else { return false };
+            let has_room = room(limit, held, link.unsettled) > 0;
+            if has_room && let LinkKind::Sender(sender) = &mut link.kind {
+                sender.is_waiting = false;
+                woken.push(*id);
+            }
+            !has_room
+        });
+        for id in woken {
+            self.tell_writable(id);
+        }
     }
 
     /// Tells links that were turned away by full output, once it has been taken.
@@ -117,8 +142,9 @@ impl Connection {
         let stale = TrySendError::Link(EngineError::Stale);
         let link = self.links.get_mut(id.index).ok_or_else(|| stale.clone())?;
         let session = self.sessions.get_mut(link.session).ok_or(stale)?;
+        let room = room(self.config.limits.unsettled, session.outgoing.len(), link.unsettled);
         let sender = link.sender().map_err(TrySendError::Link)?;
-        check_turn(session, sender, id, self.config.limits.unsettled, &mut self.stalls)?;
+        check_turn(session, sender, id, room, &mut self.stalls)?;
         if self.output.len() >= self.config.limits.output_high_water {
             wait_in(&mut self.output_waiters, &mut sender.waits_for_output, id);
             return Err(TrySendError::OutputFull);
@@ -135,12 +161,13 @@ fn acquired_under(properties: &Fields) -> Option<Bytes> {
     }
 }
 
-/// Whether link and session let another delivery start now; if not, the link is told when they may.
+/// Whether link and session let another delivery start now; if not, the link is told when they may. `room` is that of
+/// the session for unsettled deliveries of this link; a settled one needs none.
 pub(super) fn check_turn(
     session: &mut Session,
     sender: &mut SenderState,
     id: LinkId,
-    unsettled_limit: usize,
+    room: usize,
     stalls: &mut Stalls,
 ) -> Result<(), TrySendError> {
     if sender.large.is_some() {
@@ -160,7 +187,7 @@ pub(super) fn check_turn(
         wait_in(&mut session.waiters, &mut sender.is_waiting, id);
         return Err(TrySendError::WindowClosed);
     }
-    if session.outgoing.len() >= unsettled_limit {
+    if room == 0 {
         stalls.unsettled = stalls.unsettled.wrapping_add(1);
         wait_in(&mut session.waiters, &mut sender.is_waiting, id);
         return Err(TrySendError::TooManyUnsettled);

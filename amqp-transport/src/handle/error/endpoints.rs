@@ -112,6 +112,9 @@ pub enum EndReason {
     Remote(RemoteError),
     /// The peer broke the protocol on this session and this side ended it with this error.
     Violation(RemoteError),
+    /// More came than a limit of this side's holds ([`Limits`](crate::engine::Limits)) and this side ended it with this error.
+    /// Settling sooner, less credit or a higher limit help.
+    OverLimit(RemoteError),
     /// This side ended it, or had begun it, and the peer did not answer within
     /// [`Limits::answer_time_out`](crate::engine::Limits::answer_time_out).
     Unanswered,
@@ -126,6 +129,7 @@ impl std::fmt::Display for EndReason {
             Self::ByPeer => f.write_str("ended by the peer"),
             Self::Remote(error) => write!(f, "ended by the peer: {error}"),
             Self::Violation(error) => write!(f, "the peer broke the protocol: {error}"),
+            Self::OverLimit(error) => write!(f, "ended by this side, a limit of its own was exceeded: {error}"),
             Self::Unanswered => f.write_str("ended by this side without an answer of the peer's in time"),
             Self::Lost(error) => error.fmt(f),
         }
@@ -144,6 +148,9 @@ pub enum DetachReason {
     Remote(RemoteError),
     /// The peer broke the protocol on this link and this side detached it with this error.
     Violation(RemoteError),
+    /// More came than a limit of this side's holds ([`Limits`](crate::engine::Limits)) and this side detached it with this
+    /// error. Taking messages sooner, less credit or a higher limit help.
+    OverLimit(RemoteError),
     /// The peer attached the same link name anew and took the link over (`AMQP 1.0 §2.6.1`).
     Stolen,
     /// The peer allows no further link on this session: the link never was attached.
@@ -205,6 +212,7 @@ impl std::fmt::Display for DetachReason {
             Self::ByPeer => f.write_str("detached by the peer"),
             Self::Remote(error) => write!(f, "detached by the peer: {error}"),
             Self::Violation(error) => write!(f, "the peer broke the protocol: {error}"),
+            Self::OverLimit(error) => write!(f, "detached by this side, a limit of its own was exceeded: {error}"),
             Self::AnotherTooLarge => {
                 f.write_str("detached by the peer because another message was too large")
             }

@@ -51,6 +51,9 @@ pub enum Blocked {
     Credit,
     /// The session window is used up (`AMQP 1.0 §2.5.6`).
     Window,
+    /// The session holds as many unsettled messages as it may, or this link its share of them: half of what the session's
+    /// other links leave ([`Limits::unsettled`](crate::engine::Limits)).
+    Unsettled,
     /// This connection's output buffer is full.
     Output,
     /// An earlier message on the link is still being cut into frames, or others are waiting their turn.
@@ -64,6 +67,7 @@ impl std::fmt::Display for Blocked {
         f.write_str(match self {
             Self::Credit => "the peer has granted no credit",
             Self::Window => "the session window is used up",
+            Self::Unsettled => "too many messages are unsettled",
             Self::Output => "the output buffer is full",
             Self::Queue => "earlier messages of the link go first",
             Self::Ending => "the link is being detached by this side",
@@ -118,6 +122,10 @@ pub enum RecvError {
     /// [`Receiver::stop`](crate::Receiver::stop)): it is not.
     #[error("credit was granted anew before the peer had given back what it held")]
     Regranted,
+    /// [`Transaction::acquire`](crate::transaction::Transaction::acquire) only: the session holds too many unsettled deliveries
+    /// for so much credit. None was granted; settle some first, or ask for less.
+    #[error("no credit was granted, too many deliveries of the session are unsettled")]
+    NoRoom,
     /// The connection is gone.
     #[error(transparent)]
     Lost(#[from] ConnectionError),
@@ -129,7 +137,7 @@ impl RecvError {
     pub fn remote(&self) -> Option<&RemoteError> {
         match self {
             Self::Detached(reason) => reason.remote(),
-            Self::Regranted => None,
+            Self::Regranted | Self::NoRoom => None,
             Self::Lost(error) => remote_of(error),
         }
     }
@@ -139,7 +147,7 @@ impl RecvError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Detached(reason) => reason.is_retryable(),
-            Self::Regranted => true,
+            Self::Regranted | Self::NoRoom => true,
             Self::Lost(error) => error.is_retryable(),
         }
     }
