@@ -264,11 +264,8 @@ impl State {
         let Some(slot) = self.links.get(key) else { return };
         let is_automatic = slot.inbox.credit != CreditMode::Manual;
         // A drain gives the credit back by itself, and must not be ended by a new one.
-        if slot.inbox.drain == Drain::Off
-            && (is_automatic || slot.inbox.owed > 0)
-            && self.withheld.insert(key)
-            && is_automatic
-        {
+        let is_withheld = slot.inbox.drain == Drain::Off && (is_automatic || slot.inbox.owed > 0);
+        if is_withheld && self.withheld.insert(key) && is_automatic {
             self.set_credit(key, 0);
         }
     }

@@ -59,7 +59,8 @@ impl State {
         }
         for key in self.crowded.iter().copied().collect::<Vec<_>>() {
             let slot = self.links.get(key).filter(|slot| {
-                slot.inbox.drain == Drain::Off && matches!(slot.phase, LinkPhase::Attaching | LinkPhase::Attached)
+                slot.inbox.drain == Drain::Off
+                    && matches!(slot.phase, LinkPhase::Attaching | LinkPhase::Attached)
             });
             let Some(slot) = slot else {
                 self.crowded.remove(&key);

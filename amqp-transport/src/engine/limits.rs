@@ -71,9 +71,9 @@ pub struct Limits {
     /// Octets of the properties that a link's flow may carry, encoded: what the peer tells beyond detaches the link with
     /// `amqp:resource-limit-exceeded` (AMQP 1.0 §2.7.4). Default 1 KiB.
     pub link_state_bytes: usize,
-    /// Unsettled deliveries of a session, each direction by itself. A link sends, and is granted credit by itself, for half of
-    /// what the session's other links leave of it: a link alone for 32,768, and those that settle quickly are not held up by
-    /// those that do not. The engine grants what it is told to: a caller of [`set_credit`](super::Connection::set_credit) keeps
+    /// Unsettled deliveries of a session, each direction by itself. A link sends for half of what the session's other
+    /// links leave of it, a link alone for 32,768, and is granted credit by itself for half of what they leave of about three
+    /// quarters of it, so that links that settle quickly are not held up by those that do not. The engine grants what it is told to: a caller of [`set_credit`](super::Connection::set_credit) keeps
     /// within [`unsettled_room`](super::Connection::unsettled_room). A peer that has the credit for more and uses it has its
     /// session ended with `amqp:resource-limit-exceeded`. Default 65,536.
     pub unsettled: usize,

@@ -71,15 +71,16 @@ impl Connection {
     }
 
     /// How much credit a receiver may have at this moment so that its link takes no more than its share of what its session
-    /// holds unsettled ([`Limits::unsettled`](super::super::Limits::unsettled)): half of what the session's other links leave,
-    /// less what it holds. Credit that others have and have not used is not counted. No bound for a link whose sender settles
+    /// holds unsettled ([`Limits::unsettled`](super::super::Limits::unsettled)): half of what the session's other links leave of
+    /// about three quarters of that, less what it holds. Credit that others have and have not used is not counted. No bound for a link whose sender settles
     /// everything itself; 0 for a stale id.
     #[must_use]
     pub fn unsettled_room(&self, link: LinkId) -> u32 {
         let Some((of_link, held)) = self.unsettled_incoming(link) else { return 0 };
         match self.link(link) {
             Some(link) if link.snd_settle_mode == SenderSettleMode::Settled => u32::MAX,
-            _ => u32::try_from(room(self.config.limits.unsettled, held, of_link)).unwrap_or(u32::MAX),
+            // Less than is held before deliveries are given back: what others have of credit may come as well.
+            _ => u32::try_from(room(ceiling(self.unsettled_ceiling()), held, of_link)).unwrap_or(u32::MAX),
         }
     }
 

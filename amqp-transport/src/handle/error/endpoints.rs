@@ -129,7 +129,9 @@ impl std::fmt::Display for EndReason {
             Self::ByPeer => f.write_str("ended by the peer"),
             Self::Remote(error) => write!(f, "ended by the peer: {error}"),
             Self::Violation(error) => write!(f, "the peer broke the protocol: {error}"),
-            Self::OverLimit(error) => write!(f, "ended by this side, a limit of its own was exceeded: {error}"),
+            Self::OverLimit(error) => {
+                write!(f, "ended by this side, a limit of its own was exceeded: {error}")
+            }
             Self::Unanswered => f.write_str("ended by this side without an answer of the peer's in time"),
             Self::Lost(error) => error.fmt(f),
         }
@@ -212,7 +214,9 @@ impl std::fmt::Display for DetachReason {
             Self::ByPeer => f.write_str("detached by the peer"),
             Self::Remote(error) => write!(f, "detached by the peer: {error}"),
             Self::Violation(error) => write!(f, "the peer broke the protocol: {error}"),
-            Self::OverLimit(error) => write!(f, "detached by this side, a limit of its own was exceeded: {error}"),
+            Self::OverLimit(error) => {
+                write!(f, "detached by this side, a limit of its own was exceeded: {error}")
+            }
             Self::AnotherTooLarge => {
                 f.write_str("detached by the peer because another message was too large")
             }

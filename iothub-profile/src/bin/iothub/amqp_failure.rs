@@ -120,7 +120,7 @@ pub(crate) fn attach_failure(error: &AttachError) -> Failure {
     match error {
         AttachError::Lost(reason) => lost(reason),
         AttachError::Unanswered => unanswered("the link"),
-        AttachError::SessionEnded(EndReason::Violation(_)) => {
+        AttachError::SessionEnded(EndReason::Violation(_) | EndReason::OverLimit(_)) => {
             of_the_broker(broker_failure(Class::Refused, error.to_string()))
         }
         AttachError::Redirect(redirect) => {
@@ -153,7 +153,9 @@ pub(crate) fn detached(reason: &DetachReason) -> Failure {
             };
             let failure = broker_failure(Class::Refused, words);
             let failure = match other {
-                DetachReason::Violation(_) | DetachReason::SessionEnded(EndReason::Violation(_)) => {
+                DetachReason::Violation(_)
+                | DetachReason::OverLimit(_)
+                | DetachReason::SessionEnded(EndReason::Violation(_) | EndReason::OverLimit(_)) => {
                     of_the_broker(failure)
                 }
                 _ => failure,

@@ -222,10 +222,7 @@ fn over(error: &RecvError) -> Failure {
                 .retry("does not help until this is corrected")
                 .advice("give a larger --max-message-size")
         }
-        // Of what this command bounds, its room for messages is what a broker may meet in good faith.
-        RecvError::Detached(DetachReason::Violation(fault))
-            if fault.condition == ErrorCondition::RESOURCE_LIMIT_EXCEEDED =>
-        {
+        RecvError::Detached(DetachReason::OverLimit(fault)) => {
             broker_failure(Class::TooLarge, format!("the broker sent more than is held at once: {fault}"))
                 .fault("more and larger messages, or more in them, than this command holds at once")
                 .retry("may help, with less credit")
@@ -286,7 +283,7 @@ mod tests {
             (DetachReason::Violation(too_large()), "give a larger --max-message-size"),
             (DetachReason::Remote(too_large()), "give a larger --max-message-size"),
             (
-                DetachReason::Violation(fault(ErrorCondition::RESOURCE_LIMIT_EXCEEDED)),
+                DetachReason::OverLimit(fault(ErrorCondition::RESOURCE_LIMIT_EXCEEDED)),
                 "give a smaller --credit",
             ),
         ] {
