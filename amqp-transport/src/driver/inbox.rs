@@ -41,8 +41,6 @@ pub(crate) struct Inbox {
     pub(crate) octets: u64,
     pub(crate) before: u32,
     pub(crate) drain: Drain,
-    /// Credit that the application has granted by hand and that is kept back for want of room.
-    pub(crate) owed: u32,
     /// How many drains have come to their end.
     pub(crate) drained: u32,
     /// The last of our questions for the sender's flow that was answered.
@@ -264,7 +262,7 @@ impl State {
         let Some(slot) = self.links.get(key) else { return };
         let is_automatic = slot.inbox.credit != CreditMode::Manual;
         // A drain gives the credit back by itself, and must not be ended by a new one.
-        let is_withheld = slot.inbox.drain == Drain::Off && (is_automatic || slot.inbox.owed > 0);
+        let is_withheld = slot.inbox.drain == Drain::Off && (is_automatic || self.owed(key) > 0);
         if is_withheld && self.withheld.insert(key) && is_automatic {
             self.set_credit(key, 0);
         }
@@ -291,7 +289,8 @@ impl State {
         self.is_touched = true;
         // Who granted the credit by hand is to have its message all the same.
         if slot.inbox.credit == CreditMode::Manual && slot.inbox.drain == Drain::Off {
-            slot.inbox.owed = slot.inbox.owed.saturating_add(1);
+            let owed = self.crowded.entry(key).or_default();
+            *owed = owed.saturating_add(1);
         }
         true
     }

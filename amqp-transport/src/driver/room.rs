@@ -18,7 +18,7 @@ impl State {
     pub(crate) fn grant_by_hand(&mut self, key: usize, credit: impl FnOnce(u32) -> u32) {
         let Some(slot) = self.links.get_mut(key) else { return };
         let now = self.engine.link_credit(slot.id);
-        let wanted = credit(now.saturating_add(slot.inbox.owed));
+        let wanted = credit(now.saturating_add(self.crowded.get(&key).copied().unwrap_or(0)));
         if slot.inbox.drain != Drain::Off {
             // It is renewed when half of this is used, where that is done by itself.
             (slot.inbox.ahead, slot.inbox.taken) = (wanted, 0);
@@ -33,22 +33,21 @@ impl State {
     /// Whether so much credit more can be granted by hand at once.
     pub(crate) fn has_room_for(&self, key: usize, credit: u32) -> bool {
         self.links.get(key).is_none_or(|slot| {
-            let before = self.engine.link_credit(slot.id).saturating_add(slot.inbox.owed);
+            let before = self.engine.link_credit(slot.id).saturating_add(self.owed(key));
             before.saturating_add(credit) <= self.room_by_hand(key)
         })
     }
 
     /// Grants what an application has granted and there was no room for.
     pub(crate) fn grant_owed(&mut self, key: usize) {
-        let Some(slot) = self.links.get(key).filter(|slot| slot.inbox.owed > 0) else { return };
-        let (now, owed) = (self.engine.link_credit(slot.id), slot.inbox.owed);
+        let owed = self.owed(key);
+        let Some(slot) = self.links.get(key).filter(|_| owed > 0) else { return };
+        let now = self.engine.link_credit(slot.id);
         let wanted = now.saturating_add(owed);
         let granted = wanted.min(self.room_by_hand(key).max(now));
         if is_worthwhile(now, granted, wanted) {
             self.owe(key, wanted.saturating_sub(granted));
             self.set_credit(key, granted);
-        } else {
-            self.note_crowded(key, true);
         }
     }
 
@@ -57,7 +56,7 @@ impl State {
         if self.crowded.is_empty() {
             return;
         }
-        for key in self.crowded.iter().copied().collect::<Vec<_>>() {
+        for key in self.crowded.keys().copied().collect::<Vec<_>>() {
             let slot = self.links.get(key).filter(|slot| {
                 slot.inbox.drain == Drain::Off
                     && matches!(slot.phase, LinkPhase::Attaching | LinkPhase::Attached)
@@ -98,7 +97,7 @@ impl State {
     /// Whether a link waits for room.
     pub(crate) fn note_crowded(&mut self, key: usize, is_crowded: bool) {
         if is_crowded {
-            self.crowded.insert(key);
+            self.crowded.entry(key).or_default();
         } else {
             self.crowded.remove(&key);
         }
@@ -114,10 +113,17 @@ impl State {
 
     /// Keeps credit back that an application has granted.
     fn owe(&mut self, key: usize, credit: u32) {
-        let Some(slot) = self.links.get_mut(key) else { return };
-        // Where credit is granted by itself, that goes on from here.
-        slot.inbox.owed = if slot.inbox.credit == CreditMode::Manual { credit } else { 0 };
         self.note_crowded(key, credit > 0);
+        // Where credit is granted by itself, that goes on from here.
+        let is_manual = self.links.get(key).is_some_and(|slot| slot.inbox.credit == CreditMode::Manual);
+        if let Some(owed) = self.crowded.get_mut(&key).filter(|_| is_manual) {
+            *owed = credit;
+        }
+    }
+
+    /// The credit that is kept back of what an application has granted by hand.
+    pub(crate) fn owed(&self, key: usize) -> u32 {
+        self.crowded.get(&key).copied().unwrap_or(0)
     }
 
     /// The credit that a link may have where the application answers for it: all that its session has room for.

@@ -100,8 +100,9 @@ pub(crate) struct State {
     /// What all inboxes hold, and the links whose credit is withheld for it.
     pub(crate) inbox_octets: usize,
     pub(crate) withheld: BTreeSet<usize>,
-    /// Links whose credit is kept back because their session holds too many unsettled deliveries.
-    pub(crate) crowded: BTreeSet<usize>,
+    /// Links whose credit is kept back for want of room, mostly because their session holds too many unsettled deliveries, and
+    /// how much of it their application has granted by hand.
+    pub(crate) crowded: BTreeMap<usize, u32>,
     /// How many attached links are granted credit by themselves.
     pub(crate) granting: usize,
     /// Messages handed to the engine whose outcome someone may ask for. One that is not here and was not asked about is
@@ -148,7 +149,7 @@ impl State {
             link_keys: Vec::new(),
             inbox_octets: 0,
             withheld: BTreeSet::new(),
-            crowded: BTreeSet::new(),
+            crowded: BTreeMap::new(),
             granting: 0,
             pending: Ring::default(),
             restored: BTreeMap::new(),

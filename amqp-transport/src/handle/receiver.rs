@@ -115,7 +115,8 @@ impl Receiver {
     pub(crate) fn begin_to_stop(&self) -> Result<u32, RecvError> {
         self.ask(|state| {
             let Some(slot) = state.links.get_mut(self.link.key) else { return };
-            (slot.inbox.drain, slot.inbox.owed) = (Drain::Stopped, 0);
+            slot.inbox.drain = Drain::Stopped;
+            state.crowded.remove(&self.link.key);
             slot.life.notify_all(&mut state.wakes);
             // Stale: the link's end is on its way as an event.
             let _ = state.engine.set_credit(slot.id, 0);
@@ -218,7 +219,8 @@ impl Receiver {
     pub async fn drain(&self) -> Result<(), RecvError> {
         let before = self.link.connection.shared.with(|state| {
             let slot = state.links.get_mut(self.link.key)?;
-            (slot.inbox.drain, slot.inbox.owed) = (Drain::Asked, 0);
+            slot.inbox.drain = Drain::Asked;
+            state.crowded.remove(&self.link.key);
             slot.life.notify_all(&mut state.wakes);
             let before = slot.inbox.drained;
             // Stale: the link's end is on its way as an event.

@@ -122,7 +122,7 @@ pub enum RecvError {
     /// [`Receiver::stop`](crate::Receiver::stop)): it is not.
     #[error("credit was granted anew before the peer had given back what it held")]
     Regranted,
-    /// [`Transaction::acquire`](crate::transaction::Transaction::acquire) only: the session holds too many unsettled deliveries
+    /// [`Transaction::acquire`](crate::client::Transaction::acquire) only: the session holds too many unsettled deliveries
     /// for so much credit. None was granted; settle some first, or ask for less.
     #[error("no credit was granted, too many deliveries of the session are unsettled")]
     NoRoom,
