@@ -48,6 +48,22 @@ fn a_link_given_up_before_its_session_is_accepted_is_answered() {
     assert_eq!(pair.server.detached(), None);
 }
 
+// The drain was told to have come to its end after the link had.
+#[test]
+fn a_link_that_was_over_before_it_was_accepted_is_not_drained() {
+    let mut pair = Pair::opened();
+    pair.server.is_accepting = false;
+    let session = pair.client.engine.begin(SessionConfig::default()).unwrap();
+    let ours = pair.client.engine.attach(session, LinkConfig::sender("L", target("q"))).unwrap();
+    pair.client.engine.detach(ours, DetachKind::Suspended, None).unwrap();
+    pair.run();
+    let theirs = pair.server.requested().unwrap();
+    assert_eq!(pair.server.detached(), Some((theirs, DetachCause::Remote, None)));
+    assert_eq!(pair.server.engine.drain(theirs), Err(EngineError::Stale));
+    pair.run();
+    assert!(!pair.server.events.iter().any(|event| matches!(event, Event::Drained { .. })));
+}
+
 // A link that waited for unsettled room was taken for one that waits for room in the output already.
 #[test]
 fn a_link_that_waits_for_unsettled_room_is_told_of_room_in_the_output_too() {

@@ -5,6 +5,7 @@
 use amqp_codec::{Flow, SerialNumber};
 
 use super::super::connection::Connection;
+use super::super::endpoint_state::Half;
 use super::super::event::Event;
 use super::super::ids::LinkId;
 use super::super::link::LinkKind;
@@ -105,7 +106,12 @@ impl Connection {
 
     // L-028: a credit that nothing came for is given back.
     pub(in super::super) fn drain_link(&mut self, id: LinkId) -> Result<(), EngineError> {
-        let receiver = self.link_mut(id)?.receiver()?;
+        let link = self.link_mut(id)?;
+        // Told to be over, though our half of it waits for its session.
+        if link.endpoint.remote == Half::Closed {
+            return Err(EngineError::Stale);
+        }
+        let receiver = link.receiver()?;
         receiver.credit.draining = true;
         if receiver.credit.credit() > 0 {
             self.owe_link_flow(id.index);
