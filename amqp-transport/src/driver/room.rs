@@ -16,18 +16,17 @@ use crate::handle::options::CreditMode;
 impl State {
     /// Grants a receiver what its application says by hand: `credit` in all, given what it has and what is kept back for it.
     pub(crate) fn grant_by_hand(&mut self, key: usize, credit: impl FnOnce(u32) -> u32) {
+        let owed = self.owed(key);
         let Some(slot) = self.links.get_mut(key) else { return };
         let now = self.engine.link_credit(slot.id);
-        let wanted = credit(now.saturating_add(self.crowded.get(&key).copied().unwrap_or(0)));
+        let wanted = credit(now.saturating_add(owed));
         if slot.inbox.drain != Drain::Off {
             // It is renewed when half of this is used, where that is done by itself.
             (slot.inbox.ahead, slot.inbox.taken) = (wanted, 0);
             slot.inbox.drain = Drain::Off;
             slot.life.notify_all(&mut self.wakes);
         }
-        let granted = wanted.min(self.room_by_hand(key).max(now));
-        self.owe(key, wanted.saturating_sub(granted));
-        self.set_credit(key, granted);
+        self.grant_or_owe(key, wanted, wanted.min(self.room_by_hand(key).max(now)));
     }
 
     /// Whether so much credit more can be granted by hand at once.
@@ -46,8 +45,7 @@ impl State {
         let wanted = now.saturating_add(owed);
         let granted = wanted.min(self.room_by_hand(key).max(now));
         if is_worthwhile(now, granted, wanted) {
-            self.owe(key, wanted.saturating_sub(granted));
-            self.set_credit(key, granted);
+            self.grant_or_owe(key, wanted, granted);
         }
     }
 
@@ -111,8 +109,10 @@ impl State {
         self.is_touched = true;
     }
 
-    /// Keeps credit back that an application has granted.
-    fn owe(&mut self, key: usize, credit: u32) {
+    /// Grants a part of the credit that an application wants a link to have, and keeps the rest back.
+    fn grant_or_owe(&mut self, key: usize, wanted: u32, granted: u32) {
+        self.set_credit(key, granted);
+        let credit = wanted.saturating_sub(granted);
         self.note_crowded(key, credit > 0);
         // Where credit is granted by itself, that goes on from here.
         let is_manual = self.links.get(key).is_some_and(|slot| slot.inbox.credit == CreditMode::Manual);

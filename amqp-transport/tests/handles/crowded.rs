@@ -16,9 +16,7 @@ use crate::support::*;
 async fn bounded_pair(unsettled: usize) -> (Connection, ServerConnection, Session) {
     let mut limits = Limits::default();
     limits.unsettled = unsettled;
-    let (client, server) = pair_with(client_options(), server_options().limits(limits)).await;
-    let session = session(&client).await;
-    (client, server, session)
+    limited_pair(limits).await
 }
 
 /// A link into the server with so many numbered messages on their way; how many of them were accepted in the end.

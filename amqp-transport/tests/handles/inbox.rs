@@ -18,9 +18,7 @@ const SIZE: usize = 1_024;
 async fn bounded_pair() -> (Connection, ServerConnection, Session) {
     let mut limits = Limits::default();
     limits.inbox_bytes = BOUND;
-    let (client, server) = pair_with(client_options(), server_options().limits(limits)).await;
-    let session = session(&client).await;
-    (client, server, session)
+    limited_pair(limits).await
 }
 
 /// Links into the server, each granted so much credit, and each with so many messages on their way.

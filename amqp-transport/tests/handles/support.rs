@@ -9,6 +9,7 @@ use amqp_codec::{ErrorCondition, Message, Str};
 use amqp_transport::client::{
     ConnectOptions, Connection, ReceiverOptions, Sasl, SenderOptions, Session, SessionOptions,
 };
+use amqp_transport::engine::Limits;
 use amqp_transport::server::{AcceptOptions, Incoming, IncomingAttach, ListenerOptions, ServerConnection};
 use amqp_transport::{Receiver, Sender};
 use tokio::io::DuplexStream;
@@ -52,6 +53,13 @@ pub(crate) fn server_options() -> ListenerOptions {
 /// A client and a server joined by a pipe.
 pub(crate) async fn pair() -> (Connection, ServerConnection) {
     pair_with(client_options(), server_options()).await
+}
+
+/// Such a pair with a session, where the server holds within these limits.
+pub(crate) async fn limited_pair(limits: Limits) -> (Connection, ServerConnection, Session) {
+    let (client, server) = pair_with(client_options(), server_options().limits(limits)).await;
+    let session = session(&client).await;
+    (client, server, session)
 }
 
 pub(crate) async fn pair_with(
